@@ -1,0 +1,189 @@
+"""Datasets: taken in record by record, stored once as canonical JSONL, never half."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from tortoise.transactions import in_transaction
+
+from jobs import audit
+from jobs.access import Viewer, visible
+from jobs.artifacts import Artifacts
+from jobs.errors import InUse, InvalidInput, NotFound
+from jobs.models import Dataset, TrainingJob
+from jobs.pages import Page, Slice, newest_first
+from jobs.status import ENDED
+from training.config import DataType
+from training.records import Record, Rejected, Validated, canonical_line, statistics, validate
+from training.validation import Finding, Severity
+
+__all__ = ["Deleted", "Draft", "OnInvalid", "create", "delete", "get", "listing", "records"]
+
+MAX_NAME = 100
+MAX_FINDINGS = 100
+
+
+class OnInvalid(StrEnum):
+    """What to do where some records are invalid."""
+
+    ERROR = "ERROR"
+    DROP = "DROP"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A dataset as it was sent. Lines count from 1 in the order of `records`."""
+
+    name: str
+    description: str | None
+    data_type: DataType
+    records: Sequence[object]
+    on_invalid: OnInvalid = OnInvalid.ERROR
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What a deletion removed."""
+
+    id: UUID
+    deleted_rows: int
+    freed_bytes: int
+
+
+async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Dataset:
+    """Validate and store a dataset. InvalidInput names every bad record by its line.
+
+    With `OnInvalid.DROP` the good records are taken and the others kept as `rejected`, by line
+    and reason; a dataset without one good record is refused either way.
+    """
+    name = checked_name(draft.name)
+    validated = await asyncio.to_thread(validate, draft.data_type, enumerate(draft.records, 1))
+    _refuse_if_invalid(draft, validated)
+    records = [record for _, record in validated.records]
+    content = await asyncio.to_thread(lambda: b"".join(map(canonical_line, records)))
+    figures = await asyncio.to_thread(statistics, draft.data_type, records)
+    dataset_id = uuid4()
+    await asyncio.to_thread(artifacts.write, artifacts.records(dataset_id), content)
+    try:
+        async with in_transaction():
+            dataset = await Dataset.create(
+                id=dataset_id,
+                name=name,
+                description=draft.description,
+                data_type=draft.data_type,
+                record_count=len(records),
+                size_bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+                statistics=figures.model_dump(mode="json"),
+                rejected=[item.model_dump(mode="json") for item in validated.rejected],
+                owner_id=viewer.user_id,
+            )
+            await audit.record(viewer, "createDataset", dataset, dataset_id, name=name)
+    except BaseException:
+        artifacts.remove(artifacts.dataset(dataset_id))
+        raise
+    return dataset
+
+
+async def get(viewer: Viewer, dataset_id: UUID) -> Dataset:
+    """A dataset that the viewer may see; NotFound otherwise."""
+    dataset = await visible(viewer, Dataset.filter(id=dataset_id, deleting=False)).first()
+    if dataset is None:
+        raise NotFound("dataset", dataset_id)
+    return dataset
+
+
+async def listing(
+    viewer: Viewer, page: Page, *, user_id: UUID | None = None, data_type: DataType | None = None
+) -> Slice[Dataset]:
+    """The viewer's datasets, newest first; all of them, or one user's, for an ADMIN."""
+    rows = visible(viewer, Dataset.filter(deleting=False))
+    if user_id is not None:
+        rows = rows.filter(owner_id=user_id)
+    if data_type is not None:
+        rows = rows.filter(data_type=data_type)
+    return await newest_first(rows, page)
+
+
+async def records(
+    dataset: Dataset, *, first: int, after_line: int, artifacts: Artifacts
+) -> list[tuple[int, Record]]:
+    """Stored records by line number, which counts from 1 in the canonical file."""
+    path = artifacts.records(dataset.id)
+    return await asyncio.to_thread(_read_lines, path, after_line, after_line + first)
+
+
+async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> Deleted:
+    """Delete a dataset and its files. InUse, naming the jobs, while an unfinished one needs it.
+
+    Finished jobs and their versions stay; they keep the dataset's name and hash.
+    """
+    dataset = await get(viewer, dataset_id)
+    async with in_transaction():
+        if not await Dataset.filter(id=dataset_id, deleting=False).update(deleting=True):
+            raise NotFound("dataset", dataset_id)
+        jobs = TrainingJob.filter(dataset_id=dataset_id, status__not_in=list(ENDED))
+        active: list[UUID] = await jobs.values_list("id", flat=True)  # type: ignore[assignment]  # the stub lacks flat
+        if active:
+            raise InUse(
+                f"The dataset {dataset.name!r} is needed by {len(active)} unfinished job(s).",
+                "Cancel them or wait until they have ended.",
+                active,
+            )
+        await Dataset.filter(id=dataset_id).delete()
+        await audit.record(viewer, "deleteDataset", dataset, dataset_id, name=dataset.name)
+    freed = await asyncio.to_thread(artifacts.remove, artifacts.dataset(dataset_id))
+    return Deleted(dataset_id, deleted_rows=1, freed_bytes=freed)
+
+
+def checked_name(name: str) -> str:
+    """A name without blanks around it; InvalidInput where nothing or too much is left."""
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise InvalidInput.at(
+            ["name"],
+            f"The name {name[:40]!r} has {len(name)} characters, or some that cannot be printed.",
+            code="NAME",
+            remedy=f"Choose a name of 1 to {MAX_NAME} printable characters.",
+        )
+    return name
+
+
+def _refuse_if_invalid(draft: Draft, validated: Validated) -> None:
+    if not draft.records:
+        raise InvalidInput.at(
+            ["source", "records"],
+            "The dataset has no records.",
+            code="EMPTY_DATASET",
+            remedy="Send at least one record.",
+        )
+    if not validated.rejected:
+        return
+    if draft.on_invalid is OnInvalid.ERROR or not validated.records:
+        raise InvalidInput(
+            f"{len(validated.rejected)} of {len(draft.records)} records are invalid.",
+            [_as_finding(item) for item in validated.rejected[:MAX_FINDINGS]],
+        )
+
+
+def _as_finding(rejected: Rejected) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        code=rejected.code,
+        path=("source", "records", str(rejected.line - 1)),
+        message=f"Record {rejected.line}: {rejected.message}",
+        remedy="Correct the record, or send onInvalid: DROP to leave it out.",
+        suggested_patch=None,
+    )
+
+
+def _read_lines(path: Path, start: int, stop: int) -> list[tuple[int, Record]]:
+    with path.open("rb") as file:
+        lines = islice(enumerate(file, 1), start, stop)
+        return [(number, json.loads(line)) for number, line in lines]

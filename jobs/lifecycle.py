@@ -1,0 +1,221 @@
+"""A training job from the user's side: validate, submit, look, cancel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pydantic import ValidationError
+from tortoise.expressions import F, Q
+from tortoise.transactions import in_transaction
+
+from jobs import audit, datasets, registry
+from jobs.access import Viewer, visible
+from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.history import STATUS_CHANGED, Entry, append, finished, move
+from jobs.models import BaseModel, Dataset, TrainingJob
+from jobs.pages import Page, Slice, newest_first
+from jobs.queue import Queue, Work
+from jobs.settings import Settings
+from jobs.status import ENDED, JobStatus, TaskStatus
+from training.config import TrainingConfig, TrainingType, resolve
+from training.facts import ModelFacts
+from training.validation import Finding, RunFacts, Severity, check
+
+__all__ = ["RunRequest", "Validation", "cancel", "get", "listing", "queue_position", "submit"]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What somebody wants trained. `choices` maps fields of `TrainingConfig` to chosen values."""
+
+    model_id: UUID
+    dataset_id: UUID
+    training_type: TrainingType
+    choices: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Everything that can be said of a request before it is started."""
+
+    findings: tuple[Finding, ...]
+    config: TrainingConfig | None
+
+    @property
+    def valid(self) -> bool:
+        """Whether the run would be accepted."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+
+async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -> Validation:
+    """What `submit` would say, all at once, without starting anything."""
+    try:
+        model = await registry.get(viewer, request.model_id)
+        dataset = await datasets.get(viewer, request.dataset_id)
+    except NotFound as error:
+        path = "modelId" if error.kind == "model" else "datasetId"
+        finding = Finding(
+            severity=Severity.ERROR,
+            code="NOT_FOUND",
+            path=(path,),
+            message=error.message,
+            remedy="Choose one from listModels or listDatasets.",
+            suggested_patch=None,
+        )
+        return Validation((finding,), None)
+    return _judge(request, settings, model, dataset)
+
+
+async def submit(
+    viewer: Viewer, request: RunRequest, *, settings: Settings, queue: Queue
+) -> TrainingJob:
+    """Queue a job. Raises NotFound, Conflict for a model that is not ready, InvalidInput.
+
+    The row is committed before a worker is told of it, so that a lost message loses no job.
+    """
+    model = await registry.get(viewer, request.model_id)
+    dataset = await datasets.get(viewer, request.dataset_id)
+    _refuse_unready(model)
+    validation = _judge(request, settings, model, dataset)
+    if not validation.valid or validation.config is None:
+        raise InvalidInput("The configuration cannot run.", validation.findings)
+    async with in_transaction():
+        job = await _insert(viewer, model, dataset, validation.config)
+    await queue.enqueue(Work.TRAIN, job.id, attempt=1)
+    return job
+
+
+async def cancel(viewer: Viewer, job_id: UUID, *, queue: Queue) -> TrainingJob:
+    """Stop a job. A waiting one is CANCELLED at once; a running one is asked to save and leave.
+
+    Asking again changes nothing. Raises Conflict for a job that has ended.
+    """
+    for _ in range(2):
+        job = await get(viewer, job_id)
+        if job.status in ENDED:
+            raise Conflict(f"The job is {job.status} already.", "There is nothing to cancel.")
+        if job.status is JobStatus.CANCELLING:
+            return job
+        try:
+            job = await _cancel_from(viewer, job)
+        except Conflict:  # a worker took or finished it between our look and our move
+            continue
+        await queue.publish(job_id, job.last_seq)
+        return job
+    raise Conflict("The job is changing hands this very moment.", "Ask again.")
+
+
+async def get(viewer: Viewer, job_id: UUID) -> TrainingJob:
+    """A job that the viewer may see; NotFound otherwise."""
+    job = await visible(viewer, TrainingJob.filter(id=job_id)).first()
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+async def listing(
+    viewer: Viewer,
+    page: Page,
+    *,
+    user_id: UUID | None = None,
+    status: JobStatus | None = None,
+    model_id: UUID | None = None,
+    dataset_id: UUID | None = None,
+) -> Slice[TrainingJob]:
+    """The viewer's jobs, newest first."""
+    wanted = {
+        "owner_id": user_id,
+        "status": status,
+        "model_id": model_id,
+        "dataset_id": dataset_id,
+    }
+    filters = {column: value for column, value in wanted.items() if value is not None}
+    return await newest_first(visible(viewer, TrainingJob.filter(**filters)), page)
+
+
+async def queue_position(job: TrainingJob) -> int | None:
+    """How many jobs will be taken before this one, and one more; null unless it is QUEUED."""
+    if job.status is not JobStatus.QUEUED:
+        return None
+    earlier = Q(queued_at__lt=job.queued_at) | Q(queued_at=job.queued_at, id__lt=job.id)
+    return 1 + await TrainingJob.filter(earlier, status=JobStatus.QUEUED).count()
+
+
+def _judge(
+    request: RunRequest, settings: Settings, model: BaseModel, dataset: Dataset
+) -> Validation:
+    try:
+        config = resolve(request.training_type, {**settings.run_defaults(), **request.choices})
+    except ValidationError as error:
+        return Validation(tuple(_as_finding(item) for item in error.errors()), None)
+    facts = ModelFacts.model_validate(model.facts) if model.facts else None
+    known = RunFacts(
+        records=dataset.record_count,
+        data_type=dataset.data_type,
+        parameter_count=facts.parameter_count if facts else None,
+        context_length=facts.context_length if facts else None,
+        has_chat_template=facts.has_chat_template if facts else True,
+    )
+    return Validation(tuple(check(config, known)), config)
+
+
+def _as_finding(error: Mapping[str, object]) -> Finding:
+    location = error["loc"]
+    path = tuple(map(str, location)) if isinstance(location, tuple) else ()
+    return Finding(
+        severity=Severity.ERROR,
+        code="WRONG_TYPE",
+        path=path,
+        message=f"{'.'.join(path)}: {error['msg']} (was {error.get('input')!r}).",
+        remedy="Send a value of the type that the schema names.",
+        suggested_patch=None,
+    )
+
+
+def _refuse_unready(model: BaseModel) -> None:
+    if model.status is TaskStatus.FAILED:
+        raise Conflict(
+            f"The model {model.name!r} could not be loaded when it was registered.",
+            "See its `error`, mend the source and register it under another name.",
+        )
+    if model.status is not TaskStatus.READY:
+        raise Conflict(
+            f"The model {model.name!r} is still being looked at.", "Wait until it is READY."
+        )
+
+
+async def _insert(
+    viewer: Viewer, model: BaseModel, dataset: Dataset, config: TrainingConfig
+) -> TrainingJob:
+    if not await Dataset.filter(id=dataset.id, deleting=False).update(uses=F("uses") + 1):
+        raise NotFound("dataset", dataset.id)
+    job = await TrainingJob.create(
+        model_id=model.id,
+        dataset_id=dataset.id,
+        dataset_name=dataset.name,
+        dataset_sha256=dataset.sha256,
+        config=config.model_dump(mode="json"),
+        total_epochs=config.epochs,
+        owner_id=viewer.user_id,
+    )
+    created = Entry(STATUS_CHANGED, {"from": None, "to": JobStatus.QUEUED, "reason": "submitted"})
+    job.last_seq = await append(job.id, [created])
+    await audit.record(viewer, "submitJob", job, job.id, model=model.name, dataset=dataset.name)
+    return job
+
+
+async def _cancel_from(viewer: Viewer, job: TrainingJob) -> TrainingJob:
+    async with in_transaction():
+        await audit.record(viewer, "cancelJob", job, job.id)
+        if job.status is JobStatus.QUEUED:
+            moved = await move(
+                job.id,
+                JobStatus.CANCELLED,
+                reason="cancelled by its user",
+                then=[finished(JobStatus.CANCELLED)],
+                columns={"finished_at": datetime.now(UTC)},
+            )
+        else:
+            moved = await move(job.id, JobStatus.CANCELLING, reason="cancelled by its user")
+    return moved

@@ -1,0 +1,21 @@
+"""The tables, a file per noun."""
+
+from jobs.models.audit import AuditEntry
+from jobs.models.base_models import BaseModel, ModelVersion
+from jobs.models.datasets import Dataset
+from jobs.models.exports import Export
+from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
+from jobs.models.users import User
+
+__all__ = [
+    "AuditEntry",
+    "BaseModel",
+    "Checkpoint",
+    "Dataset",
+    "Epoch",
+    "Export",
+    "JobEvent",
+    "ModelVersion",
+    "TrainingJob",
+    "User",
+]

@@ -1,0 +1,125 @@
+"""Base models and the versions trained from them."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from uuid import UUID
+
+from tortoise.exceptions import IntegrityError
+from tortoise.transactions import in_transaction
+
+from jobs import audit
+from jobs.access import Role, Viewer, visible
+from jobs.datasets import checked_name
+from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
+from jobs.models import BaseModel, ModelVersion
+from jobs.pages import Page, Slice, newest_first
+from jobs.queue import Queue, Work
+from jobs.settings import Settings
+
+__all__ = ["find", "get", "get_version", "listing", "register", "versions"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+async def register(
+    viewer: Viewer, name: str, source: str, *, settings: Settings, queue: Queue
+) -> BaseModel:
+    """Register a folder or hub id under a name; a child process then checks that it loads.
+
+    The row is QUEUED at first, then READY with its facts or FAILED with the reason. Raises
+    InvalidInput, Conflict for a name in use, Forbidden for a folder outside the allowed roots.
+    """
+    name = checked_name(name)
+    place = await asyncio.to_thread(_locate, source.strip())
+    if isinstance(place, Path):
+        _refuse_foreign_folder(viewer, place, settings)
+    try:
+        async with in_transaction():
+            model = await BaseModel.create(name=name, source=str(place), owner_id=viewer.user_id)
+            await audit.record(viewer, "registerModel", model, model.id, name=name)
+    except IntegrityError as error:
+        raise Conflict(
+            f"There is a model {name!r} already.", "Choose another name, or use that one."
+        ) from error
+    await queue.enqueue(Work.CHECK_MODEL, model.id, attempt=1)
+    return model
+
+
+async def get(viewer: Viewer, model_id: UUID) -> BaseModel:
+    """A model by id; everybody with an account may see every base model. NotFound."""
+    del viewer  # base models are shared, see jobs.access
+    model = await BaseModel.get_or_none(id=model_id)
+    if model is None:
+        raise NotFound("model", model_id)
+    return model
+
+
+async def find(viewer: Viewer, name: str) -> BaseModel:
+    """A model by name; NotFound."""
+    del viewer  # base models are shared, see jobs.access
+    model = await BaseModel.get_or_none(name=name)
+    if model is None:
+        raise NotFound("model", name)
+    return model
+
+
+async def listing(viewer: Viewer, page: Page) -> Slice[BaseModel]:
+    """All base models, newest first."""
+    del viewer  # base models are shared, see jobs.access
+    return await newest_first(BaseModel.all(), page)
+
+
+async def versions(viewer: Viewer, model_name: str, page: Page) -> Slice[ModelVersion]:
+    """Those versions of a model that the viewer may see, newest first. NotFound for the model."""
+    model = await find(viewer, model_name)
+    return await newest_first(visible(viewer, ModelVersion.filter(model_id=model.id)), page)
+
+
+async def get_version(viewer: Viewer, version_id: UUID) -> ModelVersion:
+    """A version that the viewer may see; NotFound otherwise."""
+    version = await visible(viewer, ModelVersion.filter(id=version_id)).first()
+    if version is None:
+        raise NotFound("model version", version_id)
+    return version
+
+
+def _locate(source: str) -> Path | str:
+    """The folder, made absolute, or the hub id that `source` names."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        _refuse_if_no_checkpoint(folder)
+        return folder.resolve()
+    if _HUB_ID.fullmatch(source):
+        return source
+    raise InvalidInput.at(
+        ["source"],
+        f"{source[:200]!r} is neither a folder on the server nor a hub id.",
+        code="MODEL_SOURCE",
+        remedy="Give the path of a checkpoint folder, or an id such as owner/name.",
+    )
+
+
+def _refuse_if_no_checkpoint(folder: Path) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        readable = isinstance(config, dict)
+    except (OSError, ValueError):
+        readable = False
+    if not readable:
+        raise InvalidInput.at(
+            ["source"],
+            f"The folder {str(folder)!r} holds no readable config.json.",
+            code="MODEL_SOURCE",
+            remedy="Give a folder saved by save_pretrained: config, weights and tokenizer.",
+        )
+
+
+def _refuse_foreign_folder(viewer: Viewer, folder: Path, settings: Settings) -> None:
+    allowed = any(folder.is_relative_to(root.resolve()) for root in settings.model_roots)
+    if viewer.role is not Role.ADMIN and not allowed:
+        raise Forbidden(
+            f"Your role may not register the folder {str(folder)!r}.",
+            "Use a hub id, a folder below TUNERY_MODEL_ROOTS, or ask an ADMIN.",
+        )

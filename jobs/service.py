@@ -1,0 +1,42 @@
+"""Everything the floors above need of this one, opened together and closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from jobs.artifacts import Artifacts
+from jobs.database import connect
+from jobs.events import EventHub, open_hub
+from jobs.queue import Queue, open_queue
+from jobs.settings import Settings
+from jobs.tokens import Tokens
+
+__all__ = ["Service", "open_service"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one API process holds open."""
+
+    settings: Settings
+    artifacts: Artifacts
+    queue: Queue
+    hub: EventHub
+    tokens: Tokens
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Database, queue and event listener for this process. Redis may be away."""
+    async with (
+        connect(settings),
+        open_queue(settings.redis_url) as queue,
+        open_hub(settings.redis_url) as hub,
+    ):
+        tokens = Tokens(
+            secret=settings.secret.get_secret_value(),
+            access_seconds=settings.access_token_seconds,
+            refresh_seconds=settings.refresh_token_seconds,
+            download_seconds=settings.download_seconds,
+        )
+        yield Service(settings, Artifacts(settings.artifacts), queue, hub, tokens)

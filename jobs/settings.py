@@ -1,0 +1,89 @@
+"""The only reader of the environment: every switch of the service, checked before it starts."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+
+def _default_home() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "tunery"
+
+
+class Settings(BaseSettings):
+    """Read from `TUNERY_*` variables. Times in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNERY_", frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=_default_home)
+    """Where everything lies that this installation keeps: database, artifacts, logs."""
+    database_url: str = ""
+    """`sqlite:///path` or `postgres://…`; a SQLite file in `home` where empty."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    secret: SecretStr
+    """Signs every token; at least 32 characters. Whoever knows it is everybody."""
+    environment: Literal["development", "production"] = "production"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    access_token_seconds: int = Field(default=15 * 60, ge=10)
+    refresh_token_seconds: int = Field(default=30 * 24 * 3600, ge=60)
+    download_seconds: int = Field(default=15 * 60, ge=10)
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    worker_slots: int = Field(default=1, ge=1, le=64)
+    """How many training jobs, exports and model checks one worker runs at a time."""
+    worker_threads: int = Field(default=0, ge=0)
+    """Threads of each child process; 0 shares the machine's cores among the slots."""
+    lease_seconds: float = Field(default=30.0, ge=1)
+    """A worker that has not been heard of for so long is taken for dead."""
+    sweep_seconds: int = Field(default=10, ge=1, le=60)
+    stop_grace_seconds: float = Field(default=60.0, ge=1)
+    """From asking a child to save and leave until it is killed."""
+    silence_seconds: float = Field(default=600.0, ge=5)
+    """A child that says nothing for so long is hung, and is killed and started again."""
+    max_crashes: int = Field(default=5, ge=1)
+    """After so many crashed attempts a job is FAILED instead of tried again."""
+    model_roots: tuple[Path, ...] = ()
+    """Folders below which a TRAINER may register a model; an ADMIN may anywhere."""
+    default_epochs: int | None = None
+    default_learning_rate: float | None = None
+    default_batch_size: int | None = None
+    default_validation_split: float | None = None
+
+    @model_validator(mode="after")
+    def _refuse_weak_secret(self) -> "Settings":
+        if len(self.secret.get_secret_value()) < 32:
+            raise ValueError(
+                "TUNERY_SECRET must have at least 32 characters; "
+                'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+            )
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database_url or f"sqlite://{self.home / 'tunery.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder under which datasets, runs and exports lie."""
+        return self.home / "artifacts"
+
+    @property
+    def threads(self) -> int:
+        """Threads for one child process."""
+        return self.worker_threads or max(1, (os.cpu_count() or 1) // self.worker_slots)
+
+    def run_defaults(self) -> dict[str, object]:
+        """Those defaults of a training config that the operator has set."""
+        defaults: dict[str, object | None] = {
+            "epochs": self.default_epochs,
+            "learning_rate": self.default_learning_rate,
+            "batch_size": self.default_batch_size,
+            "validation_split": self.default_validation_split,
+        }
+        return {name: value for name, value in defaults.items() if value is not None}

@@ -1,0 +1,232 @@
+"""One attempt at a training job: claim it, start the child, watch it, and see it end."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+from uuid import UUID
+
+from tortoise.exceptions import DBConnectionError, OperationalError
+
+from jobs.artifacts import Artifacts
+from jobs.child import Child
+from jobs.claims import beat, claim, complete, end, release
+from jobs.errors import LeaseLost
+from jobs.history import Lease
+from jobs.intake import EventLog, take
+from jobs.models import BaseModel, Dataset, TrainingJob
+from jobs.queue import Queue, Work
+from jobs.settings import Settings
+from jobs.status import JobStatus
+from training.config import JobSpec, TrainingConfig
+from training.events import Failure, Finished, Outcome
+
+__all__ = ["Attempt", "supervise"]
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.1
+BEAT_SECONDS = 1.0
+LOCKED = 75
+"""A child's exit code where the former child of the same job would not leave."""
+
+
+class _Stop(Enum):
+    """Why a child was asked to leave."""
+
+    CANCELLED = auto()
+    WORKER_LEAVES = auto()
+    SILENT = auto()
+
+
+@dataclass(frozen=True)
+class _Office:
+    """What an attempt needs of the worker it runs in."""
+
+    worker_id: str
+    settings: Settings
+    artifacts: Artifacts
+    queue: Queue
+
+
+async def supervise(
+    job_id: UUID, *, worker_id: str, settings: Settings, artifacts: Artifacts, queue: Queue
+) -> None:
+    """Run one attempt at a job, if it is still there to be claimed.
+
+    Cancelling this coroutine asks the child to save a checkpoint and puts the job back into the
+    queue. Losing the lease ends the child and changes nothing.
+    """
+    job = await claim(job_id, worker_id, settings.lease_seconds)
+    if job is None:
+        return
+    await queue.publish(job.id, job.last_seq)
+    office = _Office(worker_id, settings, artifacts, queue)
+    try:
+        await Attempt(job, office).run()
+    except LeaseLost as lost:
+        logger.warning("job %s: %s", job_id, lost)
+    job = await TrainingJob.get(id=job_id)
+    await queue.publish(job_id, job.last_seq)
+    if job.status is JobStatus.QUEUED:
+        await queue.enqueue(Work.TRAIN, job_id, job.attempt + 1)
+
+
+class Attempt:
+    """The time from a claim to the child's end; the child never outlives it."""
+
+    def __init__(self, job: TrainingJob, office: _Office) -> None:
+        self._job = job
+        self._office = office
+        self._lease = Lease(office.worker_id, job.attempt)
+        self._folder = office.artifacts.job(job.id)
+        self._log = EventLog(self._folder / "events.jsonl", job.log_offset)
+        self._finished: Finished | None = None
+        self._stop: _Stop | None = None
+        self._last_event = self._last_beat = time.monotonic()
+
+    async def run(self) -> None:
+        """Work until the job has ended or is back in the queue."""
+        await self._drain(live=False)  # what the child of a killed worker still had to say
+        if self._is_over():
+            await self._conclude(exit_code=0, tail="")
+            return
+        self._finished = None
+        await asyncio.to_thread(self._write_spec, await self._spec())
+        child = await Child.start(
+            "training.run",
+            str(self._folder),
+            log=self._folder / "train.log",
+            threads=self._office.settings.threads,
+        )
+        logger.info("job %s: attempt %s runs as %s", self._job.id, self._job.attempt, child.pid)
+        try:
+            await self._watch(child)
+        except asyncio.CancelledError:
+            self._stop = self._stop or _Stop.WORKER_LEAVES
+            await asyncio.shield(self._leave(child))
+            raise
+        finally:
+            child.kill()
+        await self._conclude(await child.wait(), child.log_tail())
+
+    async def _leave(self, child: Child) -> None:
+        exit_code = await child.stop(self._office.settings.stop_grace_seconds)
+        await self._conclude(exit_code, child.log_tail())
+
+    async def _watch(self, child: Child) -> None:
+        """Take events over and keep the lease until the child has left."""
+        gone = asyncio.ensure_future(child.wait())
+        killer: asyncio.Task[int] | None = None
+        try:
+            while not gone.done():
+                await asyncio.wait({gone}, timeout=TICK_SECONDS)
+                await self._tick()
+                if self._stop is not None and killer is None:
+                    grace = self._office.settings.stop_grace_seconds
+                    killer = asyncio.create_task(child.stop(grace))
+        finally:
+            gone.cancel()
+            if killer is not None:
+                killer.cancel()
+
+    async def _tick(self) -> None:
+        """One round; a database that is away is waited for, the child works on meanwhile."""
+        try:
+            await self._take()
+            if time.monotonic() - self._last_beat >= BEAT_SECONDS:
+                await self._beat()
+        except (DBConnectionError, OperationalError, OSError) as error:
+            logger.warning("job %s: the database is away: %s", self._job.id, error)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _take(self, *, live: bool = True) -> bool:
+        taken = await take(self._job.id, self._lease, self._log, live=live)
+        if taken is None:
+            return False
+        self._last_event = time.monotonic()
+        self._finished = taken.finished or self._finished
+        if taken.last_seq:
+            await self._office.queue.publish(self._job.id, taken.last_seq)
+        return True
+
+    async def _beat(self) -> None:
+        settings = self._office.settings
+        status = await beat(self._job.id, self._lease, settings.lease_seconds)
+        self._last_beat = time.monotonic()
+        if status is JobStatus.CANCELLING:
+            self._stop = _Stop.CANCELLED
+        elif self._stop is None and self._last_beat - self._last_event > settings.silence_seconds:
+            self._stop = _Stop.SILENT
+
+    async def _drain(self, *, live: bool = True) -> None:
+        while await self._take(live=live):
+            pass
+
+    def _is_over(self) -> bool:
+        return self._finished is not None and self._finished.outcome is not Outcome.CANCELLED
+
+    async def _conclude(self, exit_code: int, tail: str) -> None:
+        """Decide what the child's end means, and write it down."""
+        await self._drain()
+        word = self._finished
+        if word and word.outcome is Outcome.COMPLETED and word.result:
+            path = self._office.artifacts.relative(self._folder / "model")
+            await complete(self._job, self._lease, word.result, path)
+        elif word and word.outcome is Outcome.FAILED:
+            reason = "the training failed"
+            await end(self._job.id, self._lease, JobStatus.FAILED, reason=reason, error=word.error)
+        elif await self._is_cancelled():
+            reason = "stopped as asked"
+            await end(self._job.id, self._lease, JobStatus.CANCELLED, reason=reason)
+        elif self._stop is _Stop.WORKER_LEAVES or exit_code == LOCKED:
+            reason = "its worker leaves" if self._stop else "its former child has not left yet"
+            await release(self._job.id, self._lease, reason=reason, crashed=False)
+        else:
+            await self._crashed(exit_code, tail)
+
+    async def _is_cancelled(self) -> bool:
+        """Whether its user asked to cancel, by now."""
+        status = await beat(self._job.id, self._lease, self._office.settings.lease_seconds)
+        return status is JobStatus.CANCELLING
+
+    async def _crashed(self, exit_code: int, tail: str) -> None:
+        job = await TrainingJob.get(id=self._job.id)
+        failure = _crash(exit_code, tail, silent=self._stop is _Stop.SILENT)
+        logger.warning("job %s: %s", job.id, failure.message)
+        if job.crashes + 1 >= self._office.settings.max_crashes:
+            reason = f"it crashed {job.crashes + 1} times"
+            await end(job.id, self._lease, JobStatus.FAILED, reason=reason, error=failure)
+        else:
+            reason = "its child process died"
+            await release(job.id, self._lease, reason=reason, crashed=True, warning=failure)
+
+    async def _spec(self) -> JobSpec:
+        model = await BaseModel.get(id=self._job.model_id)
+        dataset = await Dataset.get(id=self._job.dataset_id)
+        return JobSpec(
+            config=TrainingConfig.model_validate(self._job.config),
+            model_path=model.source,
+            dataset_path=str(self._office.artifacts.records(dataset.id)),
+            data_type=dataset.data_type,
+        )
+
+    def _write_spec(self, spec: JobSpec) -> None:
+        self._office.artifacts.write(self._folder / "job.json", spec.model_dump_json().encode())
+
+
+def _crash(exit_code: int, tail: str, *, silent: bool) -> Failure:
+    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    if silent:
+        return Failure(
+            code="CHILD_SILENT",
+            message="The training process said nothing for too long and was ended.",
+            remedy="It is tried again from its newest checkpoint.",
+        )
+    last = f" Its last words: {tail[-500:]}" if tail else ""
+    return Failure(
+        code="CHILD_CRASHED",
+        message=f"The training process died with {how}.{last}",
+        remedy="It is tried again from its newest checkpoint; signal 9 often means too little memory.",
+    )

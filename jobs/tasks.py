@@ -1,0 +1,244 @@
+"""Exports and model checks: one child process each, under the same lease rules as a training job.
+
+The child reads a spec from its folder and answers with a `result.json` that holds a `result` or an
+`error`; nothing else it does counts.
+"""
+
+import asyncio
+import json
+import logging
+import shutil
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+from tortoise.expressions import F
+
+from jobs.artifacts import Artifacts
+from jobs.child import Child
+from jobs.claims import lease_end
+from jobs.errors import LeaseLost
+from jobs.history import Lease
+from jobs.models import BaseModel, Export, ModelVersion
+from jobs.models.base import Leased
+from jobs.queue import Work
+from jobs.settings import Settings
+from jobs.status import TaskStatus
+from training.events import Failure, TrainingResult
+from training.export.spec import ExportSpec
+
+__all__ = ["TASKS", "Task", "perform"]
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+
+
+class Task(Protocol):
+    """A kind of work whose row is a `Leased` table with `status` and `error`."""
+
+    table: ClassVar[type[Leased]]
+
+    @abstractmethod
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """Where the child works."""
+
+    @abstractmethod
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """Write the spec; the child's module and its arguments."""
+
+    @abstractmethod
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What a good answer sets in the row."""
+
+
+class CheckModel:
+    """See that a registered model loads, and what it is."""
+
+    table: ClassVar[type[Leased]] = BaseModel
+
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """A folder by the model's id."""
+        return artifacts.model_check(row_id)
+
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """The inspection of the model's source."""
+        del artifacts
+        model = await BaseModel.get(id=row_id)
+        return "training.inspection", model.source, str(folder / "result.json")
+
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts found."""
+        return {"facts": dict(result)}
+
+
+class ExportVersion:
+    """Write a version in a file format and prove that the file is the trained model."""
+
+    table: ClassVar[type[Leased]] = Export
+
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """A folder by the export's id."""
+        return artifacts.export(row_id)
+
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """The exporter, told by `export.json`."""
+        export = await Export.get(id=row_id)
+        version = await ModelVersion.get(id=export.version_id)
+        model = await BaseModel.get(id=version.model_id)
+        spec = ExportSpec(
+            version_path=str(artifacts.resolve(version.path)),
+            model_path=model.source,
+            adapter=TrainingResult.model_validate(version.result).adapter,
+            format=export.format,
+            adapter_only=export.adapter_only,
+            model_name=f"{model.name} {version.version}",
+            base_name=model.name,
+        )
+        content = spec.model_dump_json().encode()
+        await asyncio.to_thread(artifacts.write, folder / "export.json", content)
+        return "training.export.run", str(folder)
+
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Sizes, checksums and the parity figures."""
+        return {"result": dict(result), "progress": 100.0}
+
+
+TASKS: Mapping[Work, Task] = {Work.CHECK_MODEL: CheckModel(), Work.EXPORT: ExportVersion()}
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    task: Task
+    row_id: UUID
+    lease: Lease
+    folder: Path
+
+    async def update(self, **columns: object) -> None:
+        """Change the row while it is ours; LeaseLost otherwise."""
+        held = {"worker_id": self.lease.worker_id, "attempt": self.lease.attempt}
+        rows = self.task.table.filter(id=self.row_id, status=TaskStatus.RUNNING, **held)
+        if not await rows.update(**columns):
+            raise LeaseLost(f"{self.task.table.__name__} {self.row_id} is no longer held.")
+
+
+async def perform(
+    work: Work, row_id: UUID, *, worker_id: str, settings: Settings, artifacts: Artifacts
+) -> None:
+    """Claim a QUEUED row and see its child through; somebody else's row is left alone."""
+    claimed = await _claim(TASKS[work], row_id, worker_id, settings, artifacts)
+    if claimed is None:
+        return
+    try:
+        await asyncio.to_thread(shutil.rmtree, claimed.folder, ignore_errors=True)
+        module, *arguments = await claimed.task.command(row_id, claimed.folder, artifacts)
+        log = claimed.folder / "task.log"
+        child = await Child.start(module, *arguments, log=log, threads=settings.threads)
+        try:
+            await _watch(child, claimed, settings)
+        except asyncio.CancelledError:
+            child.kill()
+            await asyncio.shield(_give_back(claimed))
+            raise
+        finally:
+            child.kill()
+        await _conclude(claimed, await child.wait(), child.log_tail())
+    except LeaseLost as lost:
+        logger.warning("%s", lost)
+
+
+async def _claim(
+    task: Task, row_id: UUID, worker_id: str, settings: Settings, artifacts: Artifacts
+) -> _Claimed | None:
+    taken = await task.table.filter(id=row_id, status=TaskStatus.QUEUED).update(
+        status=TaskStatus.RUNNING,
+        worker_id=worker_id,
+        lease_expires_at=lease_end(settings.lease_seconds),
+        attempt=F("attempt") + 1,
+    )
+    if not taken:
+        return None
+    row = await task.table.get(id=row_id)
+    return _Claimed(task, row_id, Lease(worker_id, row.attempt), task.folder(row_id, artifacts))
+
+
+async def _watch(child: Child, claimed: _Claimed, settings: Settings) -> None:
+    gone = asyncio.ensure_future(child.wait())
+    try:
+        while not gone.done():
+            await asyncio.wait({gone}, timeout=BEAT_SECONDS)
+            columns: dict[str, object] = {"lease_expires_at": lease_end(settings.lease_seconds)}
+            if isinstance(claimed.task, ExportVersion):
+                columns["progress"] = await asyncio.to_thread(_progress, claimed.folder)
+            await claimed.update(**columns)
+    finally:
+        gone.cancel()
+
+
+def _progress(folder: Path) -> float:
+    with suppress(OSError, ValueError):
+        return float((folder / "progress").read_text())
+    return 0.0
+
+
+async def _conclude(claimed: _Claimed, exit_code: int, tail: str) -> None:
+    answer = await asyncio.to_thread(_answer, claimed.folder / "result.json")
+    free = {"worker_id": None, "lease_expires_at": None}
+    if answer is None:
+        how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+        failure = Failure(
+            code="CHILD_CRASHED",
+            message=f"The process died with {how}. {tail[-500:]}".strip(),
+            remedy="Ask again; signal 9 often means too little memory.",
+        )
+        answer = {"error": failure.model_dump(mode="json")}
+    if answer.get("error"):
+        await claimed.update(status=TaskStatus.FAILED, error=answer["error"], **free)
+    else:
+        columns = claimed.task.columns(answer["result"])
+        await claimed.update(status=TaskStatus.READY, error=None, **columns, **free)
+    logger.info("%s %s has ended", claimed.task.table.__name__, claimed.row_id)
+
+
+def _answer(path: Path) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError):
+        answer = json.loads(path.read_bytes())
+        return answer if isinstance(answer, dict) else None
+    return None
+
+
+async def _give_back(claimed: _Claimed) -> None:
+    await claimed.update(status=TaskStatus.QUEUED, worker_id=None, lease_expires_at=None)
+
+
+async def requeue_lapsed(work: Work, max_crashes: int) -> list[tuple[UUID, int]]:
+    """Put rows of dead workers back into the queue, or fail those that always die.
+
+    Gives every QUEUED row with its next attempt, for a hint to be sent.
+    """
+    table = TASKS[work].table
+    now = datetime.now(UTC)
+    for row in await table.filter(status=TaskStatus.RUNNING, lease_expires_at__lt=now):
+        again = row.crashes + 1 < max_crashes
+        held = table.filter(id=row.id, status=TaskStatus.RUNNING, attempt=row.attempt)
+        await held.filter(lease_expires_at__lt=now).update(
+            status=TaskStatus.QUEUED if again else TaskStatus.FAILED,
+            error=None if again else _LOST.model_dump(mode="json"),
+            worker_id=None,
+            lease_expires_at=None,
+            crashes=row.crashes + 1,
+        )
+    waiting = await table.filter(status=TaskStatus.QUEUED).order_by("created_at").limit(100)
+    return [(row.id, row.attempt + 1) for row in waiting]
+
+
+_LOST = Failure(
+    code="WORKER_LOST",
+    message="The workers that tried this died, one after the other.",
+    remedy="Look into the workers' logs and memory, and ask again.",
+)

@@ -1,0 +1,122 @@
+"""What a training run is told: every choice concrete, frozen, and JSON both ways."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """An immutable record that refuses unknown keys, so that a misspelt option is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingType(StrEnum):
+    """Which parameters are trained, and in what form the base is held."""
+
+    LORA = "LORA"
+    QLORA = "QLORA"
+    FULL = "FULL"
+    FREEZE = "FREEZE"
+
+
+class DataType(StrEnum):
+    """The shape of a dataset's records."""
+
+    TEXT = "TEXT"
+    CODE = "CODE"
+    QA = "QA"
+    COMPLETION = "COMPLETION"
+    CHAT = "CHAT"
+
+
+class Scheduler(StrEnum):
+    """How the learning rate moves after warm-up."""
+
+    COSINE = "COSINE"
+    LINEAR = "LINEAR"
+    CONSTANT = "CONSTANT"
+
+
+class EarlyStopping(Frozen):
+    """Stop once validation loss has not fallen by `min_delta` for `patience` epochs."""
+
+    enabled: bool = False
+    patience: int = 3
+    min_delta: float = 0.001
+
+
+class Checkpointing(Frozen):
+    """A checkpoint every `interval` epochs, of which the `keep_best` best and the last are kept."""
+
+    enabled: bool = True
+    interval: int = 1
+    keep_best: int = 3
+
+
+LEARNING_RATES: Final = {
+    TrainingType.LORA: 2e-4,
+    TrainingType.QLORA: 2e-4,
+    TrainingType.FULL: 2e-5,
+    TrainingType.FREEZE: 5e-5,
+}
+"""Default learning rate by method: adapters take about ten times that of the full model."""
+
+
+class TrainingConfig(Frozen):
+    """Everything that decides a run's result, beside the model and the data themselves.
+
+    An optimizer step sees `batch_size * gradient_accumulation_steps` examples. Lengths are in
+    tokens. `max_steps`, where given, ends the run before `epochs` does.
+    """
+
+    training_type: TrainingType
+    learning_rate: float
+    batch_size: int = 8
+    epochs: int = 3
+    warmup_steps: int = 0
+    max_steps: int | None = None
+    weight_decay: float = 0.01
+    gradient_accumulation_steps: int = 1
+    max_gradient_norm: float = 1.0
+    scheduler: Scheduler = Scheduler.COSINE
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    target_modules: tuple[str, ...] | None = None
+    max_sequence_length: int = 1024
+    validation_split: float = 0.1
+    shuffle: bool = True
+    max_samples: int | None = None
+    seed: int = 42
+    early_stopping: EarlyStopping = EarlyStopping()
+    checkpointing: Checkpointing = Checkpointing()
+    sample_prompts: tuple[str, ...] = ()
+    """Prompts answered by the base model before training and by the best checkpoint after it."""
+
+
+def resolve(training_type: TrainingType, choices: Mapping[str, object]) -> TrainingConfig:
+    """The whole config that follows from what was chosen; the rest takes its default.
+
+    `choices` maps field names of `TrainingConfig` to values. The learning rate defaults by method
+    and alpha to twice the rank. Raises pydantic's `ValidationError` on a wrong type or name.
+    """
+    rank = choices.get("lora_rank", 16)
+    derived = {
+        "learning_rate": LEARNING_RATES[training_type],
+        "lora_alpha": 2 * rank if isinstance(rank, int) else 32,
+    }
+    return TrainingConfig.model_validate({"training_type": training_type, **derived, **choices})
+
+
+class JobSpec(Frozen):
+    """`job.json`, the whole input of a training child: what to do, and where model and data lie."""
+
+    config: TrainingConfig
+    model_path: str
+    """A local folder or a hub id."""
+    dataset_path: str
+    """A JSONL file of canonical records."""
+    data_type: DataType

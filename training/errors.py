@@ -1,0 +1,212 @@
+"""Every way a training, inspection or export can fail that its user can understand and act upon.
+
+* TrainingError
+  x RecordError            one record of a dataset has the wrong shape
+  x DatasetDamaged         the dataset file no longer holds what was validated
+  x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
+  x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
+  x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly
+  x NothingToTrain         no row has a token that bears loss
+  x TargetModulesNotFound  LoRA was told to adapt modules that the model lacks
+  x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
+  x OutOfMemory, DiskFull  the machine is too small
+  x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
+  x ParityFailed           an exported file is not the trained model
+"""
+
+from pathlib import Path
+from typing import Self
+
+from training.events import Failure
+
+
+class TrainingError(Exception):
+    """A failure with a stable code, a sentence that names the value, and what to do about it."""
+
+    def __init__(self, code: str, message: str, remedy: str | None = None) -> None:
+        super().__init__(code, message, remedy)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.code, self.message, self.remedy)
+
+    def failure(self) -> Failure:
+        """The same, as the record that events and result files carry."""
+        return Failure(code=self.code, message=self.message, remedy=self.remedy)
+
+    @classmethod
+    def restore(cls, code: str, message: str, remedy: str | None) -> Self:
+        """An error with these very words, past the leaf's own constructor; used by pickle."""
+        error = cls.__new__(cls)
+        TrainingError.__init__(error, code, message, remedy)
+        return error
+
+
+def _restored(
+    kind: type[TrainingError], code: str, message: str, remedy: str | None
+) -> TrainingError:
+    return kind.restore(code, message, remedy)
+
+
+class RecordError(TrainingError):
+    """One record does not have the shape of its data type."""
+
+
+class DatasetDamaged(TrainingError):
+    """The dataset file is missing, unreadable, or holds a line that is no valid record."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            "DATASET_DAMAGED",
+            f"The dataset file {path.name} cannot be used: {reason}.",
+            "Create the dataset again from its source.",
+        )
+
+
+class ModelUnreadable(TrainingError):
+    """The base model cannot be loaded, or its files contradict its configuration."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(
+            "MODEL_UNREADABLE",
+            f"The model {source} cannot be loaded: {reason}.",
+            "Give a folder or hub id of a Hugging Face causal language model with safetensors.",
+        )
+
+
+class NoChatTemplate(TrainingError):
+    """Conversations cannot be rendered because the tokenizer stores no chat template."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            "NO_CHAT_TEMPLATE",
+            f"The tokenizer of {source} has no chat template, so conversations cannot be rendered.",
+            "Use an instruction-tuned model, or data of type TEXT, CODE or COMPLETION.",
+        )
+
+
+class TemplateNotPrefixStable(TrainingError):
+    """What the template renders for a turn changes when a later turn is added."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(
+            "TEMPLATE_NOT_PREFIX_STABLE",
+            f"The chat template cannot be split into turns at record {line}: {reason}.",
+            "Mark assistant text with {% generation %} in the template, or use another model.",
+        )
+
+
+class StopTokenNotTrained(TrainingError):
+    """An assistant turn ends without a token the model could learn to stop at."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(
+            "STOP_TOKEN_NOT_TRAINED",
+            f"The assistant turn in record {line} is rendered without an end-of-turn token, "
+            "so the model would never learn to stop.",
+            "Use a chat template that closes each assistant turn with the tokenizer's end token.",
+        )
+
+
+class NothingToTrain(TrainingError):
+    """After tokenising, truncating and splitting no row is left that bears loss."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "NOTHING_TO_TRAIN",
+            f"There is nothing to train on: {reason}.",
+            "Raise maxSequenceLength, lower validationSplit, or add records.",
+        )
+
+
+class TargetModulesNotFound(TrainingError):
+    """None of the named modules exists in the model, or one cannot carry an adapter."""
+
+    def __init__(self, names: tuple[str, ...], reason: str) -> None:
+        super().__init__(
+            "TARGET_MODULES_NOT_FOUND",
+            f"LoRA cannot adapt the modules {', '.join(names)}: {reason}.",
+            "Leave targetModules out to adapt every linear layer.",
+        )
+
+
+class NonFiniteLoss(TrainingError):
+    """The loss became NaN or infinite; the weights were not touched by it."""
+
+    def __init__(self, epoch: int, step: int, loss: float) -> None:
+        super().__init__(
+            "NON_FINITE_LOSS",
+            f"The loss became {loss} in epoch {epoch} at step {step}.",
+            "Lower the learning rate, add warm-up steps, or look for damaged records.",
+        )
+
+
+class NonFiniteGradient(TrainingError):
+    """The gradient became NaN or infinite; the weights were not touched by it."""
+
+    def __init__(self, epoch: int, step: int, gradient_norm: float) -> None:
+        super().__init__(
+            "NON_FINITE_GRADIENT",
+            f"The gradient norm became {gradient_norm} in epoch {epoch} at step {step}.",
+            "Lower the learning rate, or add warm-up steps.",
+        )
+
+
+class NothingTrained(TrainingError):
+    """The run moves no weight, so going on would only cost time."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "NOTHING_TRAINED",
+            f"The training changes nothing: {reason}.",
+            "Raise the learning rate, or check targetModules.",
+        )
+
+
+class OutOfMemory(TrainingError):
+    """Memory ran out on the machine or on its accelerator."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            "OUT_OF_MEMORY",
+            f"The machine ran out of memory: {detail or 'an allocation was refused'}.",
+            "Lower batchSize or maxSequenceLength and raise gradientAccumulationSteps to match.",
+        )
+
+
+class DiskFull(TrainingError):
+    """No space is left for a file; what was written before it is intact."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "DISK_FULL",
+            f"The disk is full: {path} could not be written. Older checkpoints are intact.",
+            "Free space, or lower checkpointing.keepBest, and start the job again to resume it.",
+        )
+
+
+class BestCheckpointMismatch(TrainingError):
+    """The best checkpoint, loaded again, does not score what it scored when it was saved."""
+
+    def __init__(self, name: str, recorded: float, measured: float) -> None:
+        super().__init__(
+            "BEST_CHECKPOINT_MISMATCH",
+            f"Checkpoint {name} was saved with loss {recorded:.6f} but scores {measured:.6f}.",
+            "Check the machine's memory and disk, and run the job again.",
+        )
+
+
+class ParityFailed(TrainingError):
+    """The exported file does not behave as the trained model does."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "PARITY_FAILED",
+            f"The exported file is not the trained model: {reason}.",
+            "Export again; if it fails again, report it with the model's name.",
+        )

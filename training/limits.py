@@ -1,0 +1,137 @@
+"""The values each single option can have, and those it usually has."""
+
+import math
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Final, NamedTuple
+
+from training.config import LEARNING_RATES, TrainingConfig, TrainingType
+from training.findings import PATHS, Finding, Severity, patch_for
+
+AVAILABLE_METHODS: Final = (TrainingType.LORA, TrainingType.FULL)
+LONGEST_SEQUENCE: Final = 2**20
+
+
+def beyond_limits(config: TrainingConfig, context_length: int | None) -> Iterator[Finding]:
+    """An error for each value that no run can have, whatever the other options are."""
+    method = config.training_type
+    if method not in AVAILABLE_METHODS:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="METHOD_UNAVAILABLE",
+            path=PATHS["training_type"],
+            message=f"The training type {method} is not available here.",
+            remedy=f"Use one of {', '.join(AVAILABLE_METHODS)}.",
+            suggested_patch=patch_for({"training_type": TrainingType.LORA.value}),
+        )
+    for limit in (*_LIMITS, *_limits_of(method, context_length)):
+        value = attrgetter(limit.field)(config)
+        if value is None or limit.allows(value):
+            continue
+        name = PATHS[limit.field][-1]
+        yield Finding(
+            severity=Severity.ERROR,
+            code="OUT_OF_RANGE",
+            path=PATHS[limit.field],
+            message=f"{name} is {_shown(value)}, but must be {limit.must}.",
+            remedy=f"Set {name} to a value that is {limit.must}, such as {_shown(limit.instead)}.",
+            suggested_patch=patch_for({limit.field: limit.instead}),
+        )
+
+
+def beyond_usual(config: TrainingConfig, training_rows: int) -> Iterator[Finding]:
+    """A warning for each value that can run and seldom should."""
+    for usual in _usual_ranges(config, training_rows):
+        value = attrgetter(usual.field)(config)
+        if usual.low <= value <= usual.high:
+            continue
+        better = max(usual.low, min(usual.high, value)) if usual.better is None else usual.better
+        name = PATHS[usual.field][-1]
+        yield Finding(
+            severity=Severity.WARNING,
+            code="UNUSUAL_VALUE",
+            path=PATHS[usual.field],
+            message=f"{name} is {value}, outside its usual range {usual.low} to {usual.high}.",
+            remedy=f"Set {name} to {better} unless you know why not.",
+            suggested_patch=patch_for({usual.field: better}),
+        )
+
+
+class _Limit(NamedTuple):
+    field: str
+    allows: Callable[[float], bool]
+    must: str
+    instead: object
+
+
+class _Usual(NamedTuple):
+    field: str
+    low: float
+    high: float
+    better: float | None = None
+    """What to suggest; None for the nearest value of the range."""
+
+
+def _within(low: float, high: float) -> Callable[[float], bool]:
+    return lambda value: low <= value <= high  # NaN is within nothing
+
+
+_LIMITS: Final = (
+    _Limit("batch_size", _within(1, 4096), "1 to 4096", 8),
+    _Limit("epochs", _within(1, 1000), "1 to 1000", 3),
+    _Limit("warmup_steps", lambda value: value >= 0, "0 or more", 0),
+    _Limit("max_steps", lambda value: value >= 1, "1 or more", None),
+    _Limit("weight_decay", _within(0, 1), "0 to 1", 0.01),
+    _Limit("gradient_accumulation_steps", _within(1, 1024), "1 to 1024", 1),
+    _Limit("max_gradient_norm", lambda value: 0 < value < math.inf, "above 0 and finite", 1.0),
+    _Limit("lora_rank", _within(1, 1024), "1 to 1024", 16),
+    _Limit("lora_alpha", _within(1, 4096), "1 to 4096", 32),
+    _Limit("lora_dropout", lambda value: 0 <= value < 1, "at least 0 and below 1", 0.05),
+    _Limit("validation_split", _within(0, 0.9), "0 to 0.9", 0.1),
+    _Limit("max_samples", lambda value: value >= 1, "1 or more", None),
+    _Limit("seed", _within(0, 2**32 - 1), f"0 to {2**32 - 1}", 42),
+    _Limit("early_stopping.patience", lambda value: value >= 1, "1 or more", 3),
+    _Limit(
+        "early_stopping.min_delta",
+        lambda value: 0 <= value < math.inf,
+        "at least 0 and finite",
+        0.001,
+    ),
+    _Limit("checkpointing.interval", lambda value: value >= 1, "1 or more", 1),
+    _Limit("checkpointing.keep_best", lambda value: value >= 1, "1 or more", 3),
+)
+
+
+def _limits_of(method: TrainingType, context_length: int | None) -> tuple[_Limit, ...]:
+    """The limits that the method or the model decides."""
+    longest = max(8, context_length or LONGEST_SEQUENCE)
+    reason = "the model's context length" if context_length else "the longest sequence supported"
+    return (
+        _Limit(
+            "learning_rate",
+            lambda value: 0 < value <= 1,
+            "above 0 and at most 1",
+            LEARNING_RATES[method if method in AVAILABLE_METHODS else TrainingType.LORA],
+        ),
+        _Limit(
+            "max_sequence_length",
+            _within(8, longest),
+            f"8 to {longest}, {reason}",
+            min(1024, longest),
+        ),
+    )
+
+
+def _usual_ranges(config: TrainingConfig, training_rows: int) -> Iterator[_Usual]:
+    yield _Usual("learning_rate", 1e-5, 1e-3, LEARNING_RATES[config.training_type])
+    yield _Usual("batch_size", min(4, max(1, training_rows)), 32)
+    yield _Usual("epochs", 3, 50)
+    yield _Usual("weight_decay", 0, 0.1)
+    yield _Usual("gradient_accumulation_steps", 1, 64)
+    if config.training_type is TrainingType.LORA:
+        yield _Usual("lora_rank", 8, 64)
+        yield _Usual("lora_dropout", 0.0, 0.3)
+
+
+def _shown(value: object) -> str:
+    return "unset" if value is None else str(value)

@@ -1,0 +1,205 @@
+"""Whether a config can run, is wise, or could do better: all findings at once, with their cures."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from training.config import LEARNING_RATES, DataType, Frozen, TrainingConfig, TrainingType
+from training.findings import PATHS, Finding, Severity, apply, combined_patch, merge, patch_for
+from training.limits import beyond_limits, beyond_usual
+from training.schedule import total_steps, validation_rows
+
+__all__ = ["MAX_SAMPLE_PROMPTS", "Finding", "RunFacts", "Severity", "check"]
+
+MAX_SAMPLE_PROMPTS: Final = 16
+FULL_TRAINING_PARAMETERS: Final = 1_000_000_000
+"""Above this size an adapter is recommended: FULL needs some 16 bytes for each parameter."""
+
+
+class RunFacts(Frozen):
+    """What the checks must know of the data and the model. Counts are of validated records."""
+
+    records: int
+    data_type: DataType
+    parameter_count: int | None = None
+    context_length: int | None = None
+    """The longest input the model takes, in tokens."""
+    has_chat_template: bool = True
+
+
+def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
+    """Every finding, errors first. With all suggested patches applied no error is left but those
+    that lie in the data or the model and carry no patch.
+
+    What depends on several options is judged on the config as the limits' patches leave it, so
+    that one bad value neither hides a second finding nor invents one.
+    """
+    findings = list(beyond_limits(config, facts.context_length))
+    repaired = apply(config, combined_patch(findings))
+    findings += [*_data(facts), *_sample_prompts(repaired, facts), *_relations(repaired, facts)]
+    findings += [*beyond_usual(repaired, _training_rows(repaired, facts))]
+    findings += [*_advice(repaired, facts)]
+    findings = _with_fitting_warmup(findings, config, facts)
+    order = list(Severity)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def _data(facts: RunFacts) -> Iterator[Finding]:
+    if facts.records < 1:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="NO_RECORDS",
+            path=("datasetId",),
+            message="The dataset has 0 valid records.",
+            remedy="Add records, or choose another dataset.",
+        )
+    if facts.data_type in (DataType.CHAT, DataType.QA) and not facts.has_chat_template:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="NO_CHAT_TEMPLATE",
+            path=("modelId",),
+            message=f"The model has no chat template, which {facts.data_type} data needs.",
+            remedy="Use an instruction-tuned model, or data of type TEXT, CODE or COMPLETION.",
+        )
+
+
+def _sample_prompts(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
+    prompts = config.sample_prompts
+    fitting = [each for each in prompts if each.strip()][:MAX_SAMPLE_PROMPTS]
+    problems = []
+    if prompts and not facts.has_chat_template:
+        problems.append(
+            ("NO_CHAT_TEMPLATE", "need a model with a chat template, and this has none")
+        )
+        fitting = []
+    if len(prompts) > MAX_SAMPLE_PROMPTS:
+        problems.append(
+            ("OUT_OF_RANGE", f"are {len(prompts)}, but may be at most {MAX_SAMPLE_PROMPTS}")
+        )
+    if any(not each.strip() for each in prompts):
+        problems.append(("BLANK_PROMPT", "include a blank one"))
+    for code, problem in problems:
+        yield _error(
+            code,
+            f"samplePrompts {problem}.",
+            remedy="Leave out the prompts that cannot be answered.",
+            changes={"sample_prompts": fitting},
+        )
+
+
+def _relations(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
+    """What options say of one another and of the number of records."""
+    samples = _samples(config, facts)
+    if config.early_stopping.enabled and not validation_rows(samples, config.validation_split):
+        yield _error(
+            "NO_VALIDATION_RECORDS",
+            f"Early stopping needs validation records, and of {samples} records "
+            f"validationSplit {config.validation_split} leaves none.",
+            remedy="Raise validationSplit, or turn early stopping off.",
+            changes={"validation_split": 0.1} if samples > 1 else {"early_stopping.enabled": False},
+        )
+    rows = _training_rows(config, facts)
+    steps = total_steps(rows, config)
+    if rows and config.warmup_steps >= steps:
+        yield _error(
+            "WARMUP_TOO_LONG",
+            f"warmupSteps is {config.warmup_steps}, but the run has only {steps} steps.",
+            remedy="Warm up for about a tenth of the steps.",
+            changes={"warmup_steps": steps // 10},
+        )
+    modules = config.target_modules
+    if modules is not None and not (modules and all(each.strip() for each in modules)):
+        yield _error(
+            "BLANK_TARGET_MODULE",
+            "targetModules is empty or names a blank module.",
+            remedy="Leave targetModules out to adapt every linear layer.",
+            changes={"target_modules": None},
+        )
+
+
+def _advice(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
+    rows = _training_rows(config, facts)
+    if rows and config.batch_size > rows:
+        size = 1 << (min(rows, 32).bit_length() - 1)
+        yield Finding(
+            severity=Severity.WARNING,
+            code="BATCH_LARGER_THAN_DATA",
+            path=PATHS["batch_size"],
+            message=f"batchSize is {config.batch_size}, but there are {rows} training records.",
+            remedy="Use smaller batches, so that an epoch has more than one step.",
+            suggested_patch=patch_for({"batch_size": size}),
+        )
+    alpha = 2 * config.lora_rank
+    if config.training_type is TrainingType.LORA and config.lora_alpha != alpha:
+        yield Finding(
+            severity=Severity.RECOMMENDATION,
+            code="ALPHA_NOT_TWICE_RANK",
+            path=PATHS["lora_alpha"],
+            message=f"loraAlpha is {config.lora_alpha}; twice loraRank would be {alpha}.",
+            remedy=f"Set loraAlpha to {alpha}.",
+            suggested_patch=patch_for({"lora_alpha": alpha}),
+        )
+    yield from _broader_advice(config, facts)
+
+
+def _broader_advice(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
+    size_of_model = facts.parameter_count or 0
+    if config.training_type is TrainingType.FULL and size_of_model > FULL_TRAINING_PARAMETERS:
+        yield Finding(
+            severity=Severity.RECOMMENDATION,
+            code="ADAPTER_IS_CHEAPER",
+            path=PATHS["training_type"],
+            message=f"FULL trains all {size_of_model} parameters, at some 16 bytes each.",
+            remedy="LORA takes a fraction of that memory.",
+            suggested_patch=patch_for(
+                {
+                    "training_type": TrainingType.LORA.value,
+                    "learning_rate": LEARNING_RATES[TrainingType.LORA],
+                }
+            ),
+        )
+    samples = _samples(config, facts)
+    if samples > 1 and not validation_rows(samples, config.validation_split):
+        yield Finding(
+            severity=Severity.RECOMMENDATION,
+            code="NO_VALIDATION",
+            path=PATHS["validation_split"],
+            message="No records are held out, so overfitting will not be seen.",
+            remedy="Hold out a tenth of the records.",
+            suggested_patch=patch_for({"validation_split": 0.1}),
+        )
+
+
+def _with_fitting_warmup(
+    findings: list[Finding], config: TrainingConfig, facts: RunFacts
+) -> list[Finding]:
+    """The findings, the last patch shortening the warm-up where all patches together leave fewer
+    steps than it takes."""
+    result = apply(config, combined_patch(findings))
+    steps = total_steps(_training_rows(result, facts), result)
+    if steps < 1 or result.warmup_steps < steps:
+        return findings
+    last = max(index for index, each in enumerate(findings) if each.suggested_patch)
+    patch = merge(findings[last].suggested_patch or {}, patch_for({"warmup_steps": steps // 10}))
+    fitting = findings[last].model_copy(update={"suggested_patch": patch})
+    return [*findings[:last], fitting, *findings[last + 1 :]]
+
+
+def _samples(config: TrainingConfig, facts: RunFacts) -> int:
+    return min(facts.records, config.max_samples or facts.records)
+
+
+def _training_rows(config: TrainingConfig, facts: RunFacts) -> int:
+    samples = _samples(config, facts)
+    return samples - validation_rows(samples, config.validation_split)
+
+
+def _error(code: str, message: str, *, remedy: str, changes: dict[str, object]) -> Finding:
+    """An error that belongs to the first option its cure changes."""
+    return Finding(
+        severity=Severity.ERROR,
+        code=code,
+        path=PATHS[next(iter(changes))],
+        message=message,
+        remedy=remedy,
+        suggested_patch=patch_for(changes),
+    )
