@@ -10,6 +10,7 @@ from training.findings import PATHS, Finding, Severity, patch_for
 
 AVAILABLE_METHODS: Final = (TrainingType.LORA, TrainingType.FULL)
 LONGEST_SEQUENCE: Final = 2**20
+_RANK: Final = 16
 
 
 def beyond_limits(config: TrainingConfig, context_length: int | None) -> Iterator[Finding]:
@@ -26,8 +27,11 @@ def beyond_limits(config: TrainingConfig, context_length: int | None) -> Iterato
         )
     for limit in (*_LIMITS, *_limits_of(method, context_length)):
         value = attrgetter(limit.field)(config)
-        if value is None or limit.allows(value):
+        if value is None or limit.allows(value) or _follows_rank(limit.field, config):
             continue
+        changes = {limit.field: limit.instead}
+        if limit.field == "lora_rank" and _follows_rank("lora_alpha", config):
+            changes["lora_alpha"] = 2 * _RANK
         name = PATHS[limit.field][-1]
         yield Finding(
             severity=Severity.ERROR,
@@ -35,7 +39,7 @@ def beyond_limits(config: TrainingConfig, context_length: int | None) -> Iterato
             path=PATHS[limit.field],
             message=f"{name} is {_shown(value)}, but must be {limit.must}.",
             remedy=f"Set {name} to a value that is {limit.must}, such as {_shown(limit.instead)}.",
-            suggested_patch=patch_for({limit.field: limit.instead}),
+            suggested_patch=patch_for(changes),
         )
 
 
@@ -55,6 +59,11 @@ def beyond_usual(config: TrainingConfig, training_rows: int) -> Iterator[Finding
             remedy=f"Set {name} to {better} unless you know why not.",
             suggested_patch=patch_for({usual.field: better}),
         )
+
+
+def _follows_rank(field: str, config: TrainingConfig) -> bool:
+    """Whether an option is alpha at twice the rank, and so is the rank's fault if it is wrong."""
+    return field == "lora_alpha" and config.lora_alpha == 2 * config.lora_rank
 
 
 class _Limit(NamedTuple):
@@ -84,8 +93,8 @@ _LIMITS: Final = (
     _Limit("weight_decay", _within(0, 1), "0 to 1", 0.01),
     _Limit("gradient_accumulation_steps", _within(1, 1024), "1 to 1024", 1),
     _Limit("max_gradient_norm", lambda value: 0 < value < math.inf, "above 0 and finite", 1.0),
-    _Limit("lora_rank", _within(1, 1024), "1 to 1024", 16),
-    _Limit("lora_alpha", _within(1, 4096), "1 to 4096", 32),
+    _Limit("lora_rank", _within(1, 1024), "1 to 1024", _RANK),
+    _Limit("lora_alpha", _within(1, 4096), "1 to 4096", 2 * _RANK),
     _Limit("lora_dropout", lambda value: 0 <= value < 1, "at least 0 and below 1", 0.05),
     _Limit("validation_split", _within(0, 0.9), "0 to 0.9", 0.1),
     _Limit("max_samples", lambda value: value >= 1, "1 or more", None),

@@ -57,7 +57,7 @@ class ExportResult(Frozen):
 
     size_bytes: int
     compression_ratio: float
-    """The bytes of the whole model in fp32, divided by the bytes of the export's weights."""
+    """The bytes of the whole base in fp32, divided by the bytes of the export's weights."""
     sha256: str
     """Of the manifest, which names the sha256 of every other file."""
     files: tuple[ExportFile, ...]

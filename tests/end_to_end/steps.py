@@ -1,0 +1,107 @@
+"""What a user does, one step a function."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.api.clients import Client, subscribe, values
+
+RECORDS = [
+    {"question": f"What colour is the {thing}?", "answer": f"The {thing} is {colour}."}
+    for thing in ("sky", "sea", "sun", "sand", "leaf", "stone", "rose", "snow")
+    for colour in ("blue", "green", "gold", "white", "red")
+]
+
+EVENTS = """
+subscription ($job: ID!, $after: Int!) {
+  trainingEvents(jobId: $job, afterSeq: $after) {
+    __typename seq attempt
+    ... on StatusChanged { from to reason }
+    ... on ProgressReported { step loss }
+    ... on EpochCompleted { metrics { epoch trainingLoss validationLoss } }
+    ... on WarningRaised { code message }
+    ... on JobFinished { status error { code message } modelVersion { id version } }
+  }
+}
+"""
+
+Event = Mapping[str, Any]
+
+
+async def register_model(user: Client, folder: Path) -> str:
+    """Register a folder and wait until it was looked at; the model's id."""
+    registered = await user.data(
+        'mutation ($source: String!) { registerModel(name: "tiny", source: $source) {'
+        " ... on Model { id } ... on Problem { message } } }",
+        source=str(folder),
+    )
+    model = registered["registerModel"]["id"]
+    looked = "query ($id: ID!) { node(id: $id) { ... on Model { status error { message } } } }"
+    return await _until_ready(user, looked, model)
+
+
+async def create_dataset(user: Client) -> str:
+    """A small dataset of questions and answers; its id."""
+    created = await user.data(
+        "mutation ($input: CreateDatasetInput!) { createDataset(input: $input) {"
+        " ... on Dataset { id } ... on Problem { message } } }",
+        input={"name": "colours", "dataType": "QA", "source": {"records": RECORDS}},
+    )
+    return str(created["createDataset"]["id"])
+
+
+async def run_pipeline(user: Client, folder: Path, **hyperparameters: Any) -> str:
+    """Register, create and submit; the job's id."""
+    submitted = await user.data(
+        "mutation ($input: RunPipelineInput!) { runPipeline(input: $input) {"
+        " ... on TrainingJob { id } ... on Problem { message } } }",
+        input={
+            "modelId": await register_model(user, folder),
+            "datasetId": await create_dataset(user),
+            "trainingType": "LORA",
+            "hyperparameters": {"learningRate": 5e-3, "batchSize": 4, **hyperparameters},
+            "samplePrompts": ["What colour is the sky?"],
+        },
+    )
+    return str(submitted["runPipeline"]["id"])
+
+
+async def follow(user: Client, job: str, after: int = 0) -> AsyncIterator[Event]:
+    """The job's events from the websocket, until the last."""
+    async with user.socket() as socket:
+        await subscribe(socket, EVENTS, job=job, after=after)
+        async for payload in values(socket):
+            yield payload["data"]["trainingEvents"]
+
+
+async def follow_to_the_end(user: Client, job: str, after: int = 0) -> list[Event]:
+    """All of them."""
+    return [event async for event in follow(user, job, after)]
+
+
+async def export(user: Client, version: str) -> Mapping[str, Any]:
+    """Export a version as SafeTensors, and wait for the proof."""
+    asked = await user.data(
+        "mutation ($version: ID!) { exportModel(input: {modelVersionId: $version,"
+        " format: SAFETENSORS}) { ... on Export { id } ... on Problem { message } } }",
+        version=version,
+    )
+    state = "query ($id: ID!) { node(id: $id) { ... on Export { status error { code message } } } }"
+    ready = await _until_ready(user, state, asked["exportModel"]["id"])
+    shown = await user.data(
+        "query ($id: ID!) { getExport(id: $id) { sizeBytes sha256 files { name sizeBytes sha256"
+        " downloadUrl } parity { tokensEqual klDivergence top1Agreement stopTokenRespected } } }",
+        id=ready,
+    )
+    result: Mapping[str, Any] = shown["getExport"]
+    return result
+
+
+async def _until_ready(user: Client, query: str, node: str) -> str:
+    while True:
+        state = (await user.data(query, id=node))["node"]
+        if state["status"] == "READY":
+            return node
+        assert state["status"] in ("QUEUED", "RUNNING"), state
+        await asyncio.sleep(0.1)

@@ -1,0 +1,68 @@
+"""Rows for tests, made through the service's own functions where there is one."""
+
+from typing import Any
+from uuid import uuid4
+
+from jobs import accounts, datasets, lifecycle
+from jobs.access import Role, Viewer
+from jobs.datasets import Draft
+from jobs.lifecycle import RunRequest
+from jobs.models import BaseModel, Dataset, TrainingJob
+from jobs.service import Service
+from jobs.status import TaskStatus
+from training.config import DataType, TrainingType
+from training.facts import ModelFacts
+
+PASSWORD = "correct horse battery"
+
+QA = [{"question": f"What is {n} and {n}?", "answer": f"It is {2 * n}."} for n in range(20)]
+
+FACTS = ModelFacts(
+    architecture="LlamaForCausalLM",
+    parameter_count=1_000_000,
+    context_length=2048,
+    licence="apache-2.0",
+    has_chat_template=True,
+    dtype="float32",
+    size_bytes=4_000_000,
+    sha256="0" * 64,
+)
+
+
+async def make_viewer(role: Role = Role.TRAINER, email: str | None = None) -> Viewer:
+    """An account and whoever is logged in to it."""
+    email = email or f"{uuid4().hex}@example.org"
+    user = await accounts.create_user(email, PASSWORD, role)
+    return Viewer(user.id, user.email, Role(user.role))
+
+
+async def make_model(
+    viewer: Viewer, *, source: str = "/nowhere", name: str | None = None
+) -> BaseModel:
+    """A base model that is READY without having been looked at."""
+    return await BaseModel.create(
+        name=name or f"model-{uuid4().hex[:8]}",
+        source=source,
+        status=TaskStatus.READY,
+        facts=FACTS.model_dump(mode="json"),
+        owner_id=viewer.user_id,
+    )
+
+
+async def make_dataset(viewer: Viewer, service: Service, **changes: Any) -> Dataset:
+    """Twenty question-answer pairs."""
+    draft: dict[str, Any] = {
+        "name": "sums",
+        "description": None,
+        "data_type": DataType.QA,
+        "records": QA,
+    }
+    return await datasets.create(viewer, Draft(**draft | changes), artifacts=service.artifacts)
+
+
+async def make_job(viewer: Viewer, service: Service, **choices: Any) -> TrainingJob:
+    """A QUEUED job over a model and a dataset of its own."""
+    model = await make_model(viewer)
+    dataset = await make_dataset(viewer, service)
+    request = RunRequest(model.id, dataset.id, TrainingType.LORA, choices)
+    return await lifecycle.submit(viewer, request, settings=service.settings, queue=service.queue)

@@ -1,0 +1,98 @@
+"""Reading and running job folders in tests."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from training import events
+from training.config import DataType, JobSpec, TrainingType, resolve
+from training.event_log import EventLog
+from training.events import Event, Finished
+
+E = TypeVar("E", bound=Event)
+
+
+def write_job(
+    folder: Path,
+    model: Path,
+    rows: Sequence[object],
+    *,
+    data_type: DataType = DataType.QA,
+    training_type: TrainingType = TrainingType.LORA,
+    **choices: object,
+) -> Path:
+    """Write a job folder with a dataset of these rows."""
+    folder.mkdir()
+    data = folder / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    defaults = {"learning_rate": 1e-3, "batch_size": 4, "epochs": 2, "validation_split": 0.2}
+    spec = JobSpec(
+        config=resolve(training_type, defaults | choices),
+        model_path=str(model),
+        dataset_path=str(data),
+        data_type=data_type,
+    )
+    (folder / "job.json").write_text(spec.model_dump_json())
+    return folder
+
+
+def qa_rows(count: int) -> list[dict[str, str]]:
+    return [
+        {"question": f"What is {i} and {i}?", "answer": f"It is {2 * i}." + " Yes." * (i % 5)}
+        for i in range(count)
+    ]
+
+
+def read_events(job: Path) -> list[Event]:
+    return [events.parse(line) for line in (job / "events.jsonl").read_bytes().splitlines()]
+
+
+def of_kind(found: Sequence[Event], kind: type[E]) -> list[E]:
+    return [event for event in found if isinstance(event, kind)]
+
+
+def spec_of(job: Path) -> JobSpec:
+    return JobSpec.model_validate_json((job / "job.json").read_bytes())
+
+
+def run_here(job: Path, should_stop: Callable[[], bool] = lambda: False) -> Finished:
+    """Run a job in this process."""
+    from training import pipeline  # torch: only the tests that train need it
+
+    log = EventLog(job / "events.jsonl")
+    try:
+        end = pipeline.run(spec_of(job), job, log=log, should_stop=should_stop)
+        log.emit(end)
+    finally:
+        log.close()
+    return end
+
+
+def start_child(job: Path, *options: str) -> subprocess.Popen[bytes]:
+    """Run a job as the service does, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "training.run", str(job), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(
+    job: Path, condition: Callable[[Sequence[Event]], bool], timeout_seconds: float = 45
+) -> None:
+    """Return as soon as the events so far fulfil a condition."""
+    deadline = time.monotonic() + timeout_seconds
+    path = job / "events.jsonl"
+    while time.monotonic() < deadline:
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        if condition([events.parse(line) for line in lines if line.endswith(b"\n")]):
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"no such event within {timeout_seconds} s")

@@ -1,0 +1,114 @@
+"""What is said of a model folder, good or broken."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from training import inspection
+from training.facts import ModelFacts
+
+
+@pytest.fixture
+def inspect(tmp_path: Path) -> Callable[[Path], dict[str, object]]:
+    def outcome(source: Path) -> dict[str, object]:
+        out = tmp_path / "out.json"
+        assert inspection.main([str(source), str(out)]) == 0
+        found = json.loads(out.read_bytes())
+        assert isinstance(found, dict)
+        return found
+
+    return outcome
+
+
+@pytest.fixture
+def model(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, to be broken."""
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+Inspect = Callable[[Path], dict[str, object]]
+
+
+def reason(outcome: dict[str, object]) -> str:
+    error = outcome["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "MODEL_UNREADABLE"
+    return str(error["message"])
+
+
+def test_a_good_folder_is_described(inspect: Inspect, model: Path) -> None:
+    (model / "README.md").write_text("---\ntags: [x]\nlicense: apache-2.0\n---\n# Tiny\n")
+    facts = ModelFacts.model_validate(inspect(model)["result"])
+    assert facts.architecture == "LlamaForCausalLM"
+    assert facts.parameter_count == 886_016
+    assert facts.context_length == 512
+    assert facts.licence == "apache-2.0"
+    assert facts.has_chat_template
+    assert facts.dtype == "float32"
+    assert facts.size_bytes == (model / "model.safetensors").stat().st_size
+    again = ModelFacts.model_validate(inspect(model)["result"])
+    assert again.sha256 == facts.sha256
+
+
+def test_a_missing_folder_is_named(inspect: Inspect, tmp_path: Path) -> None:
+    assert "there is no such folder" in reason(inspect(tmp_path / "nowhere"))
+
+
+def test_a_folder_without_weights_is_refused(inspect: Inspect, model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    assert "there is no safetensors file in it" in reason(inspect(model))
+
+
+def test_a_folder_without_a_configuration_is_refused(inspect: Inspect, model: Path) -> None:
+    (model / "config.json").unlink()
+    assert "no usable config.json" in reason(inspect(model))
+
+
+def test_a_folder_without_a_tokenizer_is_refused(inspect: Inspect, model: Path) -> None:
+    for path in model.glob("tokenizer*"):
+        path.unlink()
+    assert "no tokenizer" in reason(inspect(model))
+
+
+def test_a_weight_file_that_is_cut_off_is_refused(inspect: Inspect, model: Path) -> None:
+    path = model / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "model.safetensors is cut off" in reason(inspect(model))
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]"])
+def test_a_weight_file_of_junk_is_refused(inspect: Inspect, model: Path, content: bytes) -> None:
+    (model / "model.safetensors").write_bytes(content)
+    assert "model.safetensors" in reason(inspect(model))
+
+
+def test_a_missing_weight_is_named(inspect: Inspect, model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    assert "missing keys: model.layers.1.mlp.up_proj.weight" in reason(inspect(model))
+
+
+def test_a_weight_too_many_is_named(inspect: Inspect, model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.7.extra"] = weights["model.norm.weight"].clone()
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    assert "unexpected keys: model.layers.7.extra" in reason(inspect(model))
+
+
+def test_a_weight_of_another_shape_is_named(inspect: Inspect, model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"][:-1].clone()
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    message = reason(inspect(model))
+    assert "model.norm.weight has shape [255], but config.json asks for [256]" in message
+
+
+def test_a_model_of_another_kind_is_refused(inspect: Inspect, model: Path) -> None:
+    config = json.loads((model / "config.json").read_text()) | {"model_type": "no-such-model"}
+    (model / "config.json").write_text(json.dumps(config))
+    assert "no usable config.json" in reason(inspect(model))

@@ -1,0 +1,183 @@
+"""Which tokens bear loss, token for token."""
+
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from training.base_models import load_tokenizer
+from training.config import DataType
+from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
+from training.records import Record
+from training.rendering import IGNORED, Rendered, Renderer
+
+QA = {"question": "What is the sky?", "answer": "Blue."}
+CHAT: Record = {
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "\nHello"},
+        {"role": "user", "content": "Bye"},
+        {"role": "assistant", "content": "See you"},
+    ]
+}
+
+WITH_DEFAULT_SYSTEM = (
+    "{% for message in messages %}"
+    "{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+MARKED = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>\n' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+FORGETFUL = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['role'] == 'assistant' and not loop.last %}{{ '...' }}"
+    "{% else %}{{ message['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ENDLESS = (
+    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+
+
+@pytest.fixture
+def tokenizer(tiny_model: Path) -> PreTrainedTokenizerBase:
+    return load_tokenizer(str(tiny_model))
+
+
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    data_type: DataType,
+    *records: Record,
+    max_length: int = 512,
+) -> Rendered:
+    stops = frozenset({tokenizer.convert_tokens_to_ids("<|im_end|>")})
+    renderer = Renderer(tokenizer, data_type, stop_token_ids=stops, max_length=max_length)
+    return renderer.render(enumerate(records, start=1))
+
+
+def trained_runs(tokenizer: PreTrainedTokenizerBase, rendered: Rendered) -> list[str]:
+    """The text of each unbroken run of tokens that bear loss in the first row."""
+    row = rendered.rows[0]
+    runs: list[list[int]] = [[]]
+    for token, label in zip(row.input_ids, row.labels, strict=True):
+        if label == IGNORED:
+            runs.append([])
+        else:
+            assert label == token
+            runs[-1].append(token)
+    return [tokenizer.decode(run) for run in runs if run]
+
+
+def test_only_the_answer_and_its_stop_token_bear_loss(tokenizer: PreTrainedTokenizerBase) -> None:
+    rendered = render(tokenizer, DataType.QA, QA)
+    row = rendered.rows[0]
+    prompt = tokenizer(
+        "<|im_start|>user\nWhat is the sky?<|im_end|>\n<|im_start|>assistant\n",
+        add_special_tokens=False,
+    )["input_ids"]
+    answer = tokenizer("Blue.<|im_end|>", add_special_tokens=False)["input_ids"]
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    assert row.input_ids == prompt + answer + newline
+    assert row.labels == [IGNORED] * len(prompt) + answer + [IGNORED] * len(newline)
+
+
+def test_every_assistant_turn_bears_loss(tokenizer: PreTrainedTokenizerBase) -> None:
+    rendered = render(tokenizer, DataType.CHAT, CHAT)
+    assert trained_runs(tokenizer, rendered) == ["\nHello<|im_end|>", "See you<|im_end|>"]
+    text = tokenizer.apply_chat_template(CHAT["messages"], tokenize=False)
+    assert tokenizer.decode(rendered.rows[0].input_ids) == text
+
+
+def test_the_prompt_is_a_token_prefix_of_the_row(tokenizer: PreTrainedTokenizerBase) -> None:
+    record: Record = {"question": "Say it", "answer": "\n\n  indented"}
+    row = render(tokenizer, DataType.QA, record).rows[0]
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Say it"}],
+        add_generation_prompt=True,
+        return_dict=False,
+    )
+    assert row.input_ids[: len(prompt)] == prompt
+    assert row.labels[: len(prompt)] == [IGNORED] * len(prompt)
+    assert row.labels[len(prompt)] != IGNORED
+
+
+@pytest.mark.parametrize("template", [WITH_DEFAULT_SYSTEM, MARKED])
+def test_other_templates_train_the_same_tokens(
+    tokenizer: PreTrainedTokenizerBase, template: str
+) -> None:
+    tokenizer.chat_template = template
+    rendered = render(tokenizer, DataType.CHAT, CHAT)
+    assert trained_runs(tokenizer, rendered) == ["\nHello<|im_end|>", "See you<|im_end|>"]
+    assert trained_runs(tokenizer, render(tokenizer, DataType.QA, QA)) == ["Blue.<|im_end|>"]
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.chat_template = FORGETFUL
+    with pytest.raises(TemplateNotPrefixStable, match="record 1"):
+        render(tokenizer, DataType.CHAT, CHAT)
+
+
+def test_a_template_without_a_stop_token_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = ENDLESS
+    with pytest.raises(StopTokenNotTrained, match="record 1"):
+        render(tokenizer, DataType.QA, QA)
+
+
+def test_a_tokenizer_without_a_template_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = None
+    with pytest.raises(NoChatTemplate):
+        render(tokenizer, DataType.QA, QA)
+
+
+def test_a_completion_bears_loss_and_its_prompt_does_not(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    record: Record = {"prompt": "The capital of France", "completion": " is Paris."}
+    rendered = render(tokenizer, DataType.COMPLETION, record)
+    assert trained_runs(tokenizer, rendered) == [" is Paris.<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "record"),
+    [(DataType.TEXT, {"text": "one two"}), (DataType.CODE, {"code": "one two"})],
+)
+def test_all_of_a_text_bears_loss_but_its_first_token(
+    tokenizer: PreTrainedTokenizerBase, data_type: DataType, record: Record
+) -> None:
+    row = render(tokenizer, data_type, record).rows[0]
+    assert tokenizer.decode(row.input_ids) == "one two<|im_end|>"
+    assert row.labels == [IGNORED, *row.input_ids[1:]]
+
+
+def test_long_rows_are_cut_at_their_end_and_named(tokenizer: PreTrainedTokenizerBase) -> None:
+    whole = render(tokenizer, DataType.QA, QA).rows[0]
+    longest = len(whole.input_ids) - 3
+    rendered = render(tokenizer, DataType.QA, QA, max_length=longest)
+    assert (rendered.truncated, rendered.dropped) == ([1], [])
+    assert rendered.rows[0].input_ids == whole.input_ids[:longest]
+
+
+def test_a_row_left_without_trained_tokens_is_dropped_and_named(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    long = {"question": "long " * 50, "answer": "lost"}
+    rendered = render(tokenizer, DataType.QA, QA, long, max_length=40)
+    assert (rendered.truncated, rendered.dropped) == ([], [2])
+    assert [row.line for row in rendered.rows] == [1]
+
+
+def test_a_tokenizer_that_adds_bos_adds_it_once(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = "{{ bos_token }}" + WITH_DEFAULT_SYSTEM
+    row = render(tokenizer, DataType.QA, QA).rows[0]
+    assert row.input_ids.count(tokenizer.bos_token_id) == 1

@@ -1,0 +1,194 @@
+"""Every finding about a config, and that its patch cures it."""
+
+import math
+import random
+
+import pytest
+
+from training.config import DataType, TrainingConfig, TrainingType, resolve
+from training.findings import apply, combined_patch
+from training.validation import Finding, RunFacts, Severity, check
+
+FACTS = RunFacts(records=200, data_type=DataType.QA, parameter_count=10**8, context_length=2048)
+
+
+def config(**choices: object) -> TrainingConfig:
+    return resolve(TrainingType.LORA, choices)
+
+
+def errors(found: list[Finding]) -> list[tuple[str, str]]:
+    return [(each.code, each.path[-1]) for each in found if each.severity is Severity.ERROR]
+
+
+def test_the_defaults_have_no_finding() -> None:
+    for method in (TrainingType.LORA, TrainingType.FULL):
+        assert check(resolve(method, {}), FACTS) == []
+
+
+BEYOND = [
+    ("learning_rate", -1.0, "learningRate"),
+    ("learning_rate", 0.0, "learningRate"),
+    ("learning_rate", math.nan, "learningRate"),
+    ("learning_rate", math.inf, "learningRate"),
+    ("learning_rate", 1.5, "learningRate"),
+    ("batch_size", 0, "batchSize"),
+    ("batch_size", -3, "batchSize"),
+    ("batch_size", 4097, "batchSize"),
+    ("epochs", 0, "epochs"),
+    ("epochs", 10**9, "epochs"),
+    ("warmup_steps", -1, "warmupSteps"),
+    ("max_steps", 0, "maxSteps"),
+    ("weight_decay", 1.1, "weightDecay"),
+    ("weight_decay", math.nan, "weightDecay"),
+    ("gradient_accumulation_steps", 0, "gradientAccumulationSteps"),
+    ("gradient_accumulation_steps", 1025, "gradientAccumulationSteps"),
+    ("max_gradient_norm", 0.0, "maxGradientNorm"),
+    ("lora_rank", 0, "loraRank"),
+    ("lora_rank", 1025, "loraRank"),
+    ("lora_alpha", 0, "loraAlpha"),
+    ("lora_dropout", 1.0, "loraDropout"),
+    ("max_sequence_length", 7, "maxSequenceLength"),
+    ("max_sequence_length", 2049, "maxSequenceLength"),
+    ("validation_split", 0.95, "validationSplit"),
+    ("max_samples", 0, "maxSamples"),
+    ("seed", -1, "seed"),
+    ("seed", 2**32, "seed"),
+    ("early_stopping", {"patience": 0}, "patience"),
+    ("early_stopping", {"min_delta": -0.1}, "minDelta"),
+    ("checkpointing", {"interval": 0}, "interval"),
+    ("checkpointing", {"keep_best": 0}, "keepBest"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "name"), BEYOND)
+def test_a_value_beyond_its_limits_is_an_error_that_its_patch_cures(
+    field: str, value: object, name: str
+) -> None:
+    bad = config(**{field: value})
+    found = check(bad, FACTS)
+    assert errors(found) == [("OUT_OF_RANGE", name)]
+    shown = next(iter(value.values())) if isinstance(value, dict) else value
+    assert f"{name} is {shown}" in found[0].message
+    assert errors(check(apply(bad, combined_patch(found)), FACTS)) == []
+
+
+@pytest.mark.parametrize("method", [TrainingType.QLORA, TrainingType.FREEZE])
+def test_a_method_that_is_not_built_is_refused_naming_those_that_are(method: TrainingType) -> None:
+    found = check(resolve(method, {}), FACTS)
+    assert errors(found) == [("METHOD_UNAVAILABLE", "trainingType")]
+    assert found[0].remedy == "Use one of LORA, FULL."
+    assert found[0].suggested_patch == {"trainingType": "LORA"}
+
+
+def test_all_findings_come_at_once() -> None:
+    found = check(config(learning_rate=-1.0, batch_size=0, epochs=10**9, lora_rank=0), FACTS)
+    assert sorted(name for _, name in errors(found)) == [
+        "batchSize",
+        "epochs",
+        "learningRate",
+        "loraRank",
+    ]
+
+
+def test_warm_up_must_end_before_the_run_does() -> None:
+    found = check(config(warmup_steps=69, batch_size=8, epochs=3), FACTS)  # 180 rows: 23 x 3 steps
+    assert errors(found) == [("WARMUP_TOO_LONG", "warmupSteps")]
+    assert found[0].suggested_patch == {"hyperparameters": {"warmupSteps": 6}}
+    assert errors(check(config(warmup_steps=68), FACTS)) == []
+
+
+def test_an_empty_dataset_is_an_error_without_a_patch() -> None:
+    facts = FACTS.model_copy(update={"records": 0})
+    found = check(config(), facts)
+    assert errors(found) == [("NO_RECORDS", "datasetId")]
+    assert found[0].suggested_patch is None
+
+
+def test_early_stopping_without_validation_records_is_an_error() -> None:
+    early = {"enabled": True}
+    assert errors(check(config(early_stopping=early, validation_split=0.0), FACTS)) == [
+        ("NO_VALIDATION_RECORDS", "validationSplit")
+    ]
+    one = FACTS.model_copy(update={"records": 1})
+    assert errors(check(config(early_stopping=early), one)) == [
+        ("NO_VALIDATION_RECORDS", "enabled")
+    ]
+
+
+@pytest.mark.parametrize("data_type", [DataType.QA, DataType.CHAT])
+def test_conversations_need_a_chat_template(data_type: DataType) -> None:
+    facts = FACTS.model_copy(update={"data_type": data_type, "has_chat_template": False})
+    assert errors(check(config(), facts)) == [("NO_CHAT_TEMPLATE", "modelId")]
+    text = facts.model_copy(update={"data_type": DataType.TEXT})
+    assert errors(check(config(), text)) == []
+
+
+def test_sample_prompts_are_few_not_blank_and_answerable() -> None:
+    many = check(config(sample_prompts=("Hi",) * 17), FACTS)
+    assert errors(many) == [("OUT_OF_RANGE", "samplePrompts")]
+    blank = check(config(sample_prompts=("Hi", " ")), FACTS)
+    assert errors(blank) == [("BLANK_PROMPT", "samplePrompts")]
+    assert blank[0].suggested_patch == {"samplePrompts": ["Hi"]}
+    facts = RunFacts(records=9, data_type=DataType.TEXT, has_chat_template=False)
+    found = check(config(sample_prompts=("Hi",)), facts)
+    assert errors(found) == [("NO_CHAT_TEMPLATE", "samplePrompts")]
+    assert found[0].suggested_patch == {"samplePrompts": []}
+
+
+def test_an_unusual_value_is_a_warning_with_a_better_one() -> None:
+    found = check(config(learning_rate=0.01, epochs=1), FACTS)
+    assert [(each.severity, each.code, each.path[-1]) for each in found] == [
+        (Severity.WARNING, "UNUSUAL_VALUE", "learningRate"),
+        (Severity.WARNING, "UNUSUAL_VALUE", "epochs"),
+    ]
+    assert combined_patch(found) == {"hyperparameters": {"learningRate": 0.0002, "epochs": 3}}
+
+
+def test_alpha_other_than_twice_the_rank_is_a_recommendation() -> None:
+    found = check(config(lora_rank=8, lora_alpha=8), FACTS)
+    assert [(each.severity, each.code) for each in found] == [
+        (Severity.RECOMMENDATION, "ALPHA_NOT_TWICE_RANK")
+    ]
+    assert found[0].suggested_patch == {"hyperparameters": {"loraAlpha": 16}}
+
+
+def test_a_batch_larger_than_the_data_is_a_warning() -> None:
+    found = check(config(batch_size=32), FACTS.model_copy(update={"records": 20}))
+    assert [each.code for each in found] == ["BATCH_LARGER_THAN_DATA"]
+    assert found[0].suggested_patch == {"hyperparameters": {"batchSize": 16}}
+
+
+def test_blank_target_modules_are_an_error() -> None:
+    for modules in ((), ("q_proj", " ")):
+        assert errors(check(config(target_modules=modules), FACTS)) == [
+            ("BLANK_TARGET_MODULE", "targetModules")
+        ]
+
+
+VALUES: dict[str, list[object]] = {
+    "learning_rate": [-1.0, 0.0, 1e-6, 2e-4, 0.5, math.nan],
+    "batch_size": [-1, 0, 1, 8, 64, 5000],
+    "epochs": [0, 1, 3, 60, 1000, 10**9],
+    "warmup_steps": [-5, 0, 9, 50, 10**6],
+    "max_steps": [None, 0, 1, 7],
+    "gradient_accumulation_steps": [0, 1, 3, 100],
+    "lora_rank": [0, 1, 16, 100, 5000],
+    "lora_alpha": [0, 1, 32, 5000],
+    "max_sequence_length": [1, 64, 2048, 10**6],
+    "validation_split": [-1.0, 0.0, 0.1, 0.9, 1.0],
+    "max_samples": [None, 0, 1, 2, 50],
+    "early_stopping": [{}, {"enabled": True}, {"enabled": True, "patience": 0}],
+    "sample_prompts": [(), ("Hi", ""), ("Hi",) * 20],
+    "training_type": list(TrainingType),
+}
+
+
+def test_all_patches_together_leave_no_error() -> None:
+    draw = random.Random(1)
+    for _ in range(2000):
+        choices = {field: draw.choice(values) for field, values in VALUES.items()}
+        bad = config().model_validate(config().model_dump() | choices)
+        facts = FACTS.model_copy(update={"records": draw.choice([1, 2, 5, 20, 200])})
+        found = check(bad, facts)
+        after = check(apply(bad, combined_patch(found)), facts)
+        assert errors(after) == [], (choices, facts)

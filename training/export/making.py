@@ -1,0 +1,51 @@
+"""An export from start to end: written, compared, named by checksum, and only then in place."""
+
+import tempfile
+from pathlib import Path
+
+from training.export import safetensors
+from training.export.parity import EXACT, ROUNDED, check_parity
+from training.export.spec import ExportFile, ExportResult, ExportSpec, Parity
+from training.files import MANIFEST, entries, remove_leftovers, sha256_of, whole_folder, write_whole
+from training.sources import local_folder
+from training.weights import stored_weights
+
+
+def make(spec: ExportSpec, export_dir: Path) -> ExportResult:
+    """Make `export_dir/files`. Raises `ParityFailed`, `ModelUnreadable` or `DiskFull`, and then
+    leaves no `files`."""
+    remove_leftovers(export_dir)
+    files = export_dir / "files"
+    _tell(export_dir, 5)
+    with whole_folder(files) as folder:
+        safetensors.write(spec, folder)
+        _tell(export_dir, 50)
+        parity = _parity(spec, folder, export_dir)
+        _tell(export_dir, 95)
+    result = _result(files, parity, base=local_folder(spec.model_path))
+    _tell(export_dir, 100)
+    return result
+
+
+def _parity(spec: ExportSpec, folder: Path, export_dir: Path) -> Parity:
+    rounded = stored_weights(folder).dtype == "bfloat16"
+    with tempfile.TemporaryDirectory(dir=export_dir, prefix=".parity.") as scratch:
+        return check_parity(
+            spec, folder, scratch=Path(scratch), bounds=ROUNDED if rounded else EXACT
+        )
+
+
+def _result(files: Path, parity: Parity, *, base: Path) -> ExportResult:
+    listed = entries(files)
+    whole_bytes = 4 * safetensors.parameters_in(base)
+    return ExportResult(
+        size_bytes=sum(entry.size_bytes for entry in listed),
+        compression_ratio=whole_bytes / stored_weights(files).size_bytes,
+        sha256=sha256_of(files / MANIFEST),
+        files=tuple(ExportFile(**entry.model_dump()) for entry in listed),
+        parity=parity,
+    )
+
+
+def _tell(export_dir: Path, percent: float) -> None:
+    write_whole(export_dir / "progress", f"{percent}\n".encode())

@@ -1,0 +1,43 @@
+"""What a model answers when it is asked."""
+
+import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from training.adapters import TrainableModel, causal_model
+from training.base_models import stop_token_ids
+from training.hardware import Hardware
+from training.loss import autocast
+
+
+@torch.no_grad()
+def answer(
+    model: TrainableModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    *,
+    hardware: Hardware,
+    max_new_tokens: int = 64,
+) -> str:
+    """The likeliest answer to one user message, through the chat template, up to its stop token."""
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+    )
+    asked = tokenizer(str(text), add_special_tokens=False, return_tensors="pt").to(hardware.device)
+    stops = sorted(stop_token_ids(causal_model(model), tokenizer))
+    greedy = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=stops,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0],
+    )
+    was_training = model.training
+    model.eval()
+    with autocast(hardware):
+        generated = causal_model(model).generate(  # type: ignore[operator]  # a mixin's method
+            input_ids=asked["input_ids"],
+            attention_mask=asked["attention_mask"],
+            generation_config=greedy,
+        )
+    model.train(was_training)
+    new = generated[0, asked["input_ids"].shape[1] :]
+    return str(tokenizer.decode(new, skip_special_tokens=True)).strip()

@@ -1,0 +1,51 @@
+"""What this machine computes with, probed, and which library versions do it."""
+
+import os
+from importlib import metadata
+from typing import Final
+
+import torch
+
+from training.config import Frozen
+
+LIBRARIES: Final = ("torch", "transformers", "peft", "tokenizers", "safetensors")
+
+
+class Hardware(Frozen):
+    """The device a run trains on."""
+
+    device: str
+    """A torch device: `cpu` or `cuda`."""
+    name: str
+    cores: int
+    """Cores this process may use."""
+    bfloat16: bool
+    """Whether bf16 arithmetic is native; where it is not, fp32 is faster. fp16 is never used."""
+
+
+def probe() -> Hardware:
+    """The device to train on: CUDA where a driver answers, else the CPU."""
+    cores = len(os.sched_getaffinity(0))
+    if torch.cuda.is_available():
+        return Hardware(
+            device="cuda",
+            name=torch.cuda.get_device_name(),
+            cores=cores,
+            bfloat16=torch.cuda.is_bf16_supported(including_emulation=False),
+        )
+    return Hardware(
+        device="cpu",
+        name=torch.backends.cpu.get_cpu_capability(),
+        cores=cores,
+        bfloat16=_cpu_has_bfloat16(),
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that decide a run's result, by package name."""
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
+def _cpu_has_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,76 @@
+"""Progress events at a steady pace, however short or long a training step is."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+from training.events import Progress
+
+SHORTEST_SECONDS: Final = 0.25
+"""The least time between two events."""
+LONGEST_SECONDS: Final = 0.45
+"""The most, so that a listener hears something every half second."""
+
+
+class Heartbeat:
+    """Tells the newest measurement from a thread of its own, while the block runs.
+
+    Where no new one came, the last is told again with its remaining time brought forward.
+    """
+
+    def __init__(self, emit: Callable[[Progress], None]) -> None:
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._latest: tuple[float, Progress] | None = None
+        self._is_new = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def measured(self, progress: Progress) -> None:
+        """Hand over a measurement; of several between two ticks only the last is told."""
+        with self._lock:
+            self._latest = (time.monotonic(), progress)
+            self._is_new = True
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._tell(again=False)
+
+    def _run(self) -> None:
+        while not self._stop.wait(SHORTEST_SECONDS):
+            if not self._tell(again=False):
+                self._stop.wait(LONGEST_SECONDS - SHORTEST_SECONDS)
+                self._tell(again=True)
+
+    def _tell(self, *, again: bool) -> bool:
+        """Emit the latest measurement if it is new, or `again`; whether anything was emitted."""
+        with self._lock:
+            if self._latest is None or not (self._is_new or again):
+                return False
+            measured_at, progress = self._latest
+            self._is_new = False
+        self._emit(_brought_forward(progress, time.monotonic() - measured_at))
+        return True
+
+
+def _brought_forward(progress: Progress, seconds: float) -> Progress:
+    """The measurement as of now; the progress itself is not guessed at."""
+    remaining = progress.estimated_time_remaining
+    if remaining is not None:
+        remaining = max(0.0, remaining - seconds)
+    return progress.model_copy(
+        update={"estimated_time_remaining": remaining, "at": datetime.now(UTC)}
+    )

@@ -1,0 +1,44 @@
+"""The manners of the machine-learning libraries in a child process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from training.errors import OutOfMemory
+
+_ALLOCATION_FAILURES: Final = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def prepare_environment(source: str) -> None:
+    """Set what must be set before torch is imported: threads that wait without burning a core,
+    and for a model in a local folder no network."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if Path(source).is_dir():
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def silence() -> None:
+    """No progress bars and no advice; errors are still told. Imports transformers."""
+    from transformers.utils import logging  # heavy, and only after `prepare_environment`
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def memory_failures_named() -> Iterator[None]:
+    """Turn the ways an allocation fails in torch into `OutOfMemory`."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(str(error)) from error
+    except RuntimeError as error:
+        text = str(error)
+        if any(sign in text.lower() for sign in _ALLOCATION_FAILURES):
+            raise OutOfMemory(text.splitlines()[0].rstrip(".")) from error
+        raise

@@ -1,0 +1,194 @@
+"""The training phase: epochs of steps, each validated, judged, saved and told."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from training.checkpoints import Checkpoint, CheckpointStore, checkpoint_name
+from training.config import TrainingConfig
+from training.evaluation import evaluate
+from training.events import (
+    CheckpointSaved,
+    EpochCompleted,
+    Event,
+    Progress,
+    StoppedEarly,
+    WarningRaised,
+)
+from training.heartbeat import Heartbeat
+from training.loss import TokenLoss
+from training.overfitting import began_to_overfit
+from training.rendering import Row
+from training.retention import best, superfluous
+from training.schedule import steps_per_epoch
+from training.scores import Scores
+from training.state import EpochMetrics
+from training.stepper import Measurement, Stepper
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to train, from its start or from a checkpoint."""
+
+    stepper: Stepper
+    loss: TokenLoss
+    validation: Sequence[Row]
+    training_rows: int
+    config: TrainingConfig
+    store: CheckpointStore
+    emit: Callable[[Event], None]
+    should_stop: Callable[[], bool]
+
+
+def train(run: Run) -> bool:
+    """Train to the end; False where it was told to stop, a checkpoint of the last step saved.
+
+    Raises what `Stepper.run_epoch` raises, and `DiskFull`.
+    """
+    with Heartbeat(run.emit) as heartbeat:
+        report = _reporter(run, heartbeat)
+        while not run.stepper.is_over():
+            finished = run.stepper.run_epoch(measured=report, should_stop=run.should_stop)
+            if not (finished and _close_epoch(run)):
+                _save_stopped(run)
+                return False
+    return True
+
+
+def checkpoint_event(
+    store: CheckpointStore, checkpoint: Checkpoint, removed: tuple[str, ...] = ()
+) -> CheckpointSaved:
+    """The announcement of a checkpoint that lies whole on disk."""
+    metrics = checkpoint.metrics
+    return CheckpointSaved(
+        name=checkpoint.name,
+        epoch=metrics.epoch if metrics else checkpoint.state.epoch + 1,
+        step=checkpoint.step,
+        validation_loss=metrics.validation_loss if metrics else None,
+        validation_accuracy=metrics.validation_accuracy if metrics else None,
+        size_bytes=store.size_of(checkpoint.name),
+        best=best(store.all()) == checkpoint.name,
+        removed=removed,
+    )
+
+
+def _close_epoch(run: Run) -> bool:
+    """Validate, judge and save the epoch whose steps are done; False where stopped amid that."""
+    started = time.monotonic()
+    validation = None
+    if run.validation:
+        validation = evaluate(
+            run.stepper.model, run.loss, run.validation, should_stop=run.should_stop
+        )
+        if validation is None:
+            return False
+    if run.stepper.state.epoch == 0:
+        run.stepper.raise_if_untrained()
+    metrics = _completed(run, validation, time.monotonic() - started)
+    if run.stepper.state.stopped_early:
+        patience = run.stepper.state.patience
+        run.emit(StoppedEarly(epoch=metrics.epoch, best_epoch=patience.best_epoch))
+    if _is_due(run, metrics):
+        _save(run, metrics)
+    return True
+
+
+def _completed(run: Run, validation: Scores | None, seconds: float) -> EpochMetrics:
+    """Move the state past the epoch, and tell its metrics."""
+    state = run.stepper.state
+    metrics = EpochMetrics(
+        epoch=state.epoch + 1,
+        training_loss=state.scores.loss,
+        training_accuracy=state.scores.accuracy,
+        validation_loss=validation.loss if validation else None,
+        validation_accuracy=validation.accuracy if validation else None,
+    )
+    policy = run.config.early_stopping
+    patience = state.patience.after(metrics.epoch, metrics.score, policy)
+    epoch_seconds = state.epoch_seconds + seconds
+    run.stepper.state = state.model_copy(
+        update={
+            "epoch": metrics.epoch,
+            "step_in_epoch": 0,
+            "scores": Scores(),
+            "seconds": state.seconds + epoch_seconds,
+            "epoch_seconds": 0.0,
+            "patience": patience,
+            "history": (*state.history, metrics),
+            "stopped_early": patience.is_exhausted(policy),
+        }
+    )
+    run.emit(EpochCompleted(**metrics.model_dump(), duration_seconds=epoch_seconds))
+    if began_to_overfit(run.stepper.state.history):
+        run.emit(_overfitting(metrics))
+    return metrics
+
+
+def _is_due(run: Run, metrics: EpochMetrics) -> bool:
+    """Whether an epoch's end is saved: the last always, so that there is something to keep."""
+    if run.stepper.is_over():
+        return True
+    policy = run.config.checkpointing
+    is_best = run.stepper.state.patience.best_epoch == metrics.epoch
+    on_turn = metrics.epoch % policy.interval == 0
+    return policy.enabled and (on_turn or (run.config.early_stopping.enabled and is_best))
+
+
+def _save(run: Run, metrics: EpochMetrics | None) -> None:
+    """Save where the run stands, delete what retention no longer keeps, and tell both."""
+    state = run.stepper.state
+    checkpoint = Checkpoint(name=checkpoint_name(state), metrics=metrics, state=state)
+    run.store.save(checkpoint, run.stepper.tensors())
+    removed = superfluous(run.store.all(), run.config.checkpointing.keep_best)
+    for name in removed:
+        run.store.remove(name)
+    run.emit(checkpoint_event(run.store, checkpoint, tuple(removed)))
+
+
+def _save_stopped(run: Run) -> None:
+    """Save the last step boundary, unless nothing was done or it is saved already."""
+    state = run.stepper.state
+    saved = {checkpoint.name for checkpoint in run.store.all()}
+    if state.step > 0 and checkpoint_name(state) not in saved:
+        last = state.history[-1] if state.history and state.step_in_epoch == 0 else None
+        _save(run, last)
+
+
+def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
+    """Turns measurements into progress; time is estimated from the steps of this process only."""
+    started = time.monotonic()
+    first_step = run.stepper.state.step
+    total = run.stepper.total_steps
+    epoch_steps = steps_per_epoch(run.training_rows, run.config)
+
+    def report(measurement: Measurement) -> None:
+        done_here = measurement.steps - first_step
+        seconds = time.monotonic() - started
+        heartbeat.measured(
+            Progress(
+                progress=100 * measurement.steps / total,
+                epoch=run.stepper.state.epoch + 1,
+                total_epochs=math.ceil(total / epoch_steps),
+                step=int(measurement.steps),
+                total_steps=total,
+                loss=measurement.scores.loss,
+                accuracy=measurement.scores.accuracy,
+                learning_rate=measurement.learning_rate,
+                gradient_norm=measurement.gradient_norm,
+                tokens_per_second=measurement.tokens_per_second,
+                estimated_time_remaining=seconds / done_here * (total - measurement.steps),
+            )
+        )
+
+    return report
+
+
+def _overfitting(metrics: EpochMetrics) -> WarningRaised:
+    return WarningRaised(
+        code="OVERFITTING",
+        message=f"Up to epoch {metrics.epoch} the training loss fell to "
+        f"{metrics.training_loss:.4f} while the validation loss rose to "
+        f"{metrics.validation_loss:.4f}.",
+        remedy="Train fewer epochs, turn early stopping on, or add data. The best checkpoint is kept.",
+    )

@@ -1,0 +1,177 @@
+"""A training run from its spec to its model folder: preparing, training, validating, completed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from training.adapters import restore_weights, save_trained
+from training.checkpoints import Checkpoint, CheckpointStore
+from training.config import JobSpec, TrainingType
+from training.errors import BestCheckpointMismatch, TrainingError
+from training.evaluation import evaluate
+from training.event_log import EventLog
+from training.events import (
+    Finished,
+    Outcome,
+    Phase,
+    PhaseStarted,
+    Resumed,
+    Sample,
+    SamplesGenerated,
+    StoppedEarly,
+    TrainingResult,
+    WarningRaised,
+)
+from training.files import size_of, whole_folder
+from training.generation import answer
+from training.hardware import library_versions
+from training.loop import checkpoint_event, train
+from training.optimizer import trainable_parameters
+from training.preparation import Prepared, prepare
+from training.retention import best
+
+SCORE_TOLERANCE: Final = 1e-3
+"""How far the best checkpoint may score from its record, relative to it. On the machine that
+saved it the two are equal; another machine's kernels may round otherwise."""
+
+
+def run(
+    spec: JobSpec, job_dir: Path, *, log: EventLog, should_stop: Callable[[], bool]
+) -> Finished:
+    """Train as `spec` says, in `job_dir`, going on from what an earlier attempt left there.
+
+    What happens after the start of PREPARING is told to `log`; the end is returned and not told.
+    Raises a `TrainingError` where the run cannot go on.
+    """
+    store = CheckpointStore(job_dir / "checkpoints")
+    prepared = prepare(spec, store, emit=log.emit, should_stop=should_stop)
+    if prepared is None:
+        return Finished(outcome=Outcome.CANCELLED)
+    _answer_samples(prepared, "BEFORE", log)
+    _resume(prepared, log)
+    log.emit(PhaseStarted(phase=Phase.TRAINING))
+    if should_stop() or not train(prepared.run):
+        return Finished(outcome=Outcome.CANCELLED)
+    log.emit(PhaseStarted(phase=Phase.VALIDATING))
+    chosen = _take_best(prepared)
+    if should_stop():
+        return Finished(outcome=Outcome.CANCELLED)
+    _answer_samples(prepared, "AFTER", log)
+    model_dir = job_dir / "model"
+    with whole_folder(model_dir) as folder:
+        save_trained(
+            prepared.model,
+            prepared.tokenizer,
+            base_name=public_name(spec.model_path),
+            folder=folder,
+        )
+    result = _result(prepared, chosen, size_bytes=size_of(model_dir))
+    return Finished(outcome=Outcome.COMPLETED, result=result)
+
+
+def public_name(source: str) -> str:
+    """A model's name without the place it lies in: a hub id as it is, a folder's last part."""
+    return Path(source).name if Path(source).is_dir() else source
+
+
+def _resume(prepared: Prepared, log: EventLog) -> None:
+    """Stand where the newest whole checkpoint was saved, and tell what a killed attempt saved and
+    could not tell."""
+    run = prepared.run
+    newest = run.store.newest_whole()
+    for name, reason in newest.damaged:
+        log.emit(
+            WarningRaised(
+                code="CHECKPOINT_DAMAGED",
+                message=f"Checkpoint {name} was deleted: {reason}.",
+                remedy="The run goes on from the checkpoint before it. Check the disk.",
+            )
+        )
+    _announce(run.store, log)
+    checkpoint = newest.checkpoint
+    if checkpoint is None:
+        return
+    state = checkpoint.state
+    run.stepper.restore(state, run.store.load(checkpoint.name))
+    log.emit(Resumed(checkpoint=checkpoint.name, epoch=state.epoch + 1, step=state.step))
+    if state.stopped_early and not log.has_said_early_stop():
+        log.emit(StoppedEarly(epoch=state.epoch, best_epoch=state.patience.best_epoch))
+
+
+def _announce(store: CheckpointStore, log: EventLog) -> None:
+    """Tell of checkpoints that were saved, or deleted, without a word."""
+    announced = log.announced_checkpoints()
+    present = store.all()
+    gone = tuple(sorted(announced - {checkpoint.name for checkpoint in present}))
+    for checkpoint in present:
+        if checkpoint.name not in announced:
+            log.emit(checkpoint_event(store, checkpoint, removed=gone))
+            gone = ()
+
+
+def _answer_samples(prepared: Prepared, stage: Literal["BEFORE", "AFTER"], log: EventLog) -> None:
+    """Answer the sample prompts, once in the life of a run."""
+    prompts = prepared.run.config.sample_prompts
+    if not prompts or log.has_sampled(stage):
+        return
+    samples = tuple(
+        Sample(
+            prompt=prompt,
+            answer=answer(prepared.model, prepared.tokenizer, prompt, hardware=prepared.hardware),
+        )
+        for prompt in prompts
+    )
+    log.emit(SamplesGenerated(stage=stage, samples=samples))
+
+
+def _take_best(prepared: Prepared) -> Checkpoint:
+    """Load the best checkpoint and see that it scores what it scored when it was saved.
+
+    Raises `BestCheckpointMismatch`.
+    """
+    run = prepared.run
+    by_name = {checkpoint.name: checkpoint for checkpoint in run.store.all()}
+    name = best(list(by_name.values()))
+    if name is None or not run.store.is_whole(name):
+        raise TrainingError(
+            "BEST_CHECKPOINT_LOST",
+            f"The best checkpoint {name or ''} is missing or damaged.",
+            "Check the machine's disk, and run the job again.",
+        )
+    restore_weights(prepared.model, run.store.load(name).weights)
+    chosen = by_name[name]
+    recorded = chosen.metrics.validation_loss if chosen.metrics else None
+    scores = evaluate(prepared.model, run.loss, run.validation)
+    if recorded is not None and scores is not None:
+        _check_score(name, recorded=recorded, measured=scores.loss)
+    return chosen
+
+
+def _check_score(name: str, *, recorded: float, measured: float) -> None:
+    if abs(measured - recorded) > SCORE_TOLERANCE * max(1.0, recorded):
+        raise BestCheckpointMismatch(name, recorded, measured)
+
+
+def _result(prepared: Prepared, chosen: Checkpoint, *, size_bytes: int) -> TrainingResult:
+    run = prepared.run
+    state = run.stepper.state
+    metrics = chosen.metrics
+    assert metrics is not None  # noqa: S101 - only checkpoints that close an epoch are judged
+    return TrainingResult(
+        adapter=run.config.training_type is TrainingType.LORA,
+        best_epoch=metrics.epoch,
+        final_epoch=state.epoch,
+        stopped_early=state.stopped_early,
+        training_loss=metrics.training_loss,
+        training_accuracy=metrics.training_accuracy,
+        validation_loss=metrics.validation_loss,
+        validation_accuracy=metrics.validation_accuracy,
+        training_records=run.training_rows,
+        trained_tokens=state.trained_tokens,
+        trainable_parameters=sum(
+            each.numel() for each in trainable_parameters(prepared.model).values()
+        ),
+        duration_seconds=state.seconds,
+        size_bytes=size_bytes,
+        libraries=library_versions(),
+    )

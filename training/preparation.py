@@ -1,0 +1,205 @@
+"""The preparing phase: records to rows, a base model to a trainable one, both to a run."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.adapters import TrainableModel, base_dtype, causal_model, make_trainable
+from training.base_models import load_base, load_tokenizer, stop_token_ids
+from training.batches import Split, sample, split
+from training.checkpoints import CheckpointStore
+from training.config import DataType, JobSpec
+from training.errors import DatasetDamaged, NothingToTrain, RecordError
+from training.events import DataPrepared, Event, WarningRaised
+from training.hardware import Hardware, probe
+from training.loop import Run
+from training.loss import TokenLoss
+from training.records import Record, parse
+from training.rendering import Rendered, Renderer
+from training.schedule import total_steps
+from training.stepper import Stepper
+
+_NAMED_LINES: Final = 20
+"""How many line numbers a warning lists."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run at its start, and what it is made of."""
+
+    run: Run
+    model: TrainableModel
+    tokenizer: PreTrainedTokenizerBase
+    hardware: Hardware
+
+
+def prepare(
+    spec: JobSpec,
+    store: CheckpointStore,
+    *,
+    emit: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> Prepared | None:
+    """A run ready to take its first step, whatever `store` holds; None where told to stop.
+
+    Raises a `TrainingError` for what cannot be read, rendered or trained.
+    """
+    config = spec.config
+    hardware = probe()
+    _be_deterministic()
+    tokenizer = load_tokenizer(spec.model_path)
+    records = _records(spec)
+    if should_stop():
+        return None
+    base = load_base(spec.model_path, base_dtype(config.training_type, hardware))
+    parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
+    if should_stop():
+        return None
+    torch.manual_seed(config.seed)
+    model = make_trainable(base, config)
+    model.to(torch.device(hardware.device))  # type: ignore[arg-type]  # annotated wrongly
+    loss = _loss(model, tokenizer, hardware=hardware, parts=parts, emit=emit)
+    run = Run(
+        stepper=Stepper(
+            model,
+            loss,
+            parts.training,
+            config=config,
+            total_steps=total_steps(len(parts.training), config),
+        ),
+        loss=loss,
+        validation=parts.validation,
+        training_rows=len(parts.training),
+        config=config,
+        store=store,
+        emit=emit,
+        should_stop=should_stop,
+    )
+    return Prepared(run, model, tokenizer, hardware)
+
+
+def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]]:
+    """The numbered records of a JSONL file. Raises `DatasetDamaged` naming the first bad line."""
+    try:
+        with path.open("rb") as file:
+            for line, content in enumerate(file, start=1):
+                try:
+                    yield line, parse(data_type, json.loads(content))
+                except (ValueError, RecursionError, RecordError) as error:
+                    raise DatasetDamaged(path, f"line {line}: {error}".rstrip(".")) from error
+    except OSError as error:
+        raise DatasetDamaged(path, str(error.strerror)) from error
+
+
+def _be_deterministic() -> None:
+    """Same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _records(spec: JobSpec) -> list[tuple[int, Record]]:
+    """The records this run may use."""
+    config = spec.config
+    records = list(read_records(Path(spec.dataset_path), spec.data_type))
+    return sample(records, config.max_samples, shuffle=config.shuffle, seed=config.seed)
+
+
+def _rows(
+    spec: JobSpec,
+    records: Sequence[tuple[int, Record]],
+    *,
+    base: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    emit: Callable[[Event], None],
+) -> Split:
+    """The records as rows on their side of the split, and all that happened to them told."""
+    config = spec.config
+    renderer = Renderer(
+        tokenizer,
+        spec.data_type,
+        stop_token_ids=stop_token_ids(base, tokenizer),
+        max_length=config.max_sequence_length,
+    )
+    rendered = renderer.render(records)
+    parts = split(rendered.rows, config.validation_split, config.seed)
+    if not parts.training:
+        raise NothingToTrain(
+            f"of {len(records)} records {len(rendered.dropped)} have no token left that bears "
+            f"loss within {config.max_sequence_length} tokens"
+        )
+    if config.early_stopping.enabled and not parts.validation:
+        raise NothingToTrain(
+            "early stopping needs validation records, and duplicates leave none apart"
+        )
+    emit(
+        DataPrepared(
+            training_records=len(parts.training),
+            validation_records=len(parts.validation),
+            dropped_records=len(rendered.dropped),
+            truncated_records=len(rendered.truncated),
+            tokens=sum(len(row.input_ids) for row in parts.training),
+            trained_tokens=sum(row.trained_tokens for row in parts.training),
+            total_steps=total_steps(len(parts.training), config),
+        )
+    )
+    for warning in _data_warnings(rendered, parts, spec):
+        emit(warning)
+    return parts
+
+
+def _data_warnings(rendered: Rendered, parts: Split, spec: JobSpec) -> Iterator[WarningRaised]:
+    longest = spec.config.max_sequence_length
+    if rendered.dropped:
+        yield WarningRaised(
+            code="RECORDS_DROPPED",
+            message=f"{len(rendered.dropped)} records have no token that bears loss within "
+            f"{longest} tokens and are not trained on: {_lines(rendered.dropped)}.",
+            remedy="Raise maxSequenceLength, or shorten their prompts.",
+        )
+    if rendered.truncated:
+        yield WarningRaised(
+            code="RECORDS_TRUNCATED",
+            message=f"{len(rendered.truncated)} records are longer than {longest} tokens and were "
+            f"cut at their end: {_lines(rendered.truncated)}.",
+            remedy="Raise maxSequenceLength to train on them whole.",
+        )
+    if spec.config.validation_split > 0 and not parts.validation:
+        yield WarningRaised(
+            code="NO_VALIDATION",
+            message="No record is held out: there are too few that are not duplicates.",
+            remedy="Add records, or remove duplicates.",
+        )
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    """Line numbers for a sentence, the first of them where there are many."""
+    named = ", ".join(str(number) for number in numbers[:_NAMED_LINES])
+    more = len(numbers) - _NAMED_LINES
+    word = "line" if len(numbers) == 1 else "lines"
+    return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
+
+
+def _loss(
+    model: TrainableModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    hardware: Hardware,
+    parts: Split,
+    emit: Callable[[Event], None],
+) -> TokenLoss:
+    padding_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
+    loss = TokenLoss(causal_model(model), hardware, padding_id=padding_id, probe=parts.training[0])
+    if loss.whole_forward:
+        emit(
+            WarningRaised(
+                code="WHOLE_FORWARD",
+                message="This architecture transforms the output of its head, so that the head is "
+                "computed for every token, which is slower and takes more memory.",
+            )
+        )
+    return loss
