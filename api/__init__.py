@@ -1,0 +1,1 @@
+"""What speaks HTTP, and what is typed in a shell."""

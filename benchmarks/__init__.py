@@ -1,0 +1,1 @@
+"""Ratios and limits, measured side by side in one run; never part of the tests."""

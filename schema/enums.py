@@ -1,0 +1,142 @@
+"""The closed sets of the floors below, as GraphQL enums with every value described."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+
+import strawberry
+from strawberry.types.enum import StrawberryEnumDefinition
+
+from jobs.access import Role
+from jobs.status import JobStatus, TaskStatus, VersionStatus
+from training.config import DataType, Scheduler, TrainingType
+from training.events import Phase
+from training.export.spec import ExportFormat
+from training.validation import Severity
+
+__all__ = [
+    "DataType",
+    "ExportFormat",
+    "JobStatus",
+    "Phase",
+    "Role",
+    "Scheduler",
+    "Severity",
+    "TaskStatus",
+    "TrainingType",
+    "VersionStatus",
+    "describe",
+]
+
+EnumT = TypeVar("EnumT", bound=type[Enum])
+
+
+def describe(kind: EnumT, description: str, values: Mapping[str, str]) -> EnumT:
+    """Make an enum known to GraphQL; `values` describes each member by its name.
+
+    Raises `KeyError` at import where a member has no description.
+    """
+    strawberry.enum(kind, description=description)
+    definition: StrawberryEnumDefinition = kind.__strawberry_definition__  # type: ignore[attr-defined]  # set by strawberry.enum
+    for value in definition.values:
+        value.description = values[value.name]
+    return kind
+
+
+describe(
+    Role,
+    "What an account may do; each role may also do what those before it may.",
+    {
+        "VIEWER": "Reads its own things and the registered models.",
+        "TRAINER": "Also creates datasets, registers models, trains and exports.",
+        "ADMIN": "Also sees and changes what others own, and manages accounts.",
+    },
+)
+describe(
+    DataType,
+    "The shape of a dataset's records.",
+    {
+        "TEXT": 'Plain text: {"text"}. Every token is trained.',
+        "CODE": 'Source code: {"code", "language"?}. Every token is trained.',
+        "QA": 'A question and its answer: {"question", "answer", "system"?}. Answers are trained.',
+        "COMPLETION": 'A prompt to go on from: {"prompt", "completion"}. Completions are trained.',
+        "CHAT": 'A conversation: {"messages": [{"role", "content"}]}. Assistant turns are trained.',
+    },
+)
+describe(
+    TrainingType,
+    "Which parameters are trained.",
+    {
+        "LORA": "Small adapters beside the frozen base.",
+        "QLORA": "Adapters beside a base held in 4 bits.",
+        "FULL": "Every parameter of the model.",
+        "FREEZE": "Some layers of the model; the others stay as they are.",
+    },
+)
+describe(
+    Scheduler,
+    "How the learning rate moves after warm-up.",
+    {
+        "COSINE": "Falls along half a cosine.",
+        "LINEAR": "Falls along a line.",
+        "CONSTANT": "Stays as it is.",
+    },
+)
+describe(
+    ExportFormat,
+    "A file format that a model version can be exported in.",
+    {"SAFETENSORS": "A Hugging Face folder with safetensors weights."},
+)
+describe(
+    JobStatus,
+    "Where a training job stands.",
+    {
+        "QUEUED": "Waits for a worker.",
+        "PREPARING": "Data is validated, split and tokenised; the model is loaded.",
+        "TRAINING": "Epochs run.",
+        "VALIDATING": "The best checkpoint is tested and saved.",
+        "CANCELLING": "Was asked to stop; saves a checkpoint first.",
+        "COMPLETED": "Ended with a model version.",
+        "FAILED": "Ended with an error.",
+        "CANCELLED": "Was stopped.",
+    },
+)
+describe(
+    TaskStatus,
+    "Where an export, or the check of a newly registered model, stands.",
+    {
+        "QUEUED": "Waits for a worker.",
+        "RUNNING": "A worker is at it.",
+        "READY": "Done, and found to be right.",
+        "FAILED": "Ended with an error.",
+    },
+)
+describe(
+    VersionStatus,
+    "Where a model version stands.",
+    {
+        "TRAINING": "Is being made.",
+        "READY": "Is trained, and not in production.",
+        "ACTIVE": "Is the one in production; a model has at most one.",
+        "DEPRECATED": "Was in production before.",
+        "FAILED": "Could not be made.",
+    },
+)
+describe(
+    Phase,
+    "The working phases of a run.",
+    {
+        "PREPARING": "Data is validated, split and tokenised; the model is loaded.",
+        "TRAINING": "Epochs run.",
+        "VALIDATING": "The best checkpoint is tested and saved.",
+    },
+)
+describe(
+    Severity,
+    "How much a finding matters.",
+    {
+        "ERROR": "This cannot run.",
+        "WARNING": "This can run, and is unusual.",
+        "RECOMMENDATION": "This may do better.",
+    },
+)

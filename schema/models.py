@@ -1,0 +1,138 @@
+"""Registered base models."""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+import strawberry
+
+from jobs import registry
+from jobs.models import BaseModel as ModelRow
+from jobs.pages import Page
+from schema import ids
+from schema.accounts import User
+from schema.context import Info
+from schema.enums import Role, TaskStatus
+from schema.nodes import Failure, Node, failure
+from schema.pagination import After, Connection, First, connection
+from schema.permissions import Requires
+from schema.problems import ConflictProblem, InvalidProblem, NullIfNotFound
+from schema.scalars import BigInt
+from schema.training_jobs import TrainingJob
+from schema.versions import ModelVersion
+from training.facts import ModelFacts
+
+__all__ = ["Model", "ModelMutations", "ModelQueries"]
+
+
+@strawberry.type(description="A base model that versions are trained from; every account sees it.")
+class Model(Node):
+    name: str = strawberry.field(description="Unique in this service.")
+    source: str = strawberry.field(description="The folder on the server, or the hub id.")
+    status: TaskStatus = strawberry.field(
+        description="READY once a process has seen that it loads; only then can it be trained."
+    )
+    error: Failure | None = strawberry.field(description="Why it does not load, where it FAILED.")
+    architecture: str | None = strawberry.field(
+        description="Its class, such as LlamaForCausalLM; null until it was looked at."
+    )
+    parameter_count: BigInt | None = strawberry.field(
+        description="How many parameters it has; null until it was looked at."
+    )
+    context_length: int | None = strawberry.field(
+        description="The longest input in tokens; null until it was looked at, or if not stated."
+    )
+    licence: str | None = strawberry.field(
+        description="Its licence; null until it was looked at, or if not stated."
+    )
+    has_chat_template: bool | None = strawberry.field(
+        description="Whether it can be trained on conversations; null until it was looked at."
+    )
+    created_at: datetime = strawberry.field(description="When it was registered.")
+    row: strawberry.Private[ModelRow]
+
+    @classmethod
+    def of(cls, row: ModelRow) -> "Model":
+        facts = ModelFacts.model_validate(row.facts) if row.facts else None
+        return cls(
+            id=ids.encode(ids.Kind.MODEL, row.id),
+            name=row.name,
+            source=row.source,
+            status=row.status,
+            error=failure(row.error),
+            architecture=facts.architecture if facts else None,
+            parameter_count=BigInt(facts.parameter_count) if facts else None,
+            context_length=facts.context_length if facts else None,
+            licence=facts.licence if facts else None,
+            has_chat_template=facts.has_chat_template if facts else None,
+            created_at=row.created_at,
+            row=row,
+        )
+
+    @strawberry.field(description="The version in production; null if there is none you may see.")
+    async def active_version(self, info: Info) -> ModelVersion | None:
+        return await info.context.loaders.active_version.load(self.row.id)
+
+    @strawberry.field(description="Those of its versions that you may see, newest first.")
+    async def versions(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[ModelVersion]:
+        rows = await registry.versions(info.context.viewer, self.name, Page.of(first, after))
+        return connection(rows, ModelVersion.of, after=after)
+
+    @strawberry.field(description="Its unfinished jobs that you may see, oldest first.")
+    async def running_jobs(self, info: Info) -> list[TrainingJob]:
+        return await info.context.loaders.running_jobs.load(self.row.id)
+
+    @strawberry.field(description="Who registered it; null if that is not you, unless ADMIN.")
+    async def owner(self, info: Info) -> User | None:
+        return await info.context.loaders.users.load(self.row.owner_id)
+
+
+RegisterModelResult: TypeAlias = Annotated[
+    Model | InvalidProblem | ConflictProblem,
+    strawberry.union("RegisterModelResult", description="The new model, or why there is none."),
+]
+
+
+@strawberry.type
+class ModelQueries:
+    @strawberry.field(
+        description="The registered models, newest first.", extensions=[Requires(Role.VIEWER)]
+    )
+    async def list_models(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Model]:
+        rows = await registry.listing(info.context.viewer, Page.of(first, after))
+        return connection(rows, Model.of, after=after)
+
+    @strawberry.field(
+        description="One model by its name; null where there is none.",
+        extensions=[Requires(Role.VIEWER), NullIfNotFound()],
+    )
+    async def get_model(
+        self,
+        info: Info,
+        name: Annotated[str, strawberry.argument(description="As it was registered.")],
+    ) -> Model | None:
+        return Model.of(await registry.find(info.context.viewer, name))
+
+
+@strawberry.type
+class ModelMutations:
+    @strawberry.mutation(
+        description="Make a model known. A process then checks that it loads: follow `status`.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def register_model(
+        self,
+        info: Info,
+        name: Annotated[str, strawberry.argument(description="A name not in use yet.")],
+        source: Annotated[
+            str, strawberry.argument(description="A folder on the server, or a hub id.")
+        ],
+    ) -> RegisterModelResult:
+        service = info.context.service
+        row = await registry.register(
+            info.context.viewer, name, source, settings=service.settings, queue=service.queue
+        )
+        return Model.of(row)

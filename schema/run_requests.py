@@ -1,0 +1,96 @@
+"""From what a user asks for to what the jobs floor is asked."""
+
+import dataclasses
+
+import strawberry
+
+from jobs.lifecycle import RunRequest
+from schema import ids
+from schema.enums import TrainingType
+from schema.training_configs import (
+    CheckpointingInput,
+    DataInput,
+    EarlyStoppingInput,
+    HyperparametersInput,
+)
+from training.config import Checkpointing, EarlyStopping
+
+__all__ = ["RunPipelineInput", "StartTrainingInput"]
+
+
+@strawberry.input(description="A training run, in full.")
+class RunPipelineInput:
+    model_id: strawberry.ID = strawberry.field(description="The model to train; it must be READY.")
+    dataset_id: strawberry.ID = strawberry.field(description="The dataset to train on.")
+    training_type: TrainingType = strawberry.field(description="Which parameters to train.")
+    hyperparameters: HyperparametersInput | None = strawberry.field(
+        default=None, description="How to train."
+    )
+    data: DataInput | None = strawberry.field(
+        default=None, description="Which part of the dataset to train on."
+    )
+    early_stopping: EarlyStoppingInput | None = strawberry.field(
+        default=None, description="When to stop early; never, where left out."
+    )
+    checkpointing: CheckpointingInput | None = strawberry.field(
+        default=None, description="Which checkpoints to keep."
+    )
+    sample_prompts: list[str] | None = strawberry.field(
+        default=None, description="Answered by the base before and by the best checkpoint after."
+    )
+
+    def request(self) -> RunRequest:
+        choices = _given(self.hyperparameters) | _given(self.data)
+        if self.early_stopping is not None:
+            choices["early_stopping"] = EarlyStopping(**_given(self.early_stopping))
+        if self.checkpointing is not None:
+            choices["checkpointing"] = Checkpointing(**_given(self.checkpointing))
+        return _request(self, choices)
+
+
+@strawberry.input(description="A training run, in short.")
+class StartTrainingInput:
+    model_id: strawberry.ID = strawberry.field(description="The model to train; it must be READY.")
+    dataset_id: strawberry.ID = strawberry.field(description="The dataset to train on.")
+    training_type: TrainingType = strawberry.field(
+        default=TrainingType.LORA, description="Which parameters to train."
+    )
+    hyperparameters: HyperparametersInput | None = strawberry.field(
+        default=None, description="How to train."
+    )
+    validation_split: float | None = strawberry.field(
+        default=None, description="Share of the records held out to test with; 0.1 by default."
+    )
+    early_stopping: bool = strawberry.field(
+        default=False, description="Whether to stop early, with the default patience."
+    )
+    sample_prompts: list[str] | None = strawberry.field(
+        default=None, description="Answered by the base before and by the best checkpoint after."
+    )
+
+    def request(self) -> RunRequest:
+        choices = _given(self.hyperparameters)
+        if self.validation_split is not None:
+            choices["validation_split"] = self.validation_split
+        choices["early_stopping"] = EarlyStopping(enabled=self.early_stopping)
+        return _request(self, choices)
+
+
+def _request(sent: RunPipelineInput | StartTrainingInput, choices: dict[str, object]) -> RunRequest:
+    if sent.sample_prompts is not None:
+        choices["sample_prompts"] = tuple(sent.sample_prompts)
+    return RunRequest(
+        model_id=ids.decode(ids.Kind.MODEL, sent.model_id),
+        dataset_id=ids.decode(ids.Kind.DATASET, sent.dataset_id),
+        training_type=sent.training_type,
+        choices=choices,
+    )
+
+
+def _given(
+    sent: HyperparametersInput | DataInput | EarlyStoppingInput | CheckpointingInput | None,
+) -> dict[str, object]:
+    """The fields that were given a value, by the names of `TrainingConfig`; null is none."""
+    if sent is None:
+        return {}
+    return {name: value for name, value in dataclasses.asdict(sent).items() if value is not None}

@@ -1,0 +1,92 @@
+"""Following a job live, for as long as the viewer's token holds."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+import strawberry
+
+from jobs import lifecycle
+from jobs.access import Viewer
+from jobs.errors import InvalidInput, Unauthenticated
+from schema import ids
+from schema.context import Info
+from schema.enums import Role
+from schema.permissions import Requires
+from schema.training_events import TrainingEvent, from_row
+from schema.training_jobs import TrainingJob
+from schema.training_runs import JobId
+
+__all__ = ["TrainingSubscriptions"]
+
+ValueT = TypeVar("ValueT")
+
+
+@strawberry.type
+class TrainingSubscriptions:
+    @strawberry.subscription(
+        description="A job as it stands now, and anew whenever it changes, until it has ended.",
+        extensions=[Requires(Role.VIEWER)],
+    )
+    async def training_status(self, info: Info, job_id: JobId) -> AsyncGenerator[TrainingJob, None]:
+        viewer = info.context.viewer
+        job = await lifecycle.get(viewer, ids.decode(ids.Kind.JOB, job_id))
+        snapshots = info.context.service.hub.snapshots(job.id)
+        async with aclosing(_while_authenticated(viewer, snapshots)) as rows:
+            async for row in rows:
+                info.context.forget_rows()
+                yield TrainingJob.of(row)
+
+    @strawberry.subscription(
+        description="Every event of a job once and in order: what was missed first, then live.",
+        extensions=[Requires(Role.VIEWER)],
+    )
+    async def training_events(
+        self,
+        info: Info,
+        job_id: JobId,
+        after_seq: Annotated[
+            int, strawberry.argument(description="Only events numbered above this; 0 for all.")
+        ] = 0,
+    ) -> AsyncGenerator[TrainingEvent, None]:
+        if after_seq < 0:
+            raise InvalidInput.at(
+                ["afterSeq"],
+                f"afterSeq is {after_seq}, but must be at least 0.",
+                code="OUT_OF_RANGE",
+                remedy="Pass the `seq` of the last event you have, or 0 for all.",
+            )
+        viewer = info.context.viewer
+        job = await lifecycle.get(viewer, ids.decode(ids.Kind.JOB, job_id))
+        events = info.context.service.hub.follow(job.id, after_seq)
+        async with aclosing(_while_authenticated(viewer, events)) as rows:
+            async for row in rows:
+                info.context.forget_rows()
+                yield from_row(row)
+
+
+async def _while_authenticated(
+    viewer: Viewer, values: AsyncGenerator[ValueT, None]
+) -> AsyncGenerator[ValueT, None]:
+    """The values, until the viewer's token expires: then Unauthenticated, even while none comes."""
+    async with aclosing(values):
+        while True:
+            try:
+                async with asyncio.timeout(_seconds_left(viewer)):
+                    value = await anext(values)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise Unauthenticated(
+                    "The access token expired while you were following.",
+                    "Get a new one with the mutation refreshToken, and go on from the last seq.",
+                ) from error
+            yield value
+
+
+def _seconds_left(viewer: Viewer) -> float | None:
+    if viewer.expires_at is None:
+        return None
+    return (viewer.expires_at - datetime.now(UTC)).total_seconds()

@@ -1,0 +1,158 @@
+"""What a training run is told: the inputs that users give, and the whole config they become."""
+
+import strawberry
+
+from schema.enums import Scheduler, TrainingType
+from training import config as training
+
+__all__ = [
+    "CheckpointingInput",
+    "DataInput",
+    "EarlyStoppingInput",
+    "HyperparametersInput",
+    "TrainingConfig",
+]
+
+
+@strawberry.input(description="How to train; what is left out takes its default.")
+class HyperparametersInput:
+    learning_rate: float | None = strawberry.field(
+        default=None,
+        description="Usually 1e-5 to 1e-3; by default 2e-4 for adapters, 2e-5 for FULL.",
+    )
+    batch_size: int | None = strawberry.field(
+        default=None, description="Examples per forward pass; 8 by default."
+    )
+    epochs: int | None = strawberry.field(
+        default=None, description="Passes over the data; 3 by default."
+    )
+    warmup_steps: int | None = strawberry.field(
+        default=None, description="Steps in which the learning rate rises; none by default."
+    )
+    max_steps: int | None = strawberry.field(
+        default=None, description="Ends the run after so many optimizer steps, whatever `epochs`."
+    )
+    weight_decay: float | None = strawberry.field(
+        default=None, description="Usually 0 to 0.1; 0.01 by default."
+    )
+    gradient_accumulation_steps: int | None = strawberry.field(
+        default=None, description="Batches per optimizer step; 1 by default."
+    )
+    max_gradient_norm: float | None = strawberry.field(
+        default=None, description="Longer gradients are cut to this length; 1 by default."
+    )
+    scheduler: Scheduler | None = strawberry.field(
+        default=None, description="How the learning rate falls; COSINE by default."
+    )
+    lora_rank: int | None = strawberry.field(
+        default=None, description="The width of the adapters; 16 by default."
+    )
+    lora_alpha: int | None = strawberry.field(
+        default=None, description="How much the adapters weigh; twice the rank by default."
+    )
+    lora_dropout: float | None = strawberry.field(
+        default=None, description="Usually 0 to 0.3; 0.05 by default."
+    )
+    target_modules: list[str] | None = strawberry.field(
+        default=None, description="Layers that get adapters; every linear one by default."
+    )
+    max_sequence_length: int | None = strawberry.field(
+        default=None, description="Longer examples are cut to so many tokens; 1024 by default."
+    )
+    seed: int | None = strawberry.field(
+        default=None, description="The same seed gives the same run; 42 by default."
+    )
+
+
+@strawberry.input(description="Which part of the dataset to train on.")
+class DataInput:
+    validation_split: float | None = strawberry.field(
+        default=None, description="Share of the records held out to test with; 0.1 by default."
+    )
+    shuffle: bool | None = strawberry.field(
+        default=None, description="Whether each epoch has an order of its own; true by default."
+    )
+    max_samples: int | None = strawberry.field(
+        default=None, description="Takes only so many records; all by default."
+    )
+
+
+@strawberry.input(description="When to stop before the last epoch.")
+class EarlyStoppingInput:
+    enabled: bool = strawberry.field(default=True, description="Whether to stop early at all.")
+    patience: int = strawberry.field(
+        default=3, description="Epochs without improvement after which to stop."
+    )
+    min_delta: float = strawberry.field(
+        default=0.001, description="A smaller fall of the validation loss is no improvement."
+    )
+
+
+@strawberry.input(description="Which checkpoints to keep.")
+class CheckpointingInput:
+    enabled: bool = strawberry.field(default=True, description="Whether to write any.")
+    interval: int = strawberry.field(default=1, description="One every so many epochs.")
+    keep_best: int = strawberry.field(
+        default=3, description="How many of the best are kept, beside the last."
+    )
+
+
+@strawberry.type(description="When a run stops before its last epoch.")
+class EarlyStopping:
+    enabled: bool = strawberry.field(description="Whether it stops early at all.")
+    patience: int = strawberry.field(description="Epochs without improvement until it stops.")
+    min_delta: float = strawberry.field(description="A smaller fall in loss is no improvement.")
+
+
+@strawberry.type(description="Which checkpoints a run keeps.")
+class Checkpointing:
+    enabled: bool = strawberry.field(description="Whether it writes any.")
+    interval: int = strawberry.field(description="One every so many epochs.")
+    keep_best: int = strawberry.field(description="How many of the best, beside the last.")
+
+
+@strawberry.type(description="Everything that decides a run, with every default filled in.")
+class TrainingConfig:
+    training_type: TrainingType = strawberry.field(description="Which parameters are trained.")
+    learning_rate: float = strawberry.field(description="At its height, after warm-up.")
+    batch_size: int = strawberry.field(description="Examples per forward pass.")
+    epochs: int = strawberry.field(description="Passes over the data.")
+    warmup_steps: int = strawberry.field(description="Steps in which the learning rate rises.")
+    max_steps: int | None = strawberry.field(description="Ends the run after so many steps.")
+    weight_decay: float = strawberry.field(description="How fast unused weights shrink.")
+    gradient_accumulation_steps: int = strawberry.field(description="Batches per optimizer step.")
+    max_gradient_norm: float = strawberry.field(description="Longer gradients are cut to this.")
+    scheduler: Scheduler = strawberry.field(description="How the learning rate falls.")
+    lora_rank: int | None = strawberry.field(
+        description="The width of the adapters; null for a method without."
+    )
+    lora_alpha: int | None = strawberry.field(
+        description="How much the adapters weigh; null for a method without."
+    )
+    lora_dropout: float | None = strawberry.field(
+        description="Dropout before the adapters; null for a method without."
+    )
+    target_modules: list[str] | None = strawberry.field(
+        description="Layers that get adapters; null for every linear one."
+    )
+    max_sequence_length: int = strawberry.field(description="In tokens; longer examples are cut.")
+    validation_split: float = strawberry.field(description="Share of the records held out.")
+    shuffle: bool = strawberry.field(description="Whether each epoch has an order of its own.")
+    max_samples: int | None = strawberry.field(description="Takes only so many records.")
+    seed: int = strawberry.field(description="The same seed gives the same run.")
+    early_stopping: EarlyStopping = strawberry.field(description="When it stops early.")
+    checkpointing: Checkpointing = strawberry.field(description="Which checkpoints it keeps.")
+    sample_prompts: list[str] = strawberry.field(
+        description="Prompts answered before and after training."
+    )
+
+    @classmethod
+    def of(cls, config: training.TrainingConfig) -> "TrainingConfig":
+        values = config.model_dump(exclude={"early_stopping", "checkpointing"})
+        if config.training_type not in (TrainingType.LORA, TrainingType.QLORA):
+            values |= {"lora_rank": None, "lora_alpha": None, "lora_dropout": None}
+        return cls(
+            **values,
+            early_stopping=EarlyStopping(**config.early_stopping.model_dump()),
+            checkpointing=Checkpointing(**config.checkpointing.model_dump()),
+        )

@@ -1,0 +1,229 @@
+"""A training job's history: one type a kind of event."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from uuid import UUID
+
+import strawberry
+
+from jobs.models import JobEvent
+from schema.checkpoints import Checkpoint, EpochMetrics
+from schema.context import Info
+from schema.enums import JobStatus, Phase, describe
+from schema.nodes import Failure, failure
+from schema.scalars import BigInt
+
+if TYPE_CHECKING:  # a job has events and its last event the version: a circle of types only
+    from schema.versions import ModelVersion
+
+__all__ = ["EVENT_TYPES", "TrainingEvent", "from_row"]
+
+VersionOfJob: TypeAlias = Annotated["ModelVersion", strawberry.lazy("schema.versions")]
+
+
+class SampleStage(StrEnum):
+    BEFORE = "BEFORE"
+    AFTER = "AFTER"
+
+
+describe(
+    SampleStage,
+    "Which model answered.",
+    {"BEFORE": "The base model, before training.", "AFTER": "The best checkpoint, after it."},
+)
+
+
+@strawberry.interface(description="Something that happened to a job.")
+class TrainingEvent:
+    seq: int = strawberry.field(description="Its number in the job's history, from 1, no gap.")
+    at: datetime = strawberry.field(description="When it happened.")
+    attempt: int = strawberry.field(description="The attempt in which it happened.")
+
+
+@strawberry.type(description="The job came to stand elsewhere.")
+class StatusChanged(TrainingEvent):
+    from_status: JobStatus | None = strawberry.field(
+        name="from", description="Where it stood; null when it was made."
+    )
+    to_status: JobStatus = strawberry.field(name="to", description="Where it stands.")
+    reason: str | None = strawberry.field(description="Why, where that needs saying.")
+
+
+@strawberry.type(description="A working phase began.")
+class PhaseStarted(TrainingEvent):
+    phase: Phase = strawberry.field(description="Which one.")
+
+
+@strawberry.type(description="The records were split and tokenised.")
+class DataPrepared(TrainingEvent):
+    training_records: int = strawberry.field(description="Records to train on.")
+    validation_records: int = strawberry.field(description="Records held out.")
+    dropped_records: int = strawberry.field(description="Records left without a trained token.")
+    truncated_records: int = strawberry.field(description="Records that were too long, and cut.")
+    tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
+    trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
+    total_steps: int = strawberry.field(description="Optimizer steps in all.")
+
+
+@strawberry.type(description="The run goes on from a checkpoint instead of from the start.")
+class Resumed(TrainingEvent):
+    checkpoint_name: str = strawberry.field(description="The checkpoint that it goes on from.")
+    epoch: int = strawberry.field(description="The epoch it goes on in.")
+    step: int = strawberry.field(description="The last optimizer step it need not repeat.")
+
+
+@strawberry.type(description="A measurement in passing.")
+class ProgressReported(TrainingEvent):
+    progress: float = strawberry.field(description="How far the job is, 0 to 100.")
+    epoch: int = strawberry.field(description="The epoch under way, from 1.")
+    total_epochs: int = strawberry.field(description="Epochs in all.")
+    step: int = strawberry.field(description="Optimizer steps taken.")
+    total_steps: int = strawberry.field(description="Optimizer steps in all.")
+    loss: float = strawberry.field(description="Of the newest step.")
+    accuracy: float = strawberry.field(description="Share of tokens foretold in it, 0 to 1.")
+    learning_rate: float = strawberry.field(description="Of the newest step.")
+    gradient_norm: float | None = strawberry.field(description="Of the newest step, before cuts.")
+    tokens_per_second: float = strawberry.field(description="The pace.")
+    estimated_time_remaining: float | None = strawberry.field(description="In seconds.")
+
+
+@strawberry.type(description="An epoch ended.")
+class EpochCompleted(TrainingEvent):
+    metrics: EpochMetrics = strawberry.field(description="What was measured.")
+
+
+@strawberry.type(description="A checkpoint lies whole on disk.")
+class CheckpointSaved(TrainingEvent):
+    name: str = strawberry.field(description="The checkpoint's name.")
+    epoch: int = strawberry.field(description="The last finished epoch in it.")
+    step: int = strawberry.field(description="The last optimizer step in it.")
+    validation_loss: float | None = strawberry.field(description="Over the rows held out.")
+    validation_accuracy: float | None = strawberry.field(
+        description="Share of tokens foretold of the rows held out."
+    )
+    size_bytes: BigInt = strawberry.field(description="Its size on disk.")
+    best: bool = strawberry.field(description="Whether it is the best of its job so far.")
+    removed: list[str] = strawberry.field(description="Checkpoints deleted to make room for it.")
+    job_key: strawberry.Private[UUID]
+
+    @strawberry.field(description="The checkpoint; null once it was deleted.")
+    async def checkpoint(self, info: Info) -> Checkpoint | None:
+        stored = await info.context.loaders.checkpoints.load(self.job_key)
+        return next((each for each in stored if each.name == self.name), None)
+
+
+@strawberry.type(description="Something to know, though the run goes on.")
+class WarningRaised(TrainingEvent):
+    code: str = strawberry.field(description="Stable, for programs.")
+    message: str = strawberry.field(description="What is the matter, with the value.")
+    remedy: str | None = strawberry.field(description="What to do about it, where that is known.")
+
+
+@strawberry.type(description="The validation loss stopped falling.")
+class StoppedEarly(TrainingEvent):
+    epoch: int = strawberry.field(description="The last epoch that was run.")
+    best_epoch: int = strawberry.field(description="The epoch whose checkpoint is taken.")
+
+
+@strawberry.type(description="A prompt and what one model answered.")
+class Answer:
+    prompt: str = strawberry.field(description="The prompt, as it was given.")
+    answer: str = strawberry.field(description="What the model answered.")
+
+
+@strawberry.type(description="The sample prompts were answered.")
+class SamplesGenerated(TrainingEvent):
+    stage: SampleStage = strawberry.field(description="Which model answered.")
+    samples: list[Answer] = strawberry.field(description="The answers, in the prompts' order.")
+
+
+@strawberry.type(description="The job ended; no event follows.")
+class JobFinished(TrainingEvent):
+    status: JobStatus = strawberry.field(description="How it ended.")
+    error: Failure | None = strawberry.field(description="Why it FAILED.")
+    version_key: strawberry.Private[UUID | None]
+
+    @strawberry.field(description="What it made; null unless it is COMPLETED.")
+    async def model_version(self, info: Info) -> VersionOfJob | None:
+        if self.version_key is None:
+            return None
+        return await info.context.loaders.versions.load(self.version_key)
+
+
+def from_row(row: JobEvent) -> TrainingEvent:
+    """The event that a row of the history holds."""
+    return _MAKERS[row.kind](row, {"seq": row.seq, "at": row.at, "attempt": row.attempt})
+
+
+def _status_changed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    before = row.data["from"]
+    return StatusChanged(
+        **common,
+        from_status=None if before is None else JobStatus(before),
+        to_status=JobStatus(row.data["to"]),
+        reason=row.data["reason"],
+    )
+
+
+def _phase_started(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    return PhaseStarted(**common, phase=Phase(row.data["phase"]))
+
+
+def _resumed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    name, epoch, step = row.data["checkpoint"], row.data["epoch"], row.data["step"]
+    return Resumed(**common, checkpoint_name=name, epoch=epoch, step=step)
+
+
+def _epoch_completed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    return EpochCompleted(**common, metrics=EpochMetrics(**row.data))
+
+
+def _checkpoint_saved(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    return CheckpointSaved(**common, **row.data, job_key=row.job_id)
+
+
+def _samples_generated(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    answers = [Answer(**sample) for sample in row.data["samples"]]
+    return SamplesGenerated(**common, stage=SampleStage(row.data["stage"]), samples=answers)
+
+
+def _job_finished(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    version_id = row.data["version_id"]
+    return JobFinished(
+        **common,
+        status=JobStatus(row.data["status"]),
+        error=failure(row.data["error"]),
+        version_key=None if version_id is None else UUID(version_id),
+    )
+
+
+_MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEvent]]] = {
+    "StatusChanged": _status_changed,
+    "PhaseStarted": _phase_started,
+    "DataPrepared": lambda row, common: DataPrepared(**common, **row.data),
+    "Resumed": _resumed,
+    "Progress": lambda row, common: ProgressReported(**common, **row.data),
+    "EpochCompleted": _epoch_completed,
+    "CheckpointSaved": _checkpoint_saved,
+    "WarningRaised": lambda row, common: WarningRaised(**common, **row.data),
+    "StoppedEarly": lambda row, common: StoppedEarly(**common, **row.data),
+    "SamplesGenerated": _samples_generated,
+    "JobFinished": _job_finished,
+}
+
+EVENT_TYPES: Final = (
+    StatusChanged,
+    PhaseStarted,
+    DataPrepared,
+    Resumed,
+    ProgressReported,
+    EpochCompleted,
+    CheckpointSaved,
+    WarningRaised,
+    StoppedEarly,
+    SamplesGenerated,
+    JobFinished,
+)
+"""Every type that stands behind the interface; the schema must name them."""

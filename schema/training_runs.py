@@ -1,0 +1,160 @@
+"""Asking for training, and asking about it: the root fields of training jobs."""
+
+from typing import Annotated, TypeAlias
+
+import strawberry
+
+from jobs import lifecycle
+from jobs.pages import Page
+from schema import ids
+from schema.context import Info
+from schema.enums import JobStatus, Role, Severity
+from schema.pagination import After, Connection, First, connection
+from schema.permissions import Requires
+from schema.problems import (
+    ConflictProblem,
+    Finding,
+    InvalidProblem,
+    NotFoundProblem,
+    NullIfNotFound,
+)
+from schema.run_requests import RunPipelineInput, StartTrainingInput
+from schema.training_configs import TrainingConfig
+from schema.training_jobs import TrainingJob
+
+__all__ = ["JobId", "TrainingMutations", "TrainingQueries"]
+
+
+@strawberry.type(description="All that can be said of a run before it is started.")
+class ConfigValidation:
+    valid: bool = strawberry.field(description="Whether the run would be accepted.")
+    errors: list[Finding] = strawberry.field(description="What cannot run.")
+    warnings: list[Finding] = strawberry.field(description="What can run, and is unusual.")
+    recommendations: list[Finding] = strawberry.field(description="What may do better.")
+    resolved: TrainingConfig | None = strawberry.field(
+        description="The whole config it would have; null where the input makes none."
+    )
+
+    @classmethod
+    def of(cls, validation: lifecycle.Validation) -> "ConfigValidation":
+        def those(severity: Severity) -> list[Finding]:
+            return [Finding.of(each) for each in validation.findings if each.severity is severity]
+
+        return cls(
+            valid=validation.valid,
+            errors=those(Severity.ERROR),
+            warnings=those(Severity.WARNING),
+            recommendations=those(Severity.RECOMMENDATION),
+            resolved=None if validation.config is None else TrainingConfig.of(validation.config),
+        )
+
+
+StartTrainingResult: TypeAlias = Annotated[
+    TrainingJob | InvalidProblem | NotFoundProblem | ConflictProblem,
+    strawberry.union("StartTrainingResult", description="The queued job, or why there is none."),
+]
+CancelTrainingResult: TypeAlias = Annotated[
+    TrainingJob | NotFoundProblem | ConflictProblem,
+    strawberry.union("CancelTrainingResult", description="The job, or why it cannot be stopped."),
+]
+JobId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="A job's id.")]
+Pipeline: TypeAlias = Annotated[
+    RunPipelineInput, strawberry.argument(name="input", description="The run.")
+]
+
+OnlyUser: TypeAlias = Annotated[
+    strawberry.ID | None, strawberry.argument(description="Only those of this account.")
+]
+OnlyStatus: TypeAlias = Annotated[
+    JobStatus | None, strawberry.argument(description="Only those that stand here.")
+]
+OnlyModel: TypeAlias = Annotated[
+    strawberry.ID | None, strawberry.argument(description="Only those that train this model.")
+]
+OnlyDataset: TypeAlias = Annotated[
+    strawberry.ID | None, strawberry.argument(description="Only those that train on this dataset.")
+]
+
+
+@strawberry.type
+class TrainingQueries:
+    @strawberry.field(
+        description="What `runPipeline` would say to this input, all at once; starts nothing.",
+        extensions=[Requires(Role.VIEWER)],
+    )
+    async def validate_config(self, info: Info, sent: Pipeline) -> ConfigValidation:
+        validation = await lifecycle.validate(
+            info.context.viewer, sent.request(), settings=info.context.service.settings
+        )
+        return ConfigValidation.of(validation)
+
+    @strawberry.field(
+        description="One job; null where there is none that you may see.",
+        extensions=[Requires(Role.VIEWER), NullIfNotFound()],
+    )
+    async def get_training_status(self, info: Info, job_id: JobId) -> TrainingJob | None:
+        key = ids.decode(ids.Kind.JOB, job_id)
+        return TrainingJob.of(await lifecycle.get(info.context.viewer, key))
+
+    @strawberry.field(
+        description="Your jobs, newest first; everybody's for an ADMIN.",
+        extensions=[Requires(Role.VIEWER)],
+    )
+    async def list_training_jobs(  # noqa: PLR0913  # each is an argument of the API
+        self,
+        info: Info,
+        user_id: OnlyUser = None,
+        status: OnlyStatus = None,
+        model_id: OnlyModel = None,
+        dataset_id: OnlyDataset = None,
+        first: First = 20,
+        after: After = None,
+    ) -> Connection[TrainingJob]:
+        rows = await lifecycle.listing(
+            info.context.viewer,
+            Page.of(first, after),
+            user_id=None if user_id is None else ids.decode(ids.Kind.USER, user_id),
+            status=status,
+            model_id=None if model_id is None else ids.decode(ids.Kind.MODEL, model_id),
+            dataset_id=None if dataset_id is None else ids.decode(ids.Kind.DATASET, dataset_id),
+        )
+        return connection(rows, TrainingJob.of, after=after)
+
+
+@strawberry.type
+class TrainingMutations:
+    @strawberry.mutation(
+        description="Queue a training run, in short form.", extensions=[Requires(Role.TRAINER)]
+    )
+    async def start_training(
+        self,
+        info: Info,
+        sent: Annotated[
+            StartTrainingInput, strawberry.argument(name="input", description="The run.")
+        ],
+    ) -> StartTrainingResult:
+        return await _submit(info, sent.request())
+
+    @strawberry.mutation(
+        description="Queue a training run, with everything that can be chosen.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def run_pipeline(self, info: Info, sent: Pipeline) -> StartTrainingResult:
+        return await _submit(info, sent.request())
+
+    @strawberry.mutation(
+        description="Stop a job. One that runs saves a checkpoint first, and is CANCELLING so long.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def cancel_training(self, info: Info, job_id: JobId) -> CancelTrainingResult:
+        key = ids.decode(ids.Kind.JOB, job_id)
+        service = info.context.service
+        return TrainingJob.of(await lifecycle.cancel(info.context.viewer, key, queue=service.queue))
+
+
+async def _submit(info: Info, request: lifecycle.RunRequest) -> TrainingJob:
+    service = info.context.service
+    row = await lifecycle.submit(
+        info.context.viewer, request, settings=service.settings, queue=service.queue
+    )
+    return TrainingJob.of(row)
