@@ -6,10 +6,10 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from tortoise.exceptions import IntegrityError
-from tortoise.transactions import in_transaction
 
 from jobs import audit
 from jobs.access import Role, Viewer
+from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from jobs.models import User
 
@@ -17,6 +17,8 @@ __all__ = ["authenticate", "create_user", "get_user"]
 
 MIN_PASSWORD = 10
 MAX_PASSWORD = 1024
+MAX_EMAIL = 254
+MAX_EMAIL = 254
 
 
 async def create_user(
@@ -34,9 +36,9 @@ async def create_user(
             code="PASSWORD_LENGTH",
             remedy=f"Choose one of {MIN_PASSWORD} to {MAX_PASSWORD} characters.",
         )
-    password_hash = await asyncio.to_thread(PasswordHasher().hash, password)
+    password_hash = await asyncio.to_thread(PasswordHasher().hash, _as_bytes(password))
     try:
-        async with in_transaction():
+        async with transaction():
             user = await User.create(email=email, password_hash=password_hash, role=role)
             await audit.record(viewer, "createUser", user, user.id, role=role)
     except IntegrityError as error:
@@ -51,7 +53,9 @@ async def authenticate(email: str, password: str) -> User:
 
     Raises Unauthenticated, after the same work, whether the email or the password is wrong.
     """
-    user = await User.get_or_none(email=email.strip().lower())
+    email = email.strip().lower()
+    can_be_one = email.isprintable() and len(email) <= MAX_EMAIL
+    user = await User.get_or_none(email=email) if can_be_one else None
     known = user.password_hash if user else _NOBODY
     if not await asyncio.to_thread(_matches, known, password[: MAX_PASSWORD + 1]) or user is None:
         raise Unauthenticated(
@@ -79,15 +83,20 @@ _NOBODY = (
 
 def _matches(password_hash: str, password: str) -> bool:
     try:
-        return PasswordHasher().verify(password_hash, password)
+        return PasswordHasher().verify(password_hash, _as_bytes(password))
     except (VerificationError, InvalidHashError):
         return False
+
+
+def _as_bytes(password: str) -> bytes:
+    return password.encode(errors="surrogatepass")  # JSON can carry half a surrogate pair
 
 
 def _normalised(email: str) -> str:
     email = email.strip().lower()
     name, _, domain = email.partition("@")
-    if not name or not domain or len(email) > 254 or any(c.isspace() for c in email):
+    bad = " " in email or "@" in domain or not email.isprintable()
+    if not name or not domain or len(email) > MAX_EMAIL or bad:
         raise InvalidInput.at(
             ["email"],
             f"{email!r} is not an email address.",

@@ -67,7 +67,8 @@ class Artifacts:
 
     def remove(self, folder: Path) -> int:
         """Delete a folder of the store, if it is there; the bytes that this freed."""
-        if not folder.is_relative_to(self.root) or folder == self.root:
+        place, root = folder.resolve(), self.root.resolve()
+        if not place.is_relative_to(root) or place == root:
             raise ValueError(f"{folder} is not a folder inside the artifact store")
         if not folder.exists():
             return 0

@@ -87,8 +87,8 @@ class Child:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """This process's environment without the service's own secrets."""
-    inherited = {name: value for name, value in os.environ.items() if "TUNERY_" not in name}
+    """This process's environment without the service's own secrets, however they are spelt."""
+    inherited = {name: value for name, value in os.environ.items() if "TUNERY_" not in name.upper()}
     return inherited | {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tortoise.expressions import F
-from tortoise.transactions import in_transaction
 
+from jobs.database import transaction
 from jobs.errors import Conflict, LeaseLost, NotFound
 from jobs.history import Entry, Lease, finished, move
 from jobs.models import BaseModel, ModelVersion, TrainingJob
@@ -94,7 +94,7 @@ async def complete(job: TrainingJob, lease: Lease, result: TrainingResult, path:
 
     `path` is where the trained model lies, relative to the artifact root.
     """
-    async with in_transaction():
+    async with transaction():
         counter = BaseModel.filter(id=job.model_id)
         await counter.update(version_counter=F("version_counter") + 1)
         number = (await BaseModel.get(id=job.model_id)).version_counter - 1

@@ -8,39 +8,89 @@ migrations run with foreign keys off, under a lock, and the result is checked be
 import fcntl
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import asyncpg  # type: ignore[import-untyped]  # it ships none
 from tortoise import Tortoise, connections
 from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.exceptions import DBConnectionError, OperationalError
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
+from tortoise.utils import get_schema_sql
 
 from jobs.errors import Unavailable
 from jobs.settings import Settings
 
-__all__ = ["connect", "migrate", "ping"]
+__all__ = ["AWAY", "connect", "migrate", "ping", "transaction"]
 
 logger = logging.getLogger(__name__)
 
+AWAY: Final = (
+    DBConnectionError,
+    OperationalError,
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+)
+"""What a statement raises where the database is locked, restarting, full or out of reach: nothing
+was written, and the same may work a moment later. Tortoise lets asyncpg's own errors through."""
+
+SQLITE: Final = "sqlite://"
+BUSY_MILLISECONDS: Final = 5000
 _APP = {"models": ["jobs.models"], "migrations": "jobs.migrations", "default_connection": "default"}
 _ADVISORY_LOCK = 7_461_033
 _LIST_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
 
 
-def orm_config(url: str) -> dict[str, Any]:
+def orm_config(url: str, *, foreign_keys: bool = True) -> dict[str, Any]:
     """What Tortoise is told; also the target of its `makemigrations` command."""
-    return {"connections": {"default": url}, "apps": {"jobs": _APP}, "use_tz": True}
+    connection: str | dict[str, Any] = _postgres_url(url)
+    if url.startswith(SQLITE):  # not as a URL, in which a folder's name may not have every letter
+        credentials = {
+            "file_path": url.removeprefix(SQLITE),
+            "busy_timeout": BUSY_MILLISECONDS,
+            "foreign_keys": "ON" if foreign_keys else "OFF",
+        }
+        connection = {"engine": "tortoise.backends.sqlite", "credentials": credentials}
+    return {"connections": {"default": connection}, "apps": {"jobs": _APP}, "use_tz": True}
 
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[None]:
     """Open the database for this process, and close it again."""
-    await Tortoise.init(config=orm_config(_tuned(settings.database)), _enable_global_fallback=True)
+    await Tortoise.init(config=orm_config(settings.database), _enable_global_fallback=True)
     try:
         yield
     finally:
         await Tortoise.close_connections()
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[None]:
+    """One transaction, or a savepoint inside one, that leaves nothing behind when cancelled.
+
+    Tortoise takes the connection before it says BEGIN; a task cancelled or refused in between
+    would never give it back, and every later statement of this process would wait for ever.
+    """
+    context = in_transaction()
+    try:
+        await context.__aenter__()
+    except BaseException as error:
+        if hasattr(context, "token"):  # it holds the connection
+            with suppress(*AWAY):
+                await context.__aexit__(type(error), error, error.__traceback__)
+        raise
+    try:
+        yield
+    except BaseException as error:
+        await context.__aexit__(type(error), error, error.__traceback__)
+        raise
+    await context.__aexit__(None, None, None)
 
 
 async def ping() -> None:
@@ -57,11 +107,10 @@ async def migrate(settings: Settings) -> list[str]:
     settings.home.mkdir(parents=True, exist_ok=True)
     with _file_lock(settings.home / "migrate.lock"):
         url = settings.database
-        is_sqlite = url.startswith("sqlite")
-        await Tortoise.init(config=orm_config(_without_foreign_keys(url) if is_sqlite else url))
+        await Tortoise.init(config=orm_config(url, foreign_keys=False))
         try:
             connection = connections.get("default")
-            if is_sqlite:
+            if url.startswith(SQLITE):
                 return await _migrate_sqlite(connection)
             return await _migrate_postgres(connection)
         finally:
@@ -69,20 +118,18 @@ async def migrate(settings: Settings) -> list[str]:
 
 
 async def _migrate_postgres(connection: BaseDBAsyncClient) -> list[str]:
-    await connection.execute_query(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
-    try:
+    async with connection.acquire_connection() as held:  # back in the pool, it loses its locks
+        await held.execute(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
         return await _apply(connection)
-    finally:
-        await connection.execute_query(f"SELECT pg_advisory_unlock({_ADVISORY_LOCK})")
 
 
 async def _migrate_sqlite(connection: BaseDBAsyncClient) -> list[str]:
     before = await connection.execute_query_dict(_LIST_INDEXES)
     applied = await _apply(connection)
     after = {row["name"] for row in await connection.execute_query_dict(_LIST_INDEXES)}
-    tables = await _tables(connection)
+    wanted = get_schema_sql(connection, safe=True)
     for row in before:
-        if row["name"] not in after and any(f'"{table}"' in row["sql"] for table in tables):
+        if row["name"] not in after and f'"{row["name"]}"' in wanted:
             logger.warning("index %s was lost by a table rebuild and is made again", row["name"])
             await connection.execute_script(row["sql"])
     dangling = await connection.execute_query_dict("PRAGMA foreign_key_check")
@@ -92,11 +139,6 @@ async def _migrate_sqlite(connection: BaseDBAsyncClient) -> list[str]:
             "Restore the database from its backup and report this.",
         )
     return applied
-
-
-async def _tables(connection: BaseDBAsyncClient) -> list[str]:
-    rows = await connection.execute_query_dict("SELECT name FROM sqlite_master WHERE type='table'")
-    return [row["name"] for row in rows]
 
 
 async def _apply(connection: BaseDBAsyncClient) -> list[str]:
@@ -110,16 +152,9 @@ async def _apply(connection: BaseDBAsyncClient) -> list[str]:
     return applied
 
 
-def _tuned(url: str) -> str:
-    return _with_parameters(url, "busy_timeout=5000") if url.startswith("sqlite") else url
-
-
-def _without_foreign_keys(url: str) -> str:
-    return _with_parameters(url, "busy_timeout=5000&foreign_keys=OFF")
-
-
-def _with_parameters(url: str, parameters: str) -> str:
-    return f"{url}{'&' if '?' in url else '?'}{parameters}"
+def _postgres_url(url: str) -> str:
+    """With the one scheme that Tortoise knows it by."""
+    return url.replace("postgresql://", "postgres://", 1)
 
 
 @contextmanager

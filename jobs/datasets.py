@@ -10,11 +10,10 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from tortoise.transactions import in_transaction
-
 from jobs import audit
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
+from jobs.database import transaction
 from jobs.errors import InUse, InvalidInput, NotFound
 from jobs.models import Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
@@ -26,6 +25,7 @@ from training.validation import Finding, Severity
 __all__ = ["Deleted", "Draft", "OnInvalid", "create", "delete", "get", "listing", "records"]
 
 MAX_NAME = 100
+MAX_DESCRIPTION = 10_000
 MAX_FINDINGS = 100
 
 
@@ -63,6 +63,7 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
     and reason; a dataset without one good record is refused either way.
     """
     name = checked_name(draft.name)
+    _refuse_bad_description(draft.description or "")
     validated = await asyncio.to_thread(validate, draft.data_type, enumerate(draft.records, 1))
     _refuse_if_invalid(draft, validated)
     records = [record for _, record in validated.records]
@@ -71,7 +72,7 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
     dataset_id = uuid4()
     await asyncio.to_thread(artifacts.write, artifacts.records(dataset_id), content)
     try:
-        async with in_transaction():
+        async with transaction():
             dataset = await Dataset.create(
                 id=dataset_id,
                 name=name,
@@ -125,7 +126,7 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
     Finished jobs and their versions stay; they keep the dataset's name and hash.
     """
     dataset = await get(viewer, dataset_id)
-    async with in_transaction():
+    async with transaction():
         if not await Dataset.filter(id=dataset_id, deleting=False).update(deleting=True):
             raise NotFound("dataset", dataset_id)
         jobs = TrainingJob.filter(dataset_id=dataset_id, status__not_in=list(ENDED))
@@ -153,6 +154,17 @@ def checked_name(name: str) -> str:
             remedy=f"Choose a name of 1 to {MAX_NAME} printable characters.",
         )
     return name
+
+
+def _refuse_bad_description(description: str) -> None:
+    writable = all(letter.isprintable() or letter in "\t\r\n" for letter in description)
+    if len(description) > MAX_DESCRIPTION or not writable:
+        raise InvalidInput.at(
+            ["description"],
+            f"The description has {len(description)} characters, or some that cannot be printed.",
+            code="DESCRIPTION",
+            remedy=f"Write at most {MAX_DESCRIPTION} printable characters, in lines.",
+        )
 
 
 def _refuse_if_invalid(draft: Draft, validated: Validated) -> None:

@@ -15,8 +15,9 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from tortoise.exceptions import BaseORMException
+from tortoise.exceptions import DoesNotExist
 
+from jobs.database import AWAY
 from jobs.history import JOB_FINISHED
 from jobs.models import JobEvent, TrainingJob
 from jobs.queue import EVENTS_CHANNEL
@@ -135,7 +136,7 @@ class _Feed:
             self._news.clear()
             try:
                 await self._read()
-            except (BaseORMException, OSError) as error:
+            except (*AWAY, DoesNotExist) as error:
                 logger.warning("job %s cannot be read: %s", self.job.id, error)
 
     async def _read(self) -> None:
@@ -185,6 +186,6 @@ async def _listen(hub: EventHub, redis_url: str) -> None:
             if message is None:
                 await pubsub.ping()
                 continue
-            job_id, _, _seq = message["data"].decode().partition(" ")
-            with suppress(ValueError):
+            with suppress(ValueError):  # whoever can write to Redis can write nonsense
+                job_id, _, _seq = message["data"].decode().partition(" ")
                 hub.wake(UUID(job_id))

@@ -3,11 +3,10 @@
 from pathlib import Path
 from uuid import UUID
 
-from tortoise.transactions import in_transaction
-
 from jobs import audit, registry
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
+from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import Export
 from jobs.queue import Queue, Work
@@ -35,7 +34,7 @@ async def request(
             code="NO_ADAPTER",
             remedy="Leave adapterOnly out.",
         )
-    async with in_transaction():
+    async with transaction():
         export = await Export.create(
             version_id=version.id,
             format=format,

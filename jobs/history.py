@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import F
-from tortoise.transactions import in_transaction
 
+from jobs.database import transaction
 from jobs.errors import Conflict, LeaseLost, NotFound
 from jobs.models import JobEvent, TrainingJob
 from jobs.status import ENDED, MOVES, JobStatus
@@ -66,7 +66,7 @@ async def move(
             raise LeaseLost(f"Job {job_id} is held by {job.worker_id} in attempt {job.attempt}.")
         if to not in MOVES[job.status]:
             raise Conflict(f"The job is {job.status}, so it cannot become {to}.")
-        async with in_transaction():
+        async with transaction():
             rows = TrainingJob.filter(id=job_id, status=job.status, attempt=job.attempt)
             if await rows.update(status=to, **(columns or {})):
                 entry = Entry(STATUS_CHANGED, {"from": job.status, "to": to, "reason": reason})

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tortoise.transactions import in_transaction
+from pydantic import ValidationError
 
+from jobs.database import transaction
 from jobs.errors import LeaseLost
 from jobs.history import STATUS_CHANGED, Entry, Lease, append
 from jobs.models import Checkpoint, Epoch, TrainingJob
@@ -29,14 +30,16 @@ from training.events import (
     Progress,
     SamplesGenerated,
     StoppedEarly,
+    WarningRaised,
     parse,
 )
 
-__all__ = ["EventLog", "Taken", "take"]
+__all__ = ["EventLog", "take"]
 
 logger = logging.getLogger(__name__)
 
 MAX_READ_BYTES = 1 << 20
+EXCERPT_BYTES = 200
 
 
 @dataclass
@@ -45,59 +48,86 @@ class EventLog:
 
     path: Path
     offset: int
+    last_word: Finished | None = None
+    """The child's end, where the newest line tells of one.
+
+    It stays untaken until another line follows, so that whoever comes after a killed worker finds
+    it too.
+    """
 
     async def read(self) -> tuple[list[Event], int]:
         """Whole lines not yet taken, and the offset after them. A torn last line waits."""
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> tuple[list[Event], int]:
+        self.last_word = None
+        whole, at_end = self._whole_lines()
+        lines = whole.splitlines(keepends=True)
+        events = [_parse(line) for line in lines]
+        if at_end and events and isinstance(word := events[-1], Finished):
+            self.last_word = word
+            return events[:-1], self.offset + len(whole) - len(lines[-1])
+        return events, self.offset + len(whole)
+
+    def _whole_lines(self) -> tuple[bytes, bool]:
+        """About a megabyte of whole lines, at least one, and whether these are all there are."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
                 chunk = file.read(MAX_READ_BYTES)
+                while b"\n" not in chunk and (more := file.read(MAX_READ_BYTES)):
+                    chunk += more
+                at_end = not file.peek(1)
         except FileNotFoundError:
-            return [], self.offset
-        whole = chunk[: chunk.rfind(b"\n") + 1]
-        return [parse(line) for line in whole.splitlines() if line], self.offset + len(whole)
+            return b"", True
+        return chunk[: chunk.rfind(b"\n") + 1], at_end
 
 
-@dataclass
-class Taken:
-    """What a read amounted to: the newest event number, and the child's last word if it came."""
+def _parse(line: bytes) -> Event:
+    try:
+        return parse(line)
+    except ValidationError as error:
+        logger.warning("a line of a run's events cannot be read: %s", error)
+        excerpt = line[:EXCERPT_BYTES].decode(errors="replace").strip()
+        return WarningRaised(
+            code="UNREADABLE_EVENT",
+            message=f"The run said something that this service does not understand: {excerpt!r}",
+            remedy="Run workers and API of one version; the run itself goes on.",
+        )
 
-    last_seq: int = 0
-    finished: Finished | None = None
 
-
-async def take(job_id: UUID, lease: Lease, log: EventLog, *, live: bool = True) -> Taken | None:
+async def take(job_id: UUID, lease: Lease, log: EventLog, *, live: bool = True) -> int | None:
     """Read on and write down what is new; null where nothing is. LeaseLost if another has it.
 
-    Not `live` are the left-over lines of a former attempt, whose phases say nothing of this one.
+    Gives the newest event number. Not `live` are the left-over lines of a former attempt, whose
+    phases say nothing of this one.
     """
     events, offset = await log.read()
     if offset == log.offset:
         return None
-    taken = Taken()
-    async with in_transaction():
-        held = {"worker_id": lease.worker_id, "attempt": lease.attempt, "log_offset": log.offset}
-        if not await TrainingJob.filter(id=job_id, **held).update(log_offset=offset):
-            raise LeaseLost(f"Job {job_id} is no longer held in attempt {lease.attempt}.")
+    async with transaction():
+        held = {"worker_id": lease.worker_id, "attempt": lease.attempt}
+        rows = TrainingJob.filter(id=job_id, log_offset=log.offset, **held)
+        taken = await rows.update(log_offset=offset)
         job = await TrainingJob.get(id=job_id)
+        if not taken:
+            if (job.worker_id, job.attempt) != (lease.worker_id, lease.attempt):
+                raise LeaseLost(f"Job {job_id} is no longer held in attempt {lease.attempt}.")
+            log.offset = job.log_offset  # a commit that was done, though its answer was lost
+            return int(job.last_seq)
         change = _change(job, [e for e in events if live or not isinstance(e, PhaseStarted)])
         if change.columns:
             await TrainingJob.filter(id=job_id).update(**change.columns)
         await _keep(job_id, events)
-        taken.last_seq = await append(job_id, change.entries)
-        taken.finished = change.finished
+        last_seq = await append(job_id, change.entries)
     log.offset = offset
-    return taken
+    return last_seq or int(job.last_seq)
 
 
 @dataclass
 class _Change:
     columns: dict[str, Any] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    finished: Finished | None = None
 
 
 def _change(job: TrainingJob, events: Sequence[Event]) -> _Change:
@@ -106,8 +136,7 @@ def _change(job: TrainingJob, events: Sequence[Event]) -> _Change:
     status = job.status
     for event in events:
         if isinstance(event, Finished):
-            change.finished = event
-            continue
+            continue  # of a former attempt, which this one goes on from
         if isinstance(event, PhaseStarted):
             to = JobStatus(event.phase)
             if status not in sources(to):

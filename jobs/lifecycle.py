@@ -7,10 +7,10 @@ from uuid import UUID
 
 from pydantic import ValidationError
 from tortoise.expressions import F, Q
-from tortoise.transactions import in_transaction
 
 from jobs import audit, datasets, registry
 from jobs.access import Viewer, visible
+from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.history import STATUS_CHANGED, Entry, append, finished, move
 from jobs.models import BaseModel, Dataset, TrainingJob
@@ -80,7 +80,7 @@ async def submit(
     validation = _judge(request, settings, model, dataset)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
-    async with in_transaction():
+    async with transaction():
         job = await _insert(viewer, model, dataset, validation.config)
     await queue.enqueue(Work.TRAIN, job.id, attempt=1)
     return job
@@ -145,11 +145,12 @@ async def queue_position(job: TrainingJob) -> int | None:
 def _judge(
     request: RunRequest, settings: Settings, model: BaseModel, dataset: Dataset
 ) -> Validation:
+    facts = ModelFacts.model_validate(model.facts) if model.facts else None
+    chosen = _defaults(settings, facts) | dict(request.choices)
     try:
-        config = resolve(request.training_type, {**settings.run_defaults(), **request.choices})
+        config = resolve(request.training_type, chosen)
     except ValidationError as error:
         return Validation(tuple(_as_finding(item) for item in error.errors()), None)
-    facts = ModelFacts.model_validate(model.facts) if model.facts else None
     known = RunFacts(
         records=dataset.record_count,
         data_type=dataset.data_type,
@@ -158,6 +159,13 @@ def _judge(
         has_chat_template=facts.has_chat_template if facts else True,
     )
     return Validation(tuple(check(config, known)), config)
+
+
+def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:
+    """The operator's defaults, and rows no longer than the model can take."""
+    usual = TrainingConfig.model_fields["max_sequence_length"].default
+    longest = (facts.context_length if facts else None) or usual
+    return {"max_sequence_length": min(usual, longest)} | settings.run_defaults()
 
 
 def _as_finding(error: Mapping[str, object]) -> Finding:
@@ -206,7 +214,7 @@ async def _insert(
 
 
 async def _cancel_from(viewer: Viewer, job: TrainingJob) -> TrainingJob:
-    async with in_transaction():
+    async with transaction():
         await audit.record(viewer, "cancelJob", job, job.id)
         if job.status is JobStatus.QUEUED:
             moved = await move(

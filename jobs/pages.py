@@ -1,10 +1,9 @@
 """Keyset pages: newest first, stable while rows come and go."""
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from jobs.errors import InvalidInput
 __all__ = ["Page", "Slice", "newest_first"]
 
 MAX_FIRST = 100
+_TIME = "%Y-%m-%dT%H:%M:%S.%f%z"
 
 
 class _Dated(Protocol):
@@ -72,14 +72,15 @@ async def newest_first(query: QuerySet[ModelT], page: Page) -> Slice[ModelT]:
 
 def _encode(row: object) -> str:
     dated: _Dated = row  # type: ignore[assignment]  # every listed table derives from Base
-    return base64.urlsafe_b64encode(f"{dated.created_at.isoformat()}|{dated.id}".encode()).decode()
+    at = dated.created_at.isoformat(timespec="microseconds")
+    return base64.urlsafe_b64encode(f"{at}|{dated.id}".encode()).decode()
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:
     try:
         at, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().split("|")
-        return datetime.fromisoformat(at), UUID(row_id)
-    except (ValueError, binascii.Error) as error:
+        return datetime.strptime(at, _TIME).astimezone(UTC), UUID(row_id)
+    except (ValueError, OverflowError) as error:
         raise InvalidInput.at(
             ["after"],
             f"{cursor!r} is not a cursor of this API.",

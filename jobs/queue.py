@@ -16,6 +16,7 @@ from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 __all__ = ["Queue", "Work", "deserialise", "open_queue", "redis_settings", "serialise"]
@@ -82,7 +83,7 @@ async def open_queue(redis_url: str) -> AsyncIterator[Queue]:
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 1),
-        retry_on_error=[ConnectionError],
+        retry_on_error=[RedisConnectionError],  # a restart leaves the pool full of dead ones
     )
     redis = ArqRedis(
         pool,

@@ -7,11 +7,11 @@ from pathlib import Path
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
-from tortoise.transactions import in_transaction
 
 from jobs import audit
 from jobs.access import Role, Viewer, visible
-from jobs.datasets import checked_name
+from jobs.database import transaction
+from jobs.datasets import MAX_NAME, checked_name
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
 from jobs.models import BaseModel, ModelVersion
 from jobs.pages import Page, Slice, newest_first
@@ -20,6 +20,7 @@ from jobs.settings import Settings
 
 __all__ = ["find", "get", "get_version", "listing", "register", "versions"]
 
+MAX_SOURCE = 1000
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -32,11 +33,9 @@ async def register(
     InvalidInput, Conflict for a name in use, Forbidden for a folder outside the allowed roots.
     """
     name = checked_name(name)
-    place = await asyncio.to_thread(_locate, source.strip())
-    if isinstance(place, Path):
-        _refuse_foreign_folder(viewer, place, settings)
+    place = await asyncio.to_thread(_locate, source.strip(), viewer, settings)
     try:
-        async with in_transaction():
+        async with transaction():
             model = await BaseModel.create(name=name, source=str(place), owner_id=viewer.user_id)
             await audit.record(viewer, "registerModel", model, model.id, name=name)
     except IntegrityError as error:
@@ -59,9 +58,10 @@ async def get(viewer: Viewer, model_id: UUID) -> BaseModel:
 async def find(viewer: Viewer, name: str) -> BaseModel:
     """A model by name; NotFound."""
     del viewer  # base models are shared, see jobs.access
-    model = await BaseModel.get_or_none(name=name)
+    can_be_one = name.isprintable() and len(name) <= MAX_NAME
+    model = await BaseModel.get_or_none(name=name) if can_be_one else None
     if model is None:
-        raise NotFound("model", name)
+        raise NotFound("model", ascii(name)[1:-1])
     return model
 
 
@@ -85,12 +85,18 @@ async def get_version(viewer: Viewer, version_id: UUID) -> ModelVersion:
     return version
 
 
-def _locate(source: str) -> Path | str:
+def _locate(source: str, viewer: Viewer, settings: Settings) -> Path | str:
     """The folder, made absolute, or the hub id that `source` names."""
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        _refuse_if_no_checkpoint(folder)
-        return folder.resolve()
+    folder = _folder(source)
+    if folder is not None and _is_allowed(viewer, folder, settings):
+        if folder.is_dir():
+            _refuse_if_no_checkpoint(folder)
+            return folder
+    elif not _HUB_ID.fullmatch(source):  # said of any path, there or not
+        raise Forbidden(
+            f"Your role may not register the folder {source[:200]!r}.",
+            "Use a hub id, a folder below TUNERY_MODEL_ROOTS, or ask an ADMIN.",
+        )
     if _HUB_ID.fullmatch(source):
         return source
     raise InvalidInput.at(
@@ -99,6 +105,21 @@ def _locate(source: str) -> Path | str:
         code="MODEL_SOURCE",
         remedy="Give the path of a checkpoint folder, or an id such as owner/name.",
     )
+
+
+def _folder(source: str) -> Path | None:
+    """The absolute path that `source` spells, whether or not something lies there."""
+    if not source.isprintable() or len(source) > MAX_SOURCE:
+        return None
+    try:
+        return Path(source).expanduser().resolve()
+    except (OSError, RuntimeError):  # a loop of links, or the home of nobody
+        return None
+
+
+def _is_allowed(viewer: Viewer, folder: Path, settings: Settings) -> bool:
+    roots = (root.resolve() for root in settings.model_roots)
+    return viewer.role is Role.ADMIN or any(folder.is_relative_to(root) for root in roots)
 
 
 def _refuse_if_no_checkpoint(folder: Path) -> None:
@@ -113,13 +134,4 @@ def _refuse_if_no_checkpoint(folder: Path) -> None:
             f"The folder {str(folder)!r} holds no readable config.json.",
             code="MODEL_SOURCE",
             remedy="Give a folder saved by save_pretrained: config, weights and tokenizer.",
-        )
-
-
-def _refuse_foreign_folder(viewer: Viewer, folder: Path, settings: Settings) -> None:
-    allowed = any(folder.is_relative_to(root.resolve()) for root in settings.model_roots)
-    if viewer.role is not Role.ADMIN and not allowed:
-        raise Forbidden(
-            f"Your role may not register the folder {str(folder)!r}.",
-            "Use a hub id, a folder below TUNERY_MODEL_ROOTS, or ask an ADMIN.",
         )

@@ -35,10 +35,10 @@ class Settings(BaseSettings):
     download_seconds: int = Field(default=15 * 60, ge=10)
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     worker_slots: int = Field(default=1, ge=1, le=64)
-    """How many training jobs, exports and model checks one worker runs at a time."""
+    """How many training jobs one worker runs at a time, beside one export and one model check."""
     worker_threads: int = Field(default=0, ge=0)
     """Threads of each child process; 0 shares the machine's cores among the slots."""
-    lease_seconds: float = Field(default=30.0, ge=1)
+    lease_seconds: float = Field(default=30.0, ge=3)
     """A worker that has not been heard of for so long is taken for dead."""
     sweep_seconds: int = Field(default=10, ge=1, le=60)
     stop_grace_seconds: float = Field(default=60.0, ge=1)
@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     default_learning_rate: float | None = None
     default_batch_size: int | None = None
     default_validation_split: float | None = None
+
+    @model_validator(mode="after")
+    def _refuse_unknown_servers(self) -> "Settings":
+        if not self.database.startswith(("sqlite://", "postgres://", "postgresql://")):
+            raise ValueError("TUNERY_DATABASE_URL must begin with sqlite:// or postgres://")
+        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("TUNERY_REDIS_URL must begin with redis://, rediss:// or unix://")
+        return self
 
     @model_validator(mode="after")
     def _refuse_weak_secret(self) -> "Settings":

@@ -5,22 +5,23 @@ import logging
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from uuid import UUID
-
-from tortoise.exceptions import DBConnectionError, OperationalError
 
 from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.claims import beat, claim, complete, end, release
-from jobs.errors import LeaseLost
+from jobs.database import AWAY
+from jobs.errors import Conflict, LeaseLost
 from jobs.history import Lease
 from jobs.intake import EventLog, take
+from jobs.leaving import until_left
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
-from training.events import Failure, Finished, Outcome
+from training.events import Failure, Outcome
 
 __all__ = ["Attempt", "supervise"]
 
@@ -58,41 +59,45 @@ async def supervise(
     Cancelling this coroutine asks the child to save a checkpoint and puts the job back into the
     queue. Losing the lease ends the child and changes nothing.
     """
-    job = await claim(job_id, worker_id, settings.lease_seconds)
+    office = _Office(worker_id, settings, artifacts, queue)
+    await until_left(partial(_attempt, job_id, office))
+
+
+async def _attempt(job_id: UUID, office: _Office, leaving: asyncio.Event) -> None:
+    job = await claim(job_id, office.worker_id, office.settings.lease_seconds)
     if job is None:
         return
-    await queue.publish(job.id, job.last_seq)
-    office = _Office(worker_id, settings, artifacts, queue)
+    await office.queue.publish(job.id, job.last_seq)
     try:
-        await Attempt(job, office).run()
+        await Attempt(job, office, leaving).run()
     except LeaseLost as lost:
         logger.warning("job %s: %s", job_id, lost)
     job = await TrainingJob.get(id=job_id)
-    await queue.publish(job_id, job.last_seq)
+    await office.queue.publish(job_id, job.last_seq)
     if job.status is JobStatus.QUEUED:
-        await queue.enqueue(Work.TRAIN, job_id, job.attempt + 1)
+        await office.queue.enqueue(Work.TRAIN, job_id, job.attempt + 1)
 
 
 class Attempt:
     """The time from a claim to the child's end; the child never outlives it."""
 
-    def __init__(self, job: TrainingJob, office: _Office) -> None:
+    def __init__(self, job: TrainingJob, office: _Office, leaving: asyncio.Event) -> None:
         self._job = job
         self._office = office
+        self._leaving = leaving
         self._lease = Lease(office.worker_id, job.attempt)
         self._folder = office.artifacts.job(job.id)
         self._log = EventLog(self._folder / "events.jsonl", job.log_offset)
-        self._finished: Finished | None = None
         self._stop: _Stop | None = None
         self._last_event = self._last_beat = time.monotonic()
 
     async def run(self) -> None:
         """Work until the job has ended or is back in the queue."""
         await self._drain(live=False)  # what the child of a killed worker still had to say
-        if self._is_over():
-            await self._conclude(exit_code=0, tail="")
+        if self._is_over() or self._leaving.is_set():
+            self._stop = _Stop.WORKER_LEAVES
+            await self._settle(exit_code=0, tail="")
             return
-        self._finished = None
         await asyncio.to_thread(self._write_spec, await self._spec())
         child = await Child.start(
             "training.run",
@@ -103,17 +108,9 @@ class Attempt:
         logger.info("job %s: attempt %s runs as %s", self._job.id, self._job.attempt, child.pid)
         try:
             await self._watch(child)
-        except asyncio.CancelledError:
-            self._stop = self._stop or _Stop.WORKER_LEAVES
-            await asyncio.shield(self._leave(child))
-            raise
         finally:
             child.kill()
-        await self._conclude(await child.wait(), child.log_tail())
-
-    async def _leave(self, child: Child) -> None:
-        exit_code = await child.stop(self._office.settings.stop_grace_seconds)
-        await self._conclude(exit_code, child.log_tail())
+        await self._settle(await child.wait(), child.log_tail())
 
     async def _watch(self, child: Child) -> None:
         """Take events over and keep the lease until the child has left."""
@@ -123,6 +120,8 @@ class Attempt:
             while not gone.done():
                 await asyncio.wait({gone}, timeout=TICK_SECONDS)
                 await self._tick()
+                if self._stop is None and self._leaving.is_set():
+                    self._stop = _Stop.WORKER_LEAVES
                 if self._stop is not None and killer is None:
                     grace = self._office.settings.stop_grace_seconds
                     killer = asyncio.create_task(child.stop(grace))
@@ -137,18 +136,16 @@ class Attempt:
             await self._take()
             if time.monotonic() - self._last_beat >= BEAT_SECONDS:
                 await self._beat()
-        except (DBConnectionError, OperationalError, OSError) as error:
+        except AWAY as error:
             logger.warning("job %s: the database is away: %s", self._job.id, error)
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _take(self, *, live: bool = True) -> bool:
-        taken = await take(self._job.id, self._lease, self._log, live=live)
-        if taken is None:
+        seq = await take(self._job.id, self._lease, self._log, live=live)
+        if seq is None:
             return False
         self._last_event = time.monotonic()
-        self._finished = taken.finished or self._finished
-        if taken.last_seq:
-            await self._office.queue.publish(self._job.id, taken.last_seq)
+        await self._office.queue.publish(self._job.id, seq)
         return True
 
     async def _beat(self) -> None:
@@ -165,12 +162,31 @@ class Attempt:
             pass
 
     def _is_over(self) -> bool:
-        return self._finished is not None and self._finished.outcome is not Outcome.CANCELLED
+        word = self._log.last_word
+        return word is not None and word.outcome is not Outcome.CANCELLED
+
+    async def _settle(self, exit_code: int, tail: str) -> None:
+        """Conclude, and again while the database is away or its user cancels this very moment.
+
+        Past the lease's time it is left to whoever takes the job next, who finds the child's last
+        word in its file.
+        """
+        give_up = time.monotonic() + self._office.settings.lease_seconds
+        while True:
+            try:
+                await self._conclude(exit_code, tail)
+            except (*AWAY, Conflict) as error:
+                if time.monotonic() > give_up:
+                    raise
+                logger.warning("job %s cannot be concluded yet: %s", self._job.id, error)
+                await asyncio.sleep(TICK_SECONDS)
+            else:
+                return
 
     async def _conclude(self, exit_code: int, tail: str) -> None:
         """Decide what the child's end means, and write it down."""
         await self._drain()
-        word = self._finished
+        word = self._log.last_word
         if word and word.outcome is Outcome.COMPLETED and word.result:
             path = self._office.artifacts.relative(self._folder / "model")
             await complete(self._job, self._lease, word.result, path)

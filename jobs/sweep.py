@@ -33,11 +33,13 @@ async def sweep(settings: Settings, queue: Queue) -> None:
         else:
             await queue.publish(job.id, seq)
     waiting = TrainingJob.filter(status=JobStatus.QUEUED).order_by("queued_at").limit(100)
-    for job in await waiting:
-        await queue.enqueue(Work.TRAIN, job.id, job.attempt + 1)
+    hints = [(Work.TRAIN, job.id, job.attempt + 1) for job in await waiting]
     for work in TASKS:
-        for row_id, attempt in await requeue_lapsed(work, settings.max_crashes):
-            await queue.enqueue(work, row_id, attempt)
+        rows = await requeue_lapsed(work, settings.max_crashes)
+        hints += [(work, row_id, attempt) for row_id, attempt in rows]
+    for work, row_id, attempt in hints:
+        if not await queue.enqueue(work, row_id, attempt):
+            break  # each would wait as long for a Redis that is away; workers look by themselves
 
 
 async def _free(job: TrainingJob, settings: Settings) -> int:

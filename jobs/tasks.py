@@ -9,10 +9,12 @@ import json
 import logging
 import shutil
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
@@ -22,8 +24,10 @@ from tortoise.expressions import F
 from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.claims import lease_end
+from jobs.database import AWAY
 from jobs.errors import LeaseLost
 from jobs.history import Lease
+from jobs.leaving import until_left
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.models.base import Leased
 from jobs.queue import Work
@@ -130,24 +134,33 @@ class _Claimed:
 async def perform(
     work: Work, row_id: UUID, *, worker_id: str, settings: Settings, artifacts: Artifacts
 ) -> None:
-    """Claim a QUEUED row and see its child through; somebody else's row is left alone."""
-    claimed = await _claim(TASKS[work], row_id, worker_id, settings, artifacts)
+    """Claim a QUEUED row and see its child through; somebody else's row is left alone.
+
+    Cancelling this coroutine ends the child and puts the row back into the queue.
+    """
+    claim = partial(_claim, TASKS[work], row_id, worker_id, settings, artifacts)
+    await until_left(partial(_attempt, claim, settings, artifacts))
+
+
+async def _attempt(
+    claim: Callable[[], Awaitable["_Claimed | None"]],
+    settings: Settings,
+    artifacts: Artifacts,
+    leaving: asyncio.Event,
+) -> None:
+    claimed = await claim()
     if claimed is None:
         return
     try:
         await asyncio.to_thread(shutil.rmtree, claimed.folder, ignore_errors=True)
-        module, *arguments = await claimed.task.command(row_id, claimed.folder, artifacts)
+        module, *arguments = await claimed.task.command(claimed.row_id, claimed.folder, artifacts)
         log = claimed.folder / "task.log"
         child = await Child.start(module, *arguments, log=log, threads=settings.threads)
         try:
-            await _watch(child, claimed, settings)
-        except asyncio.CancelledError:
-            child.kill()
-            await asyncio.shield(_give_back(claimed))
-            raise
+            await _watch(child, claimed, settings, leaving)
         finally:
             child.kill()
-        await _conclude(claimed, await child.wait(), child.log_tail())
+        await _conclude(claimed, await child.wait(), child.log_tail(), left=leaving.is_set())
     except LeaseLost as lost:
         logger.warning("%s", lost)
 
@@ -167,17 +180,29 @@ async def _claim(
     return _Claimed(task, row_id, Lease(worker_id, row.attempt), task.folder(row_id, artifacts))
 
 
-async def _watch(child: Child, claimed: _Claimed, settings: Settings) -> None:
+async def _watch(
+    child: Child, claimed: _Claimed, settings: Settings, leaving: asyncio.Event
+) -> None:
+    """Keep the lease until the child has left, or this worker must."""
     gone = asyncio.ensure_future(child.wait())
+    left = asyncio.ensure_future(leaving.wait())
     try:
-        while not gone.done():
-            await asyncio.wait({gone}, timeout=BEAT_SECONDS)
-            columns: dict[str, object] = {"lease_expires_at": lease_end(settings.lease_seconds)}
-            if isinstance(claimed.task, ExportVersion):
-                columns["progress"] = await asyncio.to_thread(_progress, claimed.folder)
-            await claimed.update(**columns)
+        while not gone.done() and not left.done():
+            await asyncio.wait({gone, left}, timeout=BEAT_SECONDS, return_when=FIRST_COMPLETED)
+            try:
+                await _beat(claimed, settings)
+            except AWAY as error:
+                logger.warning("the database is away: %s", error)
     finally:
         gone.cancel()
+        left.cancel()
+
+
+async def _beat(claimed: _Claimed, settings: Settings) -> None:
+    columns: dict[str, object] = {"lease_expires_at": lease_end(settings.lease_seconds)}
+    if isinstance(claimed.task, ExportVersion):
+        columns["progress"] = await asyncio.to_thread(_progress, claimed.folder)
+    await claimed.update(**columns)
 
 
 def _progress(folder: Path) -> float:
@@ -186,34 +211,42 @@ def _progress(folder: Path) -> float:
     return 0.0
 
 
-async def _conclude(claimed: _Claimed, exit_code: int, tail: str) -> None:
+async def _conclude(claimed: _Claimed, exit_code: int, tail: str, *, left: bool) -> None:
+    """Write down the answer; without one, put the row back where this worker had to leave."""
+    columns: dict[str, Any] = {"worker_id": None, "lease_expires_at": None}
     answer = await asyncio.to_thread(_answer, claimed.folder / "result.json")
-    free = {"worker_id": None, "lease_expires_at": None}
-    if answer is None:
-        how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-        failure = Failure(
-            code="CHILD_CRASHED",
-            message=f"The process died with {how}. {tail[-500:]}".strip(),
-            remedy="Ask again; signal 9 often means too little memory.",
-        )
-        answer = {"error": failure.model_dump(mode="json")}
-    if answer.get("error"):
-        await claimed.update(status=TaskStatus.FAILED, error=answer["error"], **free)
+    if answer and answer.get("error"):
+        columns |= {"status": TaskStatus.FAILED, "error": answer["error"]}
+    elif answer:
+        result = claimed.task.columns(answer["result"])
+        columns |= {"status": TaskStatus.READY, "error": None, **result}
+    elif left:
+        columns |= {"status": TaskStatus.QUEUED}
     else:
-        columns = claimed.task.columns(answer["result"])
-        await claimed.update(status=TaskStatus.READY, error=None, **columns, **free)
-    logger.info("%s %s has ended", claimed.task.table.__name__, claimed.row_id)
+        failure = _crash(exit_code, tail)
+        columns |= {"status": TaskStatus.FAILED, "error": failure.model_dump(mode="json")}
+    await claimed.update(**columns)
+    logger.info("%s %s is %s", claimed.task.table.__name__, claimed.row_id, columns["status"])
 
 
 def _answer(path: Path) -> dict[str, Any] | None:
+    """What the child left in `result.json`; null for anything but a `result` or an `error`."""
     with suppress(OSError, ValueError):
         answer = json.loads(path.read_bytes())
-        return answer if isinstance(answer, dict) else None
+        if isinstance(answer, dict) and any(
+            isinstance(answer.get(key), dict) for key in ("result", "error")
+        ):
+            return answer
     return None
 
 
-async def _give_back(claimed: _Claimed) -> None:
-    await claimed.update(status=TaskStatus.QUEUED, worker_id=None, lease_expires_at=None)
+def _crash(exit_code: int, tail: str) -> Failure:
+    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return Failure(
+        code="CHILD_CRASHED",
+        message=f"The process died with {how}. {tail[-500:]}".strip(),
+        remedy="Ask again; signal 9 often means too little memory.",
+    )
 
 
 async def requeue_lapsed(work: Work, max_crashes: int) -> list[tuple[UUID, int]]:

@@ -87,7 +87,7 @@ class Tokens:
             )
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated(f"The {use} token has expired.", _REMEDIES[use]) from error
-        except jwt.InvalidTokenError as error:
+        except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
             raise Unauthenticated(f"The {use} token is not valid.", _REMEDIES[use]) from error
         if claims["use"] != use:
             raise Unauthenticated(f"This is no {use} token.", _REMEDIES[use])

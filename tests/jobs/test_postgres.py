@@ -1,0 +1,143 @@
+"""The same guarantees on PostgreSQL, where TUNERY_TEST_POSTGRES_URL names a server."""
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from jobs.database import migrate
+from jobs.models import TrainingJob
+from jobs.service import Service, open_service
+from jobs.settings import Settings
+from jobs.status import JobStatus
+from tests.factories import make_job
+from tests.jobs.stage import (
+    Step,
+    as_environment,
+    attempt,
+    eventually,
+    hammer,
+    has_status,
+    history,
+    make_viewer,
+    phase,
+    progress,
+    say,
+    script_job,
+    start_python,
+)
+from tests.jobs.test_database import MIGRATE
+from tests.jobs.test_events import WRITER, last_seq, seen_by
+from tests.jobs.test_worker import END
+
+URL = os.environ.get("TUNERY_TEST_POSTGRES_URL", "")
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.slow,
+    pytest.mark.skipif(not URL, reason="TUNERY_TEST_POSTGRES_URL names no PostgreSQL server"),
+]
+
+
+@pytest.fixture
+async def empty(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings with a database of the test's own, not yet migrated."""
+    name = f"tunery_test_{uuid4().hex[:12]}"
+    server = await asyncpg.connect(URL)
+    await server.execute(f'CREATE DATABASE "{name}"')
+    try:
+        base = URL.rpartition("/")[0]
+        yield settings.model_copy(update={"database_url": f"{base}/{name}"})
+    finally:
+        await server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await server.close()
+
+
+@pytest.fixture
+async def postgres(empty: Settings) -> AsyncIterator[Service]:
+    await asyncio.create_task(migrate(empty))
+    async with open_service(empty) as service:
+        yield service
+
+
+async def disconnect_everybody(service: Service) -> int:
+    """End every connection to the database but the one that asks; how many there were."""
+    other = await asyncpg.connect(service.settings.database)
+    rows = await other.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await other.close()
+    return len(rows)
+
+
+async def test_processes_that_migrate_at_once_do_it_once(empty: Settings) -> None:
+    processes = []
+    for number in range(4):
+        home = empty.home / str(number)  # as on several machines, which share no lock file
+        environment = as_environment(empty) | {"TUNERY_HOME": str(home)}
+        processes.append(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", MIGRATE),
+                env=os.environ | environment,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        )
+    outputs = [await process.communicate() for process in processes]
+    assert [error.decode() for _, error in outputs] == [""] * 4
+    assert sorted(output for output, _ in outputs) == [b'["0001_initial"]\n', *[b"[]\n"] * 3]
+
+
+async def test_two_processes_claim_each_job_once_and_lose_no_event_number(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    jobs = [await make_job(viewer, postgres) for _ in range(3)]
+    await hammer(postgres, jobs, processes=2)
+
+
+async def test_followers_who_join_at_any_time_see_every_event_once_and_in_order(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    jobs = [await make_job(viewer, postgres) for _ in range(5)]
+    dice = random.Random(7)
+
+    async def join(number: int) -> None:
+        job_id = jobs[number % 5].id
+        await asyncio.sleep(dice.uniform(0, 2))
+        seen = await seen_by(postgres.hub, job_id)
+        assert seen == list(range(1, await last_seq(job_id) + 1))
+
+    arguments = [str(job.id) for job in jobs]
+    writer = await start_python(WRITER, "80", *arguments, **as_environment(postgres.settings))
+    await asyncio.gather(*(join(number) for number in range(50)))
+    assert await writer.wait() == 0
+
+
+@pytest.mark.usefixtures("scripted")
+async def test_connections_lost_in_the_middle_of_a_run_lose_nothing(postgres: Service) -> None:
+    job = await make_job(await make_viewer(), postgres)
+    steps = [say(progress(n)) if n % 2 else ["sleep", 0.02] for n in range(1, 81)]
+    run: list[Step] = [say(phase("PREPARING"), phase("TRAINING")), *steps, *END]
+    script_job(postgres, job.id, run)
+    following = asyncio.create_task(seen_by(postgres.hub, job.id))
+    running = asyncio.create_task(attempt(postgres, job.id))
+    await eventually(lambda: has_status(job.id, JobStatus.TRAINING))
+    cut = 0
+    while not running.done():
+        cut += await disconnect_everybody(postgres)
+        await asyncio.sleep(0.15)
+    await running
+    assert cut >= 5
+    done = await TrainingJob.get(id=job.id)
+    assert (done.status, done.attempt, done.crashes) == (JobStatus.COMPLETED, 1, 0)
+    taken = [event.data["step"] for event in await history(job.id) if event.kind == "Progress"]
+    assert taken == list(range(1, 81, 2))
+    assert await following == list(range(1, done.last_seq + 1))
