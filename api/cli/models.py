@@ -1,0 +1,158 @@
+"""Base models, the versions made from them, and their files."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
+from api.cli.output import percent, print_json, print_page, size
+from api.client import Client, ClientError
+from api.client.downloads import download
+from api.client.results import Export, Model
+from jobs.status import TaskStatus
+from training.export.spec import ExportFormat
+
+__all__ = ["add_to", "exported", "registered"]
+
+POLL_SECONDS = 0.5
+UNFINISHED = (TaskStatus.QUEUED, TaskStatus.RUNNING)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    panel = "Models and versions"
+    app.command(rich_help_panel=panel)(models)
+    app.command(rich_help_panel=panel)(register)
+    app.command(rich_help_panel=panel)(versions)
+    app.command(rich_help_panel=panel)(export)
+
+
+def models(
+    url: Url = DEFAULT_URL, first: First = 20, after: After = None, as_json: AsJson = False
+) -> None:
+    """List the registered base models."""
+    page = run(url, lambda client: client.models(first, after))
+    if as_json:
+        print_json(page.nodes)
+        return
+    rows = [
+        (
+            each.name,
+            each.status.value,
+            each.architecture or "-",
+            f"{each.parameter_count:,}" if each.parameter_count else "-",
+            str(each.context_length or "-"),
+            each.licence or "-",
+            each.source,
+        )
+        for each in page.nodes
+    ]
+    columns = ("NAME", "STATUS", "ARCHITECTURE", "PARAMETERS", "CONTEXT", "LICENCE", "SOURCE")
+    print_page(page, columns, rows)
+
+
+def register(
+    name: Annotated[str, typer.Argument(help="A name not in use yet.")],
+    source: Annotated[str, typer.Argument(help="A folder on the server, or a hub id.")],
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Register a base model, and wait until the server has seen that it loads."""
+    if Path(source).is_dir():
+        source = str(Path(source).absolute())
+    model = run(url, lambda client: registered(client, name, source))
+    if as_json:
+        print_json(model)
+    else:
+        count = f"{model.parameter_count:,}" if model.parameter_count else "an unknown number of"
+        typer.echo(f"{model.name} is READY: {model.architecture}, {count} parameters.")
+
+
+async def registered(client: Client, name: str, source: str) -> Model:
+    """The registered model, once it is READY. ClientError where it does not load."""
+    model: Model | None = await client.register_model(name, source)
+    while model is not None and model.status in UNFINISHED:
+        await asyncio.sleep(POLL_SECONDS)
+        model = await client.model(name)
+    if model is None:
+        raise ClientError(f"The model {name!r} is gone.")
+    if model.error is not None:
+        raise ClientError(f"{name} does not load: {model.error.message}", model.error.remedy)
+    return model
+
+
+def versions(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    url: Url = DEFAULT_URL,
+    first: First = 20,
+    after: After = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions that were trained from a model."""
+    page = run(url, lambda client: client.versions(model, first=first, after=after))
+    if as_json:
+        print_json(page.nodes)
+        return
+    rows = [
+        (
+            each.id,
+            each.version,
+            each.status.value,
+            f"{each.metadata.loss:.4f}",
+            percent(each.accuracy),
+            "adapter" if each.metadata.adapter else "whole model",
+            size(each.metadata.size_bytes),
+            each.training_date.strftime("%Y-%m-%d %H:%M"),
+        )
+        for each in page.nodes
+    ]
+    columns = ("ID", "VERSION", "STATUS", "LOSS", "ACCURACY", "WEIGHTS", "SIZE", "MADE")
+    print_page(page, columns, rows)
+
+
+def export(
+    version: Annotated[str, typer.Argument(help="The version's id.")],
+    output: Annotated[Path | None, typer.Option(help="Fetch the files into this folder.")] = None,
+    export_format: Annotated[
+        ExportFormat, typer.Option("--format", help="The file format.")
+    ] = ExportFormat.SAFETENSORS,
+    adapter_only: Annotated[
+        bool, typer.Option("--adapter-only", help="The adapter alone.")
+    ] = False,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Export a version, wait until its files are proved, and fetch them if asked to."""
+
+    async def work(client: Client) -> Export:
+        made = await exported(client, version, export_format, adapter_only=adapter_only)
+        if output is not None:
+            await download(url, made.files, output)
+        return made
+
+    made = run(url, work)
+    if as_json:
+        print_json(made)
+        return
+    for file in made.files:
+        typer.echo(f"{file.sha256}  {file.name}  {size(file.size_bytes)}")
+    typer.echo(f"{made.id} is READY: {size(made.size_bytes)}, sha256 {made.sha256}")
+
+
+async def exported(
+    client: Client, version_id: str, export_format: ExportFormat, *, adapter_only: bool
+) -> Export:
+    """The export, once it is READY. ClientError where it failed."""
+    export: Export | None = await client.export_version(
+        version_id, export_format, adapter_only=adapter_only
+    )
+    while export is not None and export.status in UNFINISHED:
+        await asyncio.sleep(POLL_SECONDS)
+        export = await client.export(export.id)
+    if export is None:
+        raise ClientError("The export is gone.")
+    if export.error is not None:
+        raise ClientError(f"The export failed: {export.error.message}", export.error.remedy)
+    return export

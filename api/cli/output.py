@@ -1,0 +1,127 @@
+"""What is printed: tables for people, lines for pipes, JSON for programs, problems on stderr."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.client import Refused
+from api.client.results import Finding, Page, Record
+from training import findings as training
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+__all__ = [
+    "complain",
+    "complain_of",
+    "complain_of_settings",
+    "duration",
+    "finding_lines",
+    "percent",
+    "print_json",
+    "print_page",
+    "print_table",
+    "size",
+]
+
+
+def complain(message: str, remedy: str | None = None) -> None:
+    """One problem, and what to do about it."""
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("[bold red]Error:[/] ", end="")
+    console.print(message, markup=False, highlight=False)
+    if remedy:
+        console.print(f"  → {remedy}", markup=False, highlight=False)
+
+
+def complain_of(error: Refused) -> None:
+    """A refusal with everything that was found wrong."""
+    if [each.message for each in error.findings] == [error.message]:
+        complain(error.message, error.remedy or error.findings[0].remedy)
+        return
+    complain(error.message, error.remedy)
+    console = Console(stderr=True, soft_wrap=True)
+    for line in finding_lines(error.findings):
+        console.print(line, markup=False, highlight=False)
+
+
+def complain_of_settings(error: ValidationError) -> None:
+    """The settings that the service cannot start with."""
+    for problem in error.errors():
+        name = "_".join(str(part) for part in problem["loc"]).upper()
+        missing = problem["type"] == "missing"
+        message = "is not set" if missing else str(problem["msg"]).removeprefix("Value error, ")
+        remedy = f"Set TUNERY_{name} in the environment." if name else None
+        if missing and name == "SECRET":
+            remedy = "Set it to 32 characters or more, or let `tunery up` make one in its home."
+        complain(f"TUNERY_{name}: {message}" if name else message, remedy)
+
+
+def finding_lines(findings: Iterable[Finding | training.Finding]) -> list[str]:
+    """Two lines a finding: what and where, then the remedy."""
+    lines = []
+    for each in findings:
+        place = ".".join(each.path) or "input"
+        lines.append(f"  {each.severity.value} {each.code} at {place}: {each.message}")
+        if each.remedy:
+            lines.append(f"    → {each.remedy}")
+    return lines
+
+
+def print_json(value: Record | Sequence[Record]) -> None:
+    """An answer as the API names it."""
+    if isinstance(value, Record):
+        dumped: object = value.model_dump(mode="json", by_alias=True)
+    else:
+        dumped = [each.model_dump(mode="json", by_alias=True) for each in value]
+    print(json.dumps(dumped, indent=2, ensure_ascii=False))
+
+
+def print_page(page: Page[RecordT], columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A part of a list, and how to get the next part."""
+    print_table(columns, rows)
+    if page.has_next_page:
+        more = f"{len(page.nodes)} of {page.total_count}; more with --after {page.end_cursor}"
+        Console(stderr=True, soft_wrap=True).print(more, markup=False, highlight=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on a terminal; elsewhere one line a row with tabs between, and a heading."""
+    console = Console()
+    if not console.is_terminal:
+        for row in (columns, *rows):
+            print("\t".join(row))
+        return
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 in percent."""
+    return "-" if share is None else f"{100 * share:.1f}%"
+
+
+def size(size_bytes: float | None) -> str:
+    """Bytes in the largest unit that leaves a number above 1."""
+    if size_bytes is None:
+        return "-"
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours, minutes and seconds."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

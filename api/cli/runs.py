@@ -1,0 +1,286 @@
+"""Training: start, check, follow, list and stop jobs."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from api.cli.assignments import with_assignments
+from api.cli.configs import read_options
+from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
+from api.cli.output import (
+    complain,
+    duration,
+    finding_lines,
+    percent,
+    print_json,
+    print_page,
+    print_table,
+)
+from api.cli.watching import watch as shown
+from api.client import Client, ClientError, RunOptions
+from api.client.events import Event, JobFinished
+from api.client.results import Job, Validation
+from jobs.status import JobStatus
+from training.config import TrainingType
+
+__all__ = ["add_to"]
+
+Model = Annotated[str, typer.Argument(help="The model's name or id.")]
+Dataset = Annotated[str, typer.Argument(help="The dataset's id, or its name: the newest counts.")]
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A run configuration in TOML or JSON."),
+]
+Method = Annotated[
+    TrainingType | None,
+    typer.Option("--method", case_sensitive=False, help="Which parameters to train."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="NAME=VALUE",
+        help="One option, such as epochs=3 or learningRate=2e-4; may be repeated.",
+    ),
+]
+Prompt = Annotated[
+    list[str] | None,
+    typer.Option(help="Answered by the model before and after training; may be repeated."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these verbs to the command line."""
+    panel = "Training"
+    app.command(rich_help_panel=panel)(train)
+    app.command(rich_help_panel=panel)(validate)
+    app.command(rich_help_panel=panel)(watch)
+    app.command(rich_help_panel=panel)(jobs)
+    app.command(rich_help_panel=panel)(job)
+    app.command(rich_help_panel=panel)(cancel)
+
+
+def train(  # noqa: PLR0913  # each is an option of the verb
+    model: Model,
+    dataset: Dataset,
+    config: Config = None,
+    method: Method = None,
+    assignments: Set = None,
+    prompt: Prompt = None,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job.")] = False,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on a dataset."""
+    options = _options(config, method, assignments, prompt)
+
+    async def work(client: Client) -> Job:
+        model_id, dataset_id = await _ids(client, model, dataset)
+        return await client.run(model_id, dataset_id, options)
+
+    started = run(url, work)
+    if follow:
+        watch(started.id, url=url, as_json=as_json)
+    elif as_json:
+        print_json(started)
+    else:
+        typer.echo(f"{started.id} is {started.status.value}; follow it: tunery watch {started.id}")
+
+
+def validate(  # noqa: PLR0913  # each is an option of the verb
+    model: Model,
+    dataset: Dataset,
+    config: Config = None,
+    method: Method = None,
+    assignments: Set = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the server what it would say to a run; nothing is started."""
+    options = _options(config, method, assignments, None)
+
+    async def work(client: Client) -> Validation:
+        model_id, dataset_id = await _ids(client, model, dataset)
+        return await client.validate(model_id, dataset_id, options)
+
+    validation = run(url, work)
+    if as_json:
+        print_json(validation)
+    else:
+        typer.echo("This run can start." if validation.valid else "This run cannot start.")
+        findings = (*validation.errors, *validation.warnings, *validation.recommendations)
+        for line in finding_lines(findings):
+            typer.echo(line)
+    raise typer.Exit(0 if validation.valid else 1)
+
+
+def watch(
+    job: JobId,
+    after: Annotated[int, typer.Option(min=0, help="Only events numbered above this.")] = 0,
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each event as a line of JSON.")
+    ] = False,
+) -> None:
+    """Follow a job until it ends, from its first event on; leaves with 1 if it does not complete.
+
+    A connection that breaks is made again.
+    """
+
+    async def work(client: Client) -> JobFinished | None:
+        events = client.events(job, after)
+        async with aclosing(events):
+            stream = _as_json_lines(events) if as_json else shown(events, Console())
+            async with aclosing(stream):
+                async for event in stream:
+                    if isinstance(event, JobFinished):
+                        return event
+        return None
+
+    finished = run(url, work)
+    status = finished.status if finished else run(url, lambda client: _status(client, job))
+    if status is JobStatus.FAILED and finished is not None and finished.error is not None:
+        complain(f"The job failed: {finished.error.message}", finished.error.remedy)
+    raise typer.Exit(0 if status is JobStatus.COMPLETED else 1)
+
+
+def jobs(
+    status: Annotated[
+        JobStatus | None, typer.Option(case_sensitive=False, help="Only those that stand here.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    first: First = 20,
+    after: After = None,
+    as_json: AsJson = False,
+) -> None:
+    """List training jobs, newest first."""
+    page = run(url, lambda client: client.jobs(status, first=first, after=after))
+    if as_json:
+        print_json(page.nodes)
+        return
+    rows = [
+        (
+            each.id,
+            each.status.value,
+            f"{each.progress:.0f}%",
+            each.model.name,
+            each.dataset_name,
+            f"{each.current_epoch}/{each.total_epochs}",
+            "-" if each.training_loss is None else f"{each.training_loss:.4f}",
+            each.created_at.strftime("%Y-%m-%d %H:%M"),
+        )
+        for each in page.nodes
+    ]
+    columns = ("ID", "STATUS", "DONE", "MODEL", "DATASET", "EPOCH", "LOSS", "MADE")
+    print_page(page, columns, rows)
+
+
+def job(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Show a job as it stands."""
+    found = run(url, lambda client: _job(client, job))
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("WHAT", "VALUE"), _facts(found))
+
+
+def cancel(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Stop a job; one that runs saves a checkpoint first."""
+    stopped = run(url, lambda client: client.cancel(job))
+    if as_json:
+        print_json(stopped)
+    else:
+        typer.echo(f"{stopped.id} is {stopped.status.value}.")
+
+
+def _options(
+    config: Path | None,
+    method: TrainingType | None,
+    assignments: Sequence[str] | None,
+    prompts: Sequence[str] | None,
+) -> RunOptions:
+    options = read_options(config) if config else RunOptions()
+    options = with_assignments(options, assignments or ())
+    changes: dict[str, object] = {}
+    if method is not None:
+        changes["training_type"] = method
+    if prompts:
+        changes["sample_prompts"] = tuple(prompts)
+    return options.model_copy(update=changes)
+
+
+async def _ids(client: Client, model: str, dataset: str) -> tuple[str, str]:
+    """The ids of a model and a dataset that were given by id or by name."""
+    found = None if model.startswith("model_") else await client.model(model)
+    if found is None and not model.startswith("model_"):
+        raise ClientError(f"There is no model {model!r}.", "List them with: tunery models")
+    return found.id if found else model, await _dataset_id(client, dataset)
+
+
+async def _dataset_id(client: Client, dataset: str) -> str:
+    if dataset.startswith("dataset_"):
+        return dataset
+    after = None
+    while True:
+        page = await client.datasets(100, after)
+        for each in page.nodes:
+            if each.name == dataset:
+                return each.id
+        if not page.has_next_page:
+            raise ClientError(
+                f"There is no dataset {dataset!r} that you can see.",
+                "List them with: tunery datasets",
+            )
+        after = page.end_cursor
+
+
+async def _job(client: Client, job_id: str) -> Job:
+    found = await client.job(job_id)
+    if found is None:
+        raise ClientError(
+            f"There is no job {job_id!r} that you can see.", "List them with: tunery jobs"
+        )
+    return found
+
+
+async def _status(client: Client, job_id: str) -> JobStatus:
+    return (await _job(client, job_id)).status
+
+
+async def _as_json_lines(events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    async for event in events:
+        print(event.model_dump_json(by_alias=True), flush=True)
+        yield event
+
+
+def _facts(found: Job) -> list[tuple[str, str]]:
+    left = duration(found.estimated_time_remaining)
+    facts = [
+        ("id", found.id),
+        ("status", found.status.value),
+        ("model", found.model.name),
+        ("dataset", found.dataset_name),
+        ("progress", f"{found.progress:.1f}%, {left} left"),
+        ("epoch", f"{found.current_epoch} of {found.total_epochs}"),
+        ("step", f"{found.step} of {found.total_steps or '-'}"),
+        ("loss", f"{found.training_loss}, validation {found.validation_loss}"),
+        (
+            "accuracy",
+            f"{percent(found.training_accuracy)}, validation {percent(found.validation_accuracy)}",
+        ),
+        ("attempt", str(found.attempt)),
+    ]
+    if found.queue_position is not None:
+        facts.append(("place in the queue", str(found.queue_position)))
+    if found.error is not None:
+        facts.append(("error", f"{found.error.code}: {found.error.message}"))
+        facts.append(("remedy", found.error.remedy or "-"))
+    if found.model_version is not None:
+        facts.append(("version", f"{found.model_version.version} ({found.model_version.id})"))
+    return facts

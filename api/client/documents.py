@@ -1,0 +1,191 @@
+"""Every GraphQL document that the client sends. Fixed texts: the server parses each one once."""
+
+from typing import Final
+
+__all__ = [
+    "CANCEL_TRAINING",
+    "CREATE_DATASET",
+    "DELETE_DATASET",
+    "EXPORT_MODEL",
+    "GET_EXPORT",
+    "GET_MODEL",
+    "GET_TRAINING_STATUS",
+    "LIST_DATASETS",
+    "LIST_MODELS",
+    "LIST_MODEL_VERSIONS",
+    "LIST_TRAINING_JOBS",
+    "LOGIN",
+    "ME",
+    "REFRESH_TOKEN",
+    "REGISTER_MODEL",
+    "RUN_PIPELINE",
+    "TRAINING_EVENTS",
+    "VALIDATE_CONFIG",
+]
+
+_FAILURE = " { code message remedy } "
+_FINDING = " { severity code path message remedy suggestedPatch } "
+_PAGE = " totalCount pageInfo { hasNextPage endCursor } "
+_SESSION = " { accessToken refreshToken expiresAt } "
+_PROBLEMS = f"""
+  ... on Problem {{ code message remedy }}
+  ... on InvalidProblem {{ findings {_FINDING} }}
+"""
+_MODEL = f"""
+  id name source status error {_FAILURE}
+  architecture parameterCount contextLength licence createdAt
+"""
+_DATASET = " id name dataType recordCount sizeBytes sha256 createdAt "
+_SAMPLES = " samples { prompt before after } "
+_VERSION = f"""
+  id version status accuracy trainingDate trainingDataSize {_SAMPLES}
+  metadata {{
+    loss validationAccuracy trainingDurationSeconds epochs bestEpoch sizeBytes adapter
+    trainedTokens trainableParameters
+  }}
+"""
+_JOB = f"""
+  id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
+  trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
+  estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
+  error {_FAILURE} modelVersion {{ id version status }}
+"""
+_EXPORT = f"""
+  id format adapterOnly status progress error {_FAILURE} sizeBytes compressionRatio sha256
+  files {{ name sizeBytes sha256 downloadUrl }}
+  parity {{ tokensEqual klDivergence top1Agreement maxLogitDifference stopTokenRespected }}
+"""
+
+LOGIN: Final = f"""
+mutation Login($email: String!, $password: String!) {{
+  login(email: $email, password: $password) {_SESSION}
+}}
+"""
+REFRESH_TOKEN: Final = f"""
+mutation RefreshToken($refreshToken: String!) {{
+  refreshToken(refreshToken: $refreshToken) {_SESSION}
+}}
+"""
+ME: Final = """
+query Me { me { id email role } }
+"""
+LIST_MODELS: Final = f"""
+query ListModels($first: Int!, $after: String) {{
+  listModels(first: $first, after: $after) {{ edges {{ node {{ {_MODEL} }} }} {_PAGE} }}
+}}
+"""
+GET_MODEL: Final = f"""
+query GetModel($name: String!) {{ getModel(name: $name) {{ {_MODEL} }} }}
+"""
+REGISTER_MODEL: Final = f"""
+mutation RegisterModel($name: String!, $source: String!) {{
+  registerModel(name: $name, source: $source) {{
+    __typename ... on Model {{ {_MODEL} }} {_PROBLEMS}
+  }}
+}}
+"""
+LIST_DATASETS: Final = f"""
+query ListDatasets($first: Int!, $after: String) {{
+  listDatasets(first: $first, after: $after) {{ edges {{ node {{ {_DATASET} }} }} {_PAGE} }}
+}}
+"""
+CREATE_DATASET: Final = f"""
+mutation CreateDataset($input: CreateDatasetInput!) {{
+  createDataset(input: $input) {{
+    __typename
+    ... on Dataset {{
+      {_DATASET} rejected(first: 20) {{ totalCount edges {{ node {{ line code message }} }} }}
+    }}
+    {_PROBLEMS}
+  }}
+}}
+"""
+DELETE_DATASET: Final = """
+mutation DeleteDataset($datasetId: ID!) {
+  deleteDataset(datasetId: $datasetId) {
+    __typename ... on DeletedDataset { id deletedRows freedBytes }
+    ... on Problem { code message remedy }
+  }
+}
+"""
+VALIDATE_CONFIG: Final = f"""
+query ValidateConfig($input: RunPipelineInput!) {{
+  validateConfig(input: $input) {{
+    valid errors {_FINDING} warnings {_FINDING} recommendations {_FINDING}
+    resolved {{
+      trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
+      gradientAccumulationSteps maxGradientNorm scheduler loraRank loraAlpha loraDropout
+      targetModules maxSequenceLength validationSplit shuffle maxSamples seed
+      earlyStopping {{ enabled patience minDelta }}
+      checkpointing {{ enabled interval keepBest }} samplePrompts
+    }}
+  }}
+}}
+"""
+RUN_PIPELINE: Final = f"""
+mutation RunPipeline($input: RunPipelineInput!) {{
+  runPipeline(input: $input) {{ __typename ... on TrainingJob {{ {_JOB} }} {_PROBLEMS} }}
+}}
+"""
+GET_TRAINING_STATUS: Final = f"""
+query GetTrainingStatus($jobId: ID!) {{ getTrainingStatus(jobId: $jobId) {{ {_JOB} }} }}
+"""
+LIST_TRAINING_JOBS: Final = f"""
+query ListTrainingJobs($status: JobStatus, $first: Int!, $after: String) {{
+  listTrainingJobs(status: $status, first: $first, after: $after) {{
+    edges {{ node {{ {_JOB} }} }} {_PAGE}
+  }}
+}}
+"""
+CANCEL_TRAINING: Final = f"""
+mutation CancelTraining($jobId: ID!) {{
+  cancelTraining(jobId: $jobId) {{
+    __typename ... on TrainingJob {{ {_JOB} }} ... on Problem {{ code message remedy }}
+  }}
+}}
+"""
+LIST_MODEL_VERSIONS: Final = f"""
+query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
+  listModelVersions(modelName: $modelName, first: $first, after: $after) {{
+    edges {{ node {{ {_VERSION} }} }} {_PAGE}
+  }}
+}}
+"""
+EXPORT_MODEL: Final = f"""
+mutation ExportModel($input: ExportModelInput!) {{
+  exportModel(input: $input) {{ __typename ... on Export {{ {_EXPORT} }} {_PROBLEMS} }}
+}}
+"""
+GET_EXPORT: Final = f"""
+query GetExport($id: ID!) {{ getExport(id: $id) {{ {_EXPORT} }} }}
+"""
+TRAINING_EVENTS: Final = f"""
+subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
+  trainingEvents(jobId: $jobId, afterSeq: $afterSeq) {{
+    __typename seq at attempt
+    ... on StatusChanged {{ from to reason }}
+    ... on PhaseStarted {{ phase }}
+    ... on DataPrepared {{
+      trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
+      totalSteps
+    }}
+    ... on Resumed {{ checkpointName epoch step }}
+    ... on ProgressReported {{
+      progress epoch totalEpochs step totalSteps loss accuracy learningRate gradientNorm
+      tokensPerSecond estimatedTimeRemaining
+    }}
+    ... on EpochCompleted {{
+      metrics {{
+        epoch trainingLoss trainingAccuracy validationLoss validationAccuracy durationSeconds
+      }}
+    }}
+    ... on CheckpointSaved {{ name epoch step validationLoss sizeBytes best }}
+    ... on WarningRaised {{ code message remedy }}
+    ... on StoppedEarly {{ epoch bestEpoch }}
+    ... on SamplesGenerated {{ stage samples {{ prompt answer }} }}
+    ... on JobFinished {{
+      status error {_FAILURE} modelVersion {{ id version status }}
+    }}
+  }}
+}}
+"""

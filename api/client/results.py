@@ -1,0 +1,270 @@
+"""What the API answers, as far as the client asks for it. Field names and units are the API's."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from jobs.access import Role
+from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
+from training.config import DataType
+from training.export.spec import ExportFormat
+from training.findings import Severity
+
+__all__ = [
+    "Dataset",
+    "DeletedDataset",
+    "EpochMetrics",
+    "Export",
+    "ExportFile",
+    "Failure",
+    "Finding",
+    "Job",
+    "Model",
+    "Page",
+    "Parity",
+    "Record",
+    "Rejected",
+    "Sample",
+    "Session",
+    "User",
+    "Validation",
+    "Version",
+]
+
+NodeT = TypeVar("NodeT")
+
+
+class Record(BaseModel):
+    """An immutable answer; what a newer server says beyond it is passed over."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Page(Record, Generic[NodeT]):
+    """A part of a list; `end_cursor` leads to the next part where there is one."""
+
+    nodes: tuple[NodeT, ...]
+    total_count: int
+    has_next_page: bool
+    end_cursor: str | None
+
+
+class Failure(Record):
+    """Why something failed, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str | None = None
+
+
+class Finding(Record):
+    """One thing to know about an input."""
+
+    severity: Severity = Severity.ERROR
+    code: str
+    path: tuple[str, ...]
+    message: str
+    remedy: str | None = None
+    suggested_patch: dict[str, Any] | None = None
+
+
+class User(Record):
+    """An account."""
+
+    id: str
+    email: str
+    role: Role
+
+
+class Session(Record):
+    """What proves who is asking. Without a refresh token it ends when the access token does."""
+
+    access_token: str
+    refresh_token: str | None = None
+    expires_at: datetime | None = None
+
+
+class Model(Record):
+    """A registered base model; what its check found is null until it is READY."""
+
+    id: str
+    name: str
+    source: str
+    status: TaskStatus
+    error: Failure | None
+    architecture: str | None
+    parameter_count: int | None
+    context_length: int | None
+    licence: str | None
+    created_at: datetime
+
+
+class Rejected(Record):
+    """A record that was not taken, by its line, counted from 1."""
+
+    line: int
+    code: str
+    message: str
+
+
+class Dataset(Record):
+    """A stored dataset."""
+
+    id: str
+    name: str
+    data_type: DataType
+    record_count: int
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+    rejected: tuple[Rejected, ...] = ()
+    rejected_count: int = 0
+
+
+class DeletedDataset(Record):
+    """What a deletion removed."""
+
+    id: str
+    deleted_rows: int
+    freed_bytes: int
+
+
+class Sample(Record):
+    """A prompt, and what was answered before and after training."""
+
+    prompt: str
+    before: str | None
+    after: str | None
+
+
+class EpochMetrics(Record):
+    """What was measured over one epoch. Accuracies are shares, 0 to 1."""
+
+    epoch: int
+    training_loss: float
+    training_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    duration_seconds: float
+
+
+class VersionMetadata(Record):
+    """The figures of the run that made a version."""
+
+    loss: float
+    validation_accuracy: float | None
+    training_duration_seconds: float
+    epochs: int
+    best_epoch: int
+    size_bytes: int
+    adapter: bool
+    trained_tokens: int
+    trainable_parameters: int
+
+
+class Version(Record):
+    """A model version."""
+
+    id: str
+    version: str
+    status: VersionStatus
+    accuracy: float | None
+    training_date: datetime
+    training_data_size: int
+    metadata: VersionMetadata
+    samples: tuple[Sample, ...]
+
+
+class NamedModel(Record):
+    """A model by its name."""
+
+    name: str
+
+
+class VersionReference(Record):
+    """A version by its number."""
+
+    id: str
+    version: str
+    status: VersionStatus
+
+
+class Job(Record):
+    """A training job as it stands. Times in seconds, progress 0 to 100."""
+
+    id: str
+    model: NamedModel
+    dataset_name: str
+    status: JobStatus
+    progress: float
+    current_epoch: int
+    total_epochs: int
+    step: int
+    total_steps: int | None
+    training_loss: float | None
+    training_accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    tokens_per_second: float | None
+    estimated_time_remaining: float | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    queue_position: int | None
+    last_seq: int
+    error: Failure | None
+    model_version: VersionReference | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status in ENDED
+
+
+class ExportFile(Record):
+    """One file of an export; `download_url` is a path on the server, good for some minutes."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    download_url: str
+
+
+class Parity(Record):
+    """How an export, loaded by its own runtime, compares with the trained model."""
+
+    tokens_equal: bool
+    kl_divergence: float
+    top1_agreement: float
+    max_logit_difference: float
+    stop_token_respected: bool
+
+
+class Export(Record):
+    """A version in a file format."""
+
+    id: str
+    format: ExportFormat
+    adapter_only: bool
+    status: TaskStatus
+    progress: float
+    error: Failure | None
+    size_bytes: int | None
+    compression_ratio: float | None
+    sha256: str | None
+    files: tuple[ExportFile, ...]
+    parity: Parity | None
+
+
+class Validation(Record):
+    """What the server would say to a run, without starting it."""
+
+    valid: bool
+    errors: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    recommendations: tuple[Finding, ...]
+    resolved: Mapping[str, Any] | None

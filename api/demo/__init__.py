@@ -1,0 +1,1 @@
+"""`make demo`: the whole way from a base model to an exported version, on one machine."""

@@ -1,0 +1,5 @@
+"""`python -P -m api.demo`."""
+
+from api.demo.command import main
+
+main()

@@ -1,0 +1,185 @@
+"""The verbs that speak to a server."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from api.cli.credentials import credentials_file
+from jobs.access import Role, Viewer
+from jobs.models import Dataset, TrainingJob
+from jobs.service import Service
+from schema import ids
+from tests.api.cli.shell import Shell
+from tests.api.client.sessions import session_of
+from tests.api.client.test_events import end
+from tests.api.rows import PROGRESS, happen
+from tests.factories import PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
+
+
+@pytest.fixture
+async def ada(shell: Shell, server: str, service: Service) -> Viewer:
+    """A TRAINER whose token the shell has."""
+    viewer = await make_viewer(Role.TRAINER, "ada@example.org")
+    shell.setenv("TUNERY_URL", f"http://{server}")
+    shell.setenv("TUNERY_TOKEN", (await session_of(viewer, service)).access_token)
+    return viewer
+
+
+async def test_a_login_is_kept_for_its_server_where_only_its_owner_reads_it(
+    shell: Shell, server: str, service: Service
+) -> None:
+    viewer = await make_viewer(Role.VIEWER, "vic@example.org")
+    url = f"http://{server}"
+    assert (await shell.run("login", viewer.email, "--url", url, given=f"{PASSWORD}\n")).code == 0
+    assert stat.S_IMODE(credentials_file().stat().st_mode) == 0o600
+    assert list(json.loads(credentials_file().read_text())) == [url]
+    whoami = await shell.run("whoami", "--url", url)
+    assert whoami.out == f"vic@example.org (VIEWER) at {url}\n"
+    elsewhere = await shell.run("whoami", "--url", "http://127.0.0.1:9")
+    assert (elsewhere.code, elsewhere.out) == (1, "")
+    assert "tunery login --url http://127.0.0.1:9" in elsewhere.err
+    assert (await shell.run("logout", "--url", url)).code == 0
+    assert (await shell.run("whoami", "--url", url)).code == 1
+    assert service.settings.environment == "development"
+
+
+async def test_a_wrong_password_is_a_problem_with_a_remedy_and_keeps_nothing(
+    shell: Shell, server: str
+) -> None:
+    ran = await shell.run("login", "no@example.org", "--url", f"http://{server}", given="wrong\n")
+    assert ran.code == 1
+    assert ran.err.splitlines() == [
+        "Error: The email or the password is wrong.",
+        "  → Check both; an ADMIN can make an account.",
+    ]
+    assert not credentials_file().exists()
+
+
+async def test_credentials_that_cannot_be_read_are_named(shell: Shell) -> None:
+    credentials_file().parent.mkdir(parents=True)
+    credentials_file().write_text("{")
+    ran = await shell.run("whoami")
+    assert ran.code == 1
+    assert str(credentials_file()) in ran.err
+
+
+async def test_a_file_becomes_a_dataset(shell: Shell, ada: Viewer, tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text("\n\n".join(json.dumps(record) for record in QA) + "\n")
+    ran = await shell.run("upload", str(file), "--type", "QA")
+    assert ran.code == 0, ran.err
+    stored = await Dataset.get()
+    assert (stored.name, stored.record_count, stored.owner_id) == ("sums", 20, ada.user_id)
+    listed = await shell.run("datasets")
+    assert listed.out.splitlines()[1].split("\t")[:4] == [
+        ids.encode(ids.Kind.DATASET, stored.id),
+        "sums",
+        "QA",
+        "20",
+    ]
+    (as_json,) = json.loads((await shell.run("datasets", "--json")).out)
+    assert as_json["recordCount"] == 20
+    assert (await shell.run("delete-dataset", as_json["id"])).code == 0
+    assert await Dataset.all().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"question": "a", "answer": "b"}\n{"question"\n', "Line 2 of"),
+        (b'{"question": "a", "answer": "b"}\n\xff\n', "no UTF-8 text"),
+        (b'{"question": "a"}\n', "Record 1: The field answer is missing."),
+    ],
+)
+@pytest.mark.usefixtures("ada")
+async def test_a_bad_file_is_refused_by_line(
+    shell: Shell, tmp_path: Path, content: bytes, told: str
+) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_bytes(content)
+    ran = await shell.run("upload", str(file), "--type", "QA")
+    assert ran.code == 1
+    assert told in ran.err
+    assert await Dataset.all().count() == 0
+
+
+async def test_a_run_is_started_by_names_and_single_options(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    await make_model(ada, name="tiny")
+    await make_dataset(ada, service)
+    options = ("-s", "epochs=2", "-s", "earlyStopping.patience=5", "--prompt", "1+1?")
+    ran = await shell.run("train", "tiny", "sums", "--method", "full", *options, "--json")
+    assert ran.code == 0, ran.err
+    job = await TrainingJob.get()
+    assert json.loads(ran.out)["id"] == ids.encode(ids.Kind.JOB, job.id)
+    assert job.config["training_type"] == "FULL"
+    assert job.config["epochs"] == 2
+    assert job.config["early_stopping"] == {"enabled": True, "patience": 5, "min_delta": 0.001}
+    assert job.config["sample_prompts"] == ["1+1?"]
+    shown = await shell.run("job", ids.encode(ids.Kind.JOB, job.id))
+    assert "status\tQUEUED" in shown.out
+    assert (await shell.run("cancel", ids.encode(ids.Kind.JOB, job.id))).code == 0
+    assert (await shell.run("jobs", "--status", "cancelled")).out.count("CANCELLED") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("no such model", "sums"), "There is no model 'no such model'."),
+        (("tiny", "no such data"), "There is no dataset 'no such data'"),
+        (("tiny", "sums", "-s", "epoch=2"), "There is no option 'epoch'."),
+        (("tiny", "sums", "-s", "epochs"), "'epochs' has no value."),
+        (("tiny", "sums", "-s", "epochs=many"), "hyperparameters.epochs"),
+        (("tiny", "sums", "-s", "epochs=1000000000"), "OUT_OF_RANGE at hyperparameters.epochs"),
+    ],
+)
+async def test_a_run_that_cannot_start_says_why(
+    shell: Shell, ada: Viewer, service: Service, arguments: tuple[str, ...], told: str
+) -> None:
+    await make_model(ada, name="tiny")
+    await make_dataset(ada, service)
+    for verb in ("validate", "train"):
+        ran = await shell.run(verb, *arguments)
+        assert ran.code == 1
+        assert told in ran.out + ran.err
+    assert await TrainingJob.all().count() == 0
+
+
+async def test_a_job_is_followed_in_plain_lines_to_its_end(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    job = await make_job(ada, service)
+    await happen(job, "Progress", **PROGRESS)
+    await end(service, job)
+    ran = await shell.run("watch", ids.encode(ids.Kind.JOB, job.id))
+    assert ran.code == 1
+    said = [line.partition(" ")[2] for line in ran.out.splitlines()]
+    assert said == [
+        "status QUEUED: submitted",
+        "12.5% · epoch 1/3 · step 3/24 · loss 2.2500 · accuracy 50.0% · 900 tokens/s · 1:00 left",
+        "finished CANCELLED",
+    ]
+
+
+async def test_a_job_is_followed_as_lines_of_json(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    job = await make_job(ada, service)
+    await happen(job, "Progress", **PROGRESS)
+    await end(service, job)
+    job_id = ids.encode(ids.Kind.JOB, job.id)
+    ran = await shell.run("watch", job_id, "--after", "1", "--json")
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    assert [(event["seq"], event["__typename"]) for event in events] == [
+        (2, "ProgressReported"),
+        (3, "JobFinished"),
+    ]
+
+
+async def test_a_misused_verb_leaves_with_2(shell: Shell) -> None:
+    assert (await shell.run("jobs", "--first", "-5")).code == 2
+    assert (await shell.run("no-such-verb")).code == 2
+    assert (await shell.run("upload", "/no/such/file", "--type", "QA")).code == 2
