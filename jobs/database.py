@@ -32,6 +32,7 @@ AWAY: Final = (
     OperationalError,
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # said of a pooled connection that the server ended meanwhile
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
@@ -88,7 +89,8 @@ async def transaction() -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
-        await context.__aexit__(type(error), error, error.__traceback__)
+        with suppress(*AWAY):  # a lost connection is rolled back by its server
+            await context.__aexit__(type(error), error, error.__traceback__)
         raise
     await context.__aexit__(None, None, None)
 

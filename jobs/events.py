@@ -15,7 +15,6 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from tortoise.exceptions import DoesNotExist
 
 from jobs.database import AWAY
 from jobs.history import JOB_FINISHED
@@ -136,8 +135,10 @@ class _Feed:
             self._news.clear()
             try:
                 await self._read()
-            except (*AWAY, DoesNotExist) as error:
+            except AWAY as error:
                 logger.warning("job %s cannot be read: %s", self.job.id, error)
+            except Exception:  # a feed that died would leave its followers waiting for ever
+                logger.exception("job %s cannot be read; trying again", self.job.id)
 
     async def _read(self) -> None:
         job = await TrainingJob.get(id=self.job.id)

@@ -10,7 +10,6 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
 from training.config import DataType, Scheduler, TrainingType
-from training.events import Phase
 from training.export.spec import ExportFormat
 from training.validation import Severity
 
@@ -18,7 +17,6 @@ __all__ = [
     "DataType",
     "ExportFormat",
     "JobStatus",
-    "Phase",
     "Role",
     "Scheduler",
     "Severity",
@@ -120,15 +118,6 @@ describe(
         "ACTIVE": "Is the one in production; a model has at most one.",
         "DEPRECATED": "Was in production before.",
         "FAILED": "Could not be made.",
-    },
-)
-describe(
-    Phase,
-    "The working phases of a run.",
-    {
-        "PREPARING": "Data is validated, split and tokenised; the model is loaded.",
-        "TRAINING": "Epochs run.",
-        "VALIDATING": "The best checkpoint is tested and saved.",
     },
 )
 describe(

@@ -11,7 +11,7 @@ import strawberry
 from jobs.models import JobEvent
 from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
-from schema.enums import JobStatus, Phase, describe
+from schema.enums import JobStatus, describe
 from schema.nodes import Failure, failure
 from schema.scalars import BigInt
 
@@ -49,11 +49,6 @@ class StatusChanged(TrainingEvent):
     )
     to_status: JobStatus = strawberry.field(name="to", description="Where it stands.")
     reason: str | None = strawberry.field(description="Why, where that needs saying.")
-
-
-@strawberry.type(description="A working phase began.")
-class PhaseStarted(TrainingEvent):
-    phase: Phase = strawberry.field(description="Which one.")
 
 
 @strawberry.type(description="The records were split and tokenised.")
@@ -167,10 +162,6 @@ def _status_changed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
     )
 
 
-def _phase_started(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
-    return PhaseStarted(**common, phase=Phase(row.data["phase"]))
-
-
 def _resumed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
     name, epoch, step = row.data["checkpoint"], row.data["epoch"], row.data["step"]
     return Resumed(**common, checkpoint_name=name, epoch=epoch, step=step)
@@ -201,7 +192,6 @@ def _job_finished(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
 
 _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEvent]]] = {
     "StatusChanged": _status_changed,
-    "PhaseStarted": _phase_started,
     "DataPrepared": lambda row, common: DataPrepared(**common, **row.data),
     "Resumed": _resumed,
     "Progress": lambda row, common: ProgressReported(**common, **row.data),
@@ -215,7 +205,6 @@ _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEven
 
 EVENT_TYPES: Final = (
     StatusChanged,
-    PhaseStarted,
     DataPrepared,
     Resumed,
     ProgressReported,

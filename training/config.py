@@ -106,7 +106,7 @@ def resolve(training_type: TrainingType, choices: Mapping[str, object]) -> Train
     rank = choices.get("lora_rank", 16)
     derived = {
         "learning_rate": LEARNING_RATES[training_type],
-        "lora_alpha": 2 * rank if isinstance(rank, int) else 32,
+        "lora_alpha": 2 * rank if isinstance(rank, int) and rank > 0 else 32,
     }
     return TrainingConfig.model_validate({"training_type": training_type, **derived, **choices})
 

@@ -18,7 +18,6 @@ from api.client.events import (
     EpochCompleted,
     Event,
     JobFinished,
-    PhaseStarted,
     ProgressReported,
     Resumed,
     SamplesGenerated,
@@ -47,8 +46,6 @@ class Picture:
         match event:
             case StatusChanged():
                 self.standing = event.to.value.lower()
-            case PhaseStarted():
-                self.standing = event.phase.value.lower()
             case ProgressReported():
                 self.progress = event
             case EpochCompleted():
@@ -122,12 +119,10 @@ def line(event: Event) -> str:
     return f"{event.at.astimezone():%H:%M:%S} {_said(event)}"
 
 
-def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an event
+def _said(event: Event) -> str:  # noqa: C901, PLR0911  # one case an event
     match event:
         case StatusChanged():
             return f"status {event.to.value}" + (f": {event.reason}" if event.reason else "")
-        case PhaseStarted():
-            return f"phase {event.phase.value}"
         case DataPrepared():
             return _prepared(event)
         case Resumed():

@@ -164,7 +164,6 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
   trainingEvents(jobId: $jobId, afterSeq: $afterSeq) {{
     __typename seq at attempt
     ... on StatusChanged {{ from to reason }}
-    ... on PhaseStarted {{ phase }}
     ... on DataPrepared {{
       trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
       totalSteps

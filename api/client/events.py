@@ -7,7 +7,6 @@ from pydantic import Field, TypeAdapter
 
 from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
-from training.events import Phase
 
 __all__ = [
     "Answer",
@@ -16,7 +15,6 @@ __all__ = [
     "EpochCompleted",
     "Event",
     "JobFinished",
-    "PhaseStarted",
     "ProgressReported",
     "Resumed",
     "SamplesGenerated",
@@ -40,13 +38,6 @@ class StatusChanged(_Event):
     before: JobStatus | None = Field(alias="from")
     to: JobStatus
     reason: str | None
-
-
-class PhaseStarted(_Event):
-    """A working phase began."""
-
-    kind: Literal["PhaseStarted"] = Field("PhaseStarted", alias="__typename")
-    phase: Phase
 
 
 class DataPrepared(_Event):
@@ -150,7 +141,6 @@ class JobFinished(_Event):
 
 Event = (
     StatusChanged
-    | PhaseStarted
     | DataPrepared
     | Resumed
     | ProgressReported

@@ -195,7 +195,6 @@ async def test_whoever_leaves_is_forgotten(followed: tuple[Client, TrainingJob, 
 
 
 EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq at
-  ... on PhaseStarted { phase }
   ... on DataPrepared { trainingRecords validationRecords droppedRecords truncatedRecords tokens
     trainedTokens totalSteps }
   ... on Resumed { checkpointName epoch step }
@@ -210,7 +209,6 @@ EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq 
 
 
 RUN: tuple[training.Event, ...] = (
-    training.PhaseStarted(phase=training.Phase.PREPARING),
     training.DataPrepared(
         training_records=18,
         validation_records=2,
@@ -258,7 +256,7 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 12))
+    assert [each["seq"] for each in seen] == list(range(1, 11))
     by_type = {each["__typename"]: each for each in seen}
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
     assert by_type["Resumed"]["checkpointName"] == "epoch-0"

@@ -262,8 +262,9 @@ async def test_a_slow_reader_of_snapshots_skips_to_the_newest(service: Service) 
     await snapshots.aclose()
 
 
+@pytest.mark.parametrize("error", [OSError("connection refused"), KeyError("unforeseen")])
 async def test_a_database_that_is_away_for_a_moment_loses_no_follower(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     job = await make_job(await make_viewer(), service)
     following = service.hub.follow(job.id, after=1)
@@ -272,7 +273,7 @@ async def test_a_database_that_is_away_for_a_moment_loses_no_follower(
     with monkeypatch.context() as patch:
 
         async def away(*_: object, **__: object) -> TrainingJob:
-            raise OSError("connection refused")
+            raise error
 
         patch.setattr(events.TrainingJob, "get", away)
         await service.queue.publish(job.id, 2)

@@ -53,7 +53,6 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         {"from": None, "to": "QUEUED", "reason": "submitted"},
         "status QUEUED: submitted",
     ),
-    ("PhaseStarted", {"phase": "TRAINING"}, "phase TRAINING"),
     (
         "DataPrepared",
         PREPARED,
