@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from jobs.database import migrate
 from jobs.models import TrainingJob
@@ -61,8 +62,10 @@ async def empty(settings: Settings) -> AsyncIterator[Settings]:
 @pytest.fixture
 async def postgres(empty: Settings) -> AsyncIterator[Service]:
     await asyncio.create_task(migrate(empty))
+    EXECUTOR_CACHE.clear()  # Tortoise keeps statements by table, in the dialect of the first to ask
     async with open_service(empty) as service:
         yield service
+    EXECUTOR_CACHE.clear()
 
 
 async def disconnect_everybody(service: Service) -> int:
