@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from training.checkpoints import Checkpoint, CheckpointStore, checkpoint_name
 from training.config import TrainingConfig
+from training.errors import NonFiniteLoss
 from training.evaluation import evaluate
 from training.events import (
     CheckpointSaved,
@@ -83,6 +84,9 @@ def _close_epoch(run: Run) -> bool:
         )
         if validation is None:
             return False
+        if not math.isfinite(validation.loss_sum):
+            state = run.stepper.state
+            raise NonFiniteLoss(state.epoch + 1, state.step, validation.loss)
     if run.stepper.state.epoch == 0:
         run.stepper.raise_if_untrained()
     metrics = _completed(run, validation, time.monotonic() - started)

@@ -133,6 +133,8 @@ class Stepper:
         for done, indices in enumerate(micro_batches, start=1):
             rows = [self._rows[i] for i in indices]
             scores = scores.plus(self._gradients.backward(rows, step_tokens=step_tokens))
+            if not math.isfinite(scores.loss_sum):
+                raise NonFiniteLoss(self.state.epoch + 1, self.state.step + 1, scores.loss_sum)
             self._tokens += sum(len(row.input_ids) for row in rows)
             if done == len(micro_batches):
                 break
@@ -141,16 +143,14 @@ class Stepper:
                 self._optimizer.zero_grad()
                 _restore_random_states(random_states)
                 return False
-        self._apply(scores, rate)
+        self._apply(rate)
         self._advance(scores, time.monotonic() - started)
         measured(self._measurement(0.0, scores, rate, time.monotonic()))
         return True
 
-    def _apply(self, scores: Scores, rate: float) -> None:
-        """Move the weights, if loss and gradient are such that they may be moved."""
+    def _apply(self, rate: float) -> None:
+        """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
-        if not math.isfinite(scores.loss_sum):
-            raise NonFiniteLoss(epoch, step, scores.loss_sum)
         norm = float(
             torch.nn.utils.clip_grad_norm_(
                 self._parameters.values(), self._config.max_gradient_norm

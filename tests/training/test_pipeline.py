@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,8 @@ from training.events import (
     WarningRaised,
 )
 from training.files import damage, sha256_of
+from training.loss import TokenLoss
+from training.scores import Scores
 
 MakeJob = Callable[..., Path]
 
@@ -274,3 +277,13 @@ def test_a_best_checkpoint_that_scores_otherwise_is_an_error(make_job: MakeJob) 
         (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BestCheckpointMismatch, match="was saved with loss"):
         run_here(job)
+
+
+def test_a_validation_loss_that_is_not_finite_ends_the_run_by_name(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TokenLoss, "score", lambda _self, rows: Scores(math.nan, 0, len(rows)))
+    job = make_job()
+    with pytest.raises(NonFiniteLoss, match="in epoch 1"):
+        run_here(job)
+    assert of_kind(read_events(job), EpochCompleted) == []

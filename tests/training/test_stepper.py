@@ -56,6 +56,14 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(loss: float) -> None:
     assert torch.equal(weights(subject), before)
 
 
+def test_a_loss_that_is_not_finite_is_never_told_as_a_measurement() -> None:
+    subject = stepper(loss=math.nan, gradient_accumulation_steps=2)
+    told: list[Measurement] = []
+    with pytest.raises(NonFiniteLoss, match="in epoch 1 at step 1"):
+        subject.run_epoch(measured=told.append, should_stop=lambda: False)
+    assert told == []
+
+
 @pytest.mark.parametrize("gradient", [math.nan, math.inf])
 def test_a_gradient_that_is_not_finite_stops_before_the_step(gradient: float) -> None:
     subject = stepper(gradient=gradient)
