@@ -55,16 +55,16 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         dataset = await datasets.get(viewer, request.dataset_id)
     except NotFound as error:
         path = "modelId" if error.kind == "model" else "datasetId"
-        finding = Finding(
-            severity=Severity.ERROR,
-            code="NOT_FOUND",
-            path=(path,),
-            message=error.message,
-            remedy="Choose one from listModels or listDatasets.",
-            suggested_patch=None,
-        )
-        return Validation((finding,), None)
-    return _judge(request, settings, model, dataset)
+        message = f"There is no {error.kind} with this id that you can see."
+        remedy = "Choose one from listModels or listDatasets."
+        return Validation((_error("NOT_FOUND", (path,), message, remedy),), None)
+    validation = _judge(request, settings, model, dataset)
+    try:
+        _refuse_unready(model)
+    except Conflict as error:
+        unready = _error("MODEL_NOT_READY", ("modelId",), error.message, error.remedy or "")
+        return Validation((unready, *validation.findings), validation.config)
+    return validation
 
 
 async def submit(
@@ -171,12 +171,17 @@ def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]
 def _as_finding(error: Mapping[str, object]) -> Finding:
     location = error["loc"]
     path = tuple(map(str, location)) if isinstance(location, tuple) else ()
+    message = f"{'.'.join(path)}: {error['msg']} (was {error.get('input')!r})."
+    return _error("WRONG_TYPE", path, message, "Send a value of the type that the schema names.")
+
+
+def _error(code: str, path: tuple[str, ...], message: str, remedy: str) -> Finding:
     return Finding(
         severity=Severity.ERROR,
-        code="WRONG_TYPE",
+        code=code,
         path=path,
-        message=f"{'.'.join(path)}: {error['msg']} (was {error.get('input')!r}).",
-        remedy="Send a value of the type that the schema names.",
+        message=message,
+        remedy=remedy,
         suggested_patch=None,
     )
 

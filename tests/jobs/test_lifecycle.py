@@ -1,14 +1,18 @@
 """Submitting, looking at and cancelling jobs."""
 
+from uuid import uuid4
+
 import pytest
 
 from jobs import lifecycle
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.models import JobEvent, TrainingJob
+from jobs.lifecycle import RunRequest
+from jobs.models import BaseModel, JobEvent, TrainingJob
 from jobs.service import Service
-from jobs.status import JobStatus
-from tests.factories import make_job
+from jobs.status import JobStatus, TaskStatus
+from tests.factories import make_dataset, make_job, make_model
 from tests.jobs.stage import make_viewer
+from training.config import TrainingType
 
 
 async def test_a_submitted_job_is_queued_with_its_whole_config_and_first_event(
@@ -57,3 +61,28 @@ async def test_a_config_that_cannot_run_is_refused_and_leaves_no_row(
         await make_job(viewer, service, **{choice: value})
     assert str(value) in caught.value.findings[0].message
     assert await TrainingJob.all().count() == 0
+
+
+async def test_validation_refuses_what_submission_refuses(service: Service) -> None:
+    viewer = await make_viewer()
+    model, dataset = await make_model(viewer), await make_dataset(viewer, service)
+    await BaseModel.filter(id=model.id).update(status=TaskStatus.RUNNING)
+    request = RunRequest(model.id, dataset.id, TrainingType.LORA, {})
+    validation = await lifecycle.validate(viewer, request, settings=service.settings)
+    assert not validation.valid
+    assert [(each.code, each.path) for each in validation.findings][:1] == [
+        ("MODEL_NOT_READY", ("modelId",))
+    ]
+    with pytest.raises(Conflict):
+        await lifecycle.submit(viewer, request, settings=service.settings, queue=service.queue)
+    assert await TrainingJob.all().count() == 0
+
+
+async def test_validation_names_an_unknown_dataset_by_its_path(service: Service) -> None:
+    viewer = await make_viewer()
+    model = await make_model(viewer)
+    request = RunRequest(model.id, uuid4(), TrainingType.LORA, {})
+    validation = await lifecycle.validate(viewer, request, settings=service.settings)
+    assert [(each.code, each.path) for each in validation.findings] == [
+        ("NOT_FOUND", ("datasetId",))
+    ]
