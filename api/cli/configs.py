@@ -43,8 +43,9 @@ def check_config(
 ) -> None:
     """Check a run's configuration, here and without a server.
 
-    The file has the shape of the API's input: trainingType, [hyperparameters], [data],
-    [earlyStopping], [checkpointing], samplePrompts. Leaves with 1 where the run would be refused.
+    The file has the shape of the API's input: trainingType, samplePrompts, and the tables
+    hyperparameters, data, earlyStopping and checkpointing. Leaves with 1 where the run would be
+    refused.
     """
     if data is not None:
         record_count = _count_valid(data, data_type)

@@ -151,8 +151,13 @@ def _show(steps: Steps, version: Version, export: Export) -> None:
     ]
     if export.parity is not None:
         same = "the same tokens" if export.parity.tokens_equal else "OTHER TOKENS"
-        difference = f"largest difference of a logit {export.parity.max_logit_difference:.2g}"
-        rows.append(("parity", f"{same} as the trained model, {difference}"))
+        rows.append(
+            (
+                "parity",
+                f"{same} as the trained model; KL divergence {export.parity.kl_divergence:.1e}, "
+                f"the likeliest next token agrees at {export.parity.top1_agreement:.1%}",
+            )
+        )
     for name, value in rows:
         facts.add_row(name, Text(value))
     steps.console.print("", answers, facts)
