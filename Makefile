@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 DEMO_PACKAGES := .demo/packages/.installed
 PACKAGES := api schema jobs training
 
-.PHONY: install format check test quick demo serve build schema clean
+.PHONY: install format check test quick demo serve build schema migration clean
 
 install: $(INSTALLED)
 
@@ -60,6 +60,10 @@ serve: $(INSTALLED)
 schema: $(INSTALLED)
 	$(BIN)/tunery print-schema > schema/schema.graphql.new
 	mv schema/schema.graphql.new schema/schema.graphql
+
+migration: $(INSTALLED)
+	PYTHONPATH=. $(BIN)/tortoise -c jobs.database.FOR_MAKEMIGRATIONS makemigrations
+	@echo "==> Read what it wrote, line by line, before it is committed."
 
 build: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

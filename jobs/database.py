@@ -23,7 +23,7 @@ from tortoise.utils import get_schema_sql
 from jobs.errors import Unavailable
 from jobs.settings import Settings
 
-__all__ = ["AWAY", "connect", "migrate", "ping", "transaction"]
+__all__ = ["AWAY", "FOR_MAKEMIGRATIONS", "connect", "migrate", "ping", "transaction"]
 
 logger = logging.getLogger(__name__)
 
@@ -164,3 +164,7 @@ def _file_lock(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+FOR_MAKEMIGRATIONS: Final = orm_config(f"{SQLITE}:memory:")
+"""What `make migration` compares the tables with; no database is opened for it."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from tortoise import Tortoise
+from tortoise.migrations.autodetector import MigrationAutodetector
 
 from jobs import database
 from jobs.database import connect, migrate
@@ -200,3 +202,13 @@ async def test_no_module_of_this_floor_loads_torch() -> None:
         "assert not heavy, heavy\n"
     )
     assert await (await start_python(program)).wait() == 0
+
+
+async def test_the_migrations_make_the_tables_that_the_models_describe() -> None:
+    config = database.FOR_MAKEMIGRATIONS
+    await Tortoise.init(config=config)
+    try:
+        pending = await MigrationAutodetector(Tortoise.apps, config["apps"]).changes()
+    finally:
+        await Tortoise.close_connections()
+    assert [(each.name, each.operations) for each in pending] == []
