@@ -143,11 +143,13 @@ class Keeper:
         return self._process
 
     async def _drop_watchdog(self) -> None:
-        if self._watchdog is not None:
-            if self._watchdog.returncode is None:
-                os.killpg(self._watchdog.pid, signal.SIGKILL)
-            await self._watchdog.wait()
-            self._watchdog = None
+        watchdog, self._watchdog = self._watchdog, None  # `keep` and `stop` may both come here
+        if watchdog is None:
+            return
+        if watchdog.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):  # gone, but not yet waited for
+                os.killpg(watchdog.pid, signal.SIGKILL)
+        await watchdog.wait()
 
     def _tail(self) -> str:
         with self.program.log.open("rb") as log:
