@@ -69,6 +69,10 @@ class Export(Node):
     compression_ratio: float | None = strawberry.field(
         description="The whole model in 32-bit floats over the export's weights; null until READY."
     )
+    dtype: str | None = strawberry.field(
+        description="Element type of the weights: the base's, or float32 where rounding to that "
+        "would have changed the model; null until READY."
+    )
     sha256: str | None = strawberry.field(
         description="Of its manifest, which names that of every other file; null until READY."
     )
@@ -91,6 +95,7 @@ class Export(Node):
             error=failure(row.error),
             size_bytes=BigInt(result.size_bytes) if result else None,
             compression_ratio=result.compression_ratio if result else None,
+            dtype=result.dtype if result else None,
             sha256=result.sha256 if result else None,
             files=_files(row, result),
             parity=Parity(**result.parity.model_dump()) if result else None,

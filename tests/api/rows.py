@@ -71,6 +71,7 @@ async def make_export(viewer: Viewer, service: Service, version: ModelVersion) -
     result = ExportResult(
         size_bytes=len(CONTENT),
         compression_ratio=1.0,
+        dtype="float32",
         sha256="1" * 64,
         files=(file,),
         parity=Parity(

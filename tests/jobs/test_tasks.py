@@ -35,6 +35,7 @@ pytestmark = pytest.mark.usefixtures("scripted")
 EXPORTED = ExportResult(
     size_bytes=1,
     compression_ratio=1.0,
+    dtype="float32",
     sha256="0" * 64,
     files=(ExportFile(name="model.safetensors", size_bytes=1, sha256="0" * 64),),
     parity=Parity(

@@ -161,13 +161,40 @@ def test_an_adapter_alone_is_exported_beside_its_base(spec: ExportSpec, tmp_path
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_whole_weights_are_stored_as_the_base_is(
-    make_job: MakeJob, tiny_model: Path, tmp_path: Path
+@pytest.mark.slow
+def test_a_model_that_rounding_would_change_is_stored_in_full(
+    make_job: MakeJob, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = shutil.copytree(tiny_model, tmp_path / "half")
+    base = in_halves(tiny_model, tmp_path)
+    job = make_job(model=base)
+    run_here(job)
+    spec = ExportSpec(
+        version_path=str(job / "model"), model_path=str(base), adapter=True, model_name="Half"
+    )
+    folder = tmp_path / "export"
+    folder.mkdir()
+    assert making.make(spec, folder).dtype == "bfloat16"
+    monkeypatch.setattr(making, "ROUNDED", Bounds(1e-12, 1.0))
+    result = making.make(spec, folder)
+    assert result.dtype == "float32"
+    assert result.parity.kl_divergence < 1e-9
+    stored = load_file(folder / "files" / "model.safetensors")
+    assert {each.dtype for each in stored.values()} == {torch.float32}
+
+
+def in_halves(model: Path, folder: Path) -> Path:
+    """A copy of a model whose weights are stored in bf16."""
+    base = shutil.copytree(model, folder / "half")
     weights = load_file(base / "model.safetensors")
     halves = {name: each.to(torch.bfloat16) for name, each in weights.items()}
     save_file(halves, base / "model.safetensors", metadata={"format": "pt"})
+    return base
+
+
+def test_whole_weights_are_stored_as_the_base_is(
+    make_job: MakeJob, tiny_model: Path, tmp_path: Path
+) -> None:
+    base = in_halves(tiny_model, tmp_path)
     job = make_job(model=base, training_type=TrainingType.FULL)
     run_here(job)
     spec = ExportSpec(

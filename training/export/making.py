@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from training.errors import ParityFailed
 from training.export import safetensors
 from training.export.parity import EXACT, ROUNDED, check_parity
 from training.export.spec import ExportFile, ExportResult, ExportSpec, Parity
@@ -18,13 +19,27 @@ def make(spec: ExportSpec, export_dir: Path) -> ExportResult:
     files = export_dir / "files"
     _tell(export_dir, 5)
     with whole_folder(files) as folder:
-        safetensors.write(spec, folder)
-        _tell(export_dir, 50)
-        parity = _parity(spec, folder, export_dir)
+        parity = _proved(spec, folder, export_dir)
         _tell(export_dir, 95)
     result = _result(files, parity, base=local_folder(spec.model_path))
     _tell(export_dir, 100)
     return result
+
+
+def _proved(spec: ExportSpec, folder: Path, export_dir: Path) -> Parity:
+    """Write in the base's element type; in fp32 where rounding to it would change the model."""
+    safetensors.write(spec, folder)
+    _tell(export_dir, 50)
+    try:
+        return _parity(spec, folder, export_dir)
+    except ParityFailed:
+        if spec.adapter_only or stored_weights(folder).dtype == "float32":
+            raise
+    for path in folder.iterdir():
+        path.unlink()
+    safetensors.write(spec, folder, full_precision=True)
+    _tell(export_dir, 75)
+    return _parity(spec, folder, export_dir)
 
 
 def _parity(spec: ExportSpec, folder: Path, export_dir: Path) -> Parity:
@@ -41,6 +56,7 @@ def _result(files: Path, parity: Parity, *, base: Path) -> ExportResult:
     return ExportResult(
         size_bytes=sum(entry.size_bytes for entry in listed),
         compression_ratio=whole_bytes / stored_weights(files).size_bytes,
+        dtype=stored_weights(files).dtype,
         sha256=sha256_of(files / MANIFEST),
         files=tuple(ExportFile(**entry.model_dump()) for entry in listed),
         parity=parity,

@@ -22,19 +22,19 @@ _TORCH_DTYPES: Final = {
 }
 
 
-def write(spec: ExportSpec, folder: Path) -> None:
+def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
     """Write a folder that transformers loads by itself, or with `adapter_only` beside its base.
 
-    Merging is done in fp32; the result is stored in the element type the base is stored in. The
-    same version gives the same bytes. Raises `ModelUnreadable`.
+    Merging is done in fp32; the result is stored in the element type the base is stored in, or
+    with `full_precision` in fp32. The same version gives the same bytes. Raises `ModelUnreadable`.
     """
     base = local_folder(spec.model_path)
     if spec.adapter_only:
         _copy_adapter(Path(spec.version_path), folder)
     else:
-        dtype = _TORCH_DTYPES.get(stored_weights(base).dtype, torch.float32)
+        stored = "float32" if full_precision else stored_weights(base).dtype
         model = _whole_model(spec)
-        model.to(dtype)  # type: ignore[arg-type]  # annotated wrongly
+        model.to(_TORCH_DTYPES.get(stored, torch.float32))  # type: ignore[arg-type]  # annotated wrongly
         model.save_pretrained(folder)
         load_tokenizer(spec.version_path).save_pretrained(folder)
     for licence in sorted(base.glob("LICEN[SC]E*")):

@@ -58,6 +58,9 @@ class ExportResult(Frozen):
     size_bytes: int
     compression_ratio: float
     """The bytes of the whole base in fp32, divided by the bytes of the export's weights."""
+    dtype: str
+    """The element type of the weights: the base's, or `float32` where rounding to the base's would
+    have changed the model."""
     sha256: str
     """Of the manifest, which names the sha256 of every other file."""
     files: tuple[ExportFile, ...]
