@@ -99,7 +99,7 @@ class Lane:
             return
         try:
             rows = await self._waiting(free)
-        except Exception:
+        except Exception:  # a lane that ended would take the jobs that run in it along
             logger.exception("cannot look for work; trying again")
             return
         for row_id in rows:
@@ -109,7 +109,7 @@ class Lane:
     async def _do(self, row_id: UUID) -> None:
         try:
             await self._work(row_id)
-        except Exception:
+        except Exception:  # the task's edge: the sweep counts the lapsed lease as a crash
             logger.exception("work on %s broke off; its lease will lapse", row_id)
         finally:
             del self._running[row_id]
@@ -185,7 +185,7 @@ async def _sweep_forever(settings: Settings, queue: Queue) -> None:
     while True:
         try:
             await sweep(settings, queue)
-        except Exception:
+        except Exception:  # without the sweep, lost work would wait for ever
             logger.exception("the sweep broke off; trying again")
         await asyncio.sleep(settings.sweep_seconds)
 

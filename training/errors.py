@@ -208,5 +208,5 @@ class ParityFailed(TrainingError):
         super().__init__(
             "PARITY_FAILED",
             f"The exported file is not the trained model: {reason}.",
-            "Export again; if it fails again, report it with the model's name.",
+            "Nothing of it is offered. Try adapterOnly, and report this with the model's name.",
         )
