@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.training.figures import Figures, told_by_job, told_by_peer
+from benchmarks.training.flops import RANK
 from benchmarks.training.packing import packs
 from benchmarks.training.processes import run
 from benchmarks.training.workloads import BATCH_SIZE, MAX_TOKENS, Workload
@@ -37,6 +38,7 @@ def run_arm(arm: str, workload: Workload, folder: Path, *, peers: Path, threads:
     return Figures(
         training=training,
         whole_seconds=ended.seconds,
+        cpu_seconds=ended.cpu_seconds,
         first_step_seconds=training.first_step_at - ended.started,
         peak_bytes=ended.peak_bytes,
         changed_weights=changed,
@@ -54,8 +56,8 @@ def _write_job(workload: Workload, folder: Path) -> None:
             "weight_decay": 0.0,
             "max_gradient_norm": 1.0,
             "scheduler": Scheduler.CONSTANT,
-            "lora_rank": 16,
-            "lora_alpha": 32,
+            "lora_rank": RANK,
+            "lora_alpha": 2 * RANK,
             "lora_dropout": 0.0,
             "max_sequence_length": MAX_TOKENS,
             "validation_split": 0.0,
@@ -81,6 +83,7 @@ def _write_spec(arm: str, workload: Workload, folder: Path) -> None:
         "method": workload.method,
         "learning_rate": workload.learning_rate,
         "batch_size": BATCH_SIZE,
+        "rank": RANK,
     }
     if arm == PACKED:
         chosen = packs(workload.lengths(), rows_per_step=BATCH_SIZE)

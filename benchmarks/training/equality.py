@@ -1,5 +1,6 @@
 """Whether the arms did equal work; ratios of unequal work mean nothing."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -54,10 +55,13 @@ def _unequal_losses(measured: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
 
 
 def _apart(name: str, losses: Mapping[str, float], tolerance: float) -> Iterator[str]:
-    if not losses:
+    infinite = [arm for arm, loss in losses.items() if not math.isfinite(loss)]
+    for arm in infinite:
+        yield f"{name} of {arm} is {losses[arm]}."
+    if infinite or not losses:
         return
     lowest, highest = min(losses, key=losses.__getitem__), max(losses, key=losses.__getitem__)
-    if not losses[highest] - losses[lowest] <= tolerance * losses[highest]:
+    if losses[highest] - losses[lowest] > tolerance * losses[highest]:
         yield (
             f"{name} is {losses[lowest]:.4f} for {lowest} and {losses[highest]:.4f} for {highest}."
         )

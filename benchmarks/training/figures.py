@@ -39,6 +39,8 @@ class Figures:
 
     training: Training
     whole_seconds: float
+    cpu_seconds: float
+    """Of all threads of the whole process: what is left of the figures where others disturb them."""
     first_step_seconds: float
     """From the start of the process to the end of the first step."""
     peak_bytes: int

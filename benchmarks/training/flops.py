@@ -19,7 +19,10 @@ leave it out: the gradient of the first layer's inputs, which is 1 part in sever
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeAlias
+
+Config: TypeAlias = dict[str, int]
+"""The sizes in a model's `config.json`; what else is in there is not looked at."""
 
 RANK: Final = 16
 """Of the adapters, in every arm."""
@@ -27,7 +30,7 @@ RANK: Final = 16
 
 def training_flops(model: Path, *, method: str, lengths: Sequence[int], label_tokens: int) -> float:
     """Operations for one epoch over rows of these lengths, on a Llama-like model."""
-    config: dict[str, Any] = json.loads((model / "config.json").read_bytes())
+    config: Config = json.loads((model / "config.json").read_bytes())
     shapes = _linear_shapes(config)
     layers = config["num_hidden_layers"]
     weights = layers * sum(wide * high for wide, high in shapes)
@@ -41,7 +44,7 @@ def training_flops(model: Path, *, method: str, lengths: Sequence[int], label_to
     return per_token * sum(lengths) + 4 * head * label_tokens + attention
 
 
-def _linear_shapes(config: dict[str, Any]) -> list[tuple[int, int]]:
+def _linear_shapes(config: Config) -> list[tuple[int, int]]:
     """Inputs and outputs of the linear layers in one block."""
     hidden, between = config["hidden_size"], config["intermediate_size"]
     queries = config["num_attention_heads"] * _head_size(config)
@@ -50,5 +53,5 @@ def _linear_shapes(config: dict[str, Any]) -> list[tuple[int, int]]:
     return [*attention, (hidden, between), (hidden, between), (between, hidden)]
 
 
-def _head_size(config: dict[str, Any]) -> int:
-    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
+def _head_size(config: Config) -> int:
+    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]

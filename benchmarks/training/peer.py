@@ -56,7 +56,7 @@ def main() -> None:
 def _plain_trainer(spec: dict[str, Any], dataset: Dataset, tokenizer: Any) -> Trainer:
     model = _base(spec)
     if spec["method"] == "LORA":
-        model = get_peft_model(model, _lora())
+        model = get_peft_model(model, _lora(spec["rank"]))
     arguments = TrainingArguments(
         per_device_train_batch_size=spec["batch_size"],
         gradient_checkpointing=spec["arm"] == "trainer-checkpointing",
@@ -79,7 +79,7 @@ def _sft_trainer(spec: dict[str, Any], dataset: Dataset, tokenizer: Any) -> Trai
         args=SFTConfig(**_common(spec), **options),
         train_dataset=dataset,
         processing_class=tokenizer,
-        peft_config=_lora() if spec["method"] == "LORA" else None,
+        peft_config=_lora(spec["rank"]) if spec["method"] == "LORA" else None,
     )
 
 
@@ -89,9 +89,13 @@ def _base(spec: dict[str, Any]) -> Any:
     return AutoModelForCausalLM.from_pretrained(spec["model"], dtype=dtype)
 
 
-def _lora() -> LoraConfig:
+def _lora(rank: int) -> LoraConfig:
     return LoraConfig(
-        r=16, lora_alpha=32, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
 
 

@@ -14,6 +14,8 @@ class Ended:
 
     started: float
     seconds: float
+    cpu_seconds: float
+    """Of all its threads, in user and system mode."""
     peak_bytes: int
     """Resident memory at its most: its own, or that of a larger process it waited for."""
 
@@ -39,7 +41,12 @@ def run(command: Sequence[str], log: Path, *, threads: int) -> Ended:
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
-    return Ended(started, seconds, usage.ru_maxrss * 1024)
+    return Ended(
+        started=started,
+        seconds=seconds,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_bytes=usage.ru_maxrss * 1024,
+    )
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -52,13 +52,14 @@ def print_run(arm: str, repeat: int, figures: Figures) -> None:
 def print_arms(measured: Measured) -> None:
     """What each arm took, the best of its runs and the worst, and the proof of its work."""
     _print_table(
-        ["arm", "tokens/s", "training s", "whole s", "first step s", "peak MiB"],
+        ["arm", "tokens/s", "training s", "whole s", "CPU s", "first step s", "peak MiB"],
         (
             [
                 arm,
                 _spread(runs, lambda run: run.tokens_per_second, best=max),
                 _spread(runs, lambda run: run.training.seconds),
                 _spread(runs, lambda run: run.whole_seconds),
+                _spread(runs, lambda run: run.cpu_seconds),
                 _spread(runs, lambda run: run.first_step_seconds),
                 _spread(runs, lambda run: run.peak_bytes / 2**20, digits=0),
             ]

@@ -62,11 +62,11 @@ def conversations(model: Path, count: int) -> list[Conversation]:
     talks: list[Conversation] = []
     while len(talks) < count:
         ids = draw.choice(sources)
-        asked = _length(draw, 115, 0.6, 300)
-        answered = _length(draw, 125, 0.6, 300)
+        asked = _length(draw, 122, 0.65, 330)
+        answered = _length(draw, 130, 0.65, 330)
         start = draw.randrange(len(ids) - asked - answered)
-        question = tokenizer.decode(ids[start : start + asked]).strip()
-        answer = tokenizer.decode(ids[start + asked : start + asked + answered]).strip()
+        question = str(tokenizer.decode(ids[start : start + asked])).strip()
+        answer = str(tokenizer.decode(ids[start + asked : start + asked + answered])).strip()
         if question and answer:
             talks.append(
                 [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
