@@ -12,10 +12,9 @@ from typing import TypeAlias
 from benchmarks.server import describe_machine
 from benchmarks.training.arms import OURS, PACKED
 from benchmarks.training.figures import Figures
-from benchmarks.training.flops import training_flops
+from benchmarks.training.ratios import Measured, Ratio, comparable_peers
 from benchmarks.training.workloads import BATCH_SIZE, Workload
 
-Measured: TypeAlias = Mapping[str, Sequence[Figures]]
 Peaks: TypeAlias = Sequence[Mapping[str, float]]
 
 
@@ -95,63 +94,26 @@ def print_peaks(peaks: Peaks) -> None:
         print(f"matrix products in {name}: {figures} GFLOP/s")
 
 
-def print_ratios(measured: Measured, workload: Workload, *, peak: float) -> None:
-    """Ours against the best of theirs, each figure against whoever is best at it.
+def print_ratios(found: Sequence[Ratio]) -> None:
+    """Each ratio beside its limit."""
+    for ratio in found:
+        side = "at most" if ratio.lower_is_better else "at least"
+        limit = "" if ratio.limit is None else f" ({side} {ratio.limit:.2f})"
+        missed = "" if ratio.is_met else "   MISSED"
+        print(f"{ratio.value:6.2f}  {ratio.name}{limit}{missed}")
 
-    `peak` is the machine's bf16 operations a second.
-    """
-    ours = measured.get(OURS)
-    if not ours:
-        return
-    flops = training_flops(
-        workload.model_path,
-        method=workload.method,
-        lengths=workload.lengths(),
-        label_tokens=sum(workload.label_counts()),
-    )
-    speed = _fastest(ours)
-    share = flops / sum(workload.lengths()) * speed / peak
-    print(
-        f"ours does {flops / 1e9:.0f} GFLOP of useful work at {share:.0%} of the bf16 peak measured here"
-    )
-    peers = {
-        arm: runs
-        for arm, runs in measured.items()
-        if arm != OURS and all(run.training.steps == workload.steps for run in runs)
-    }
-    for arm in measured.keys() - peers.keys() - {OURS}:
-        print(f"{arm} is left out below: it took {measured[arm][0].training.steps} steps")
-    if not peers:
-        return
-    trl = {arm: runs for arm, runs in peers.items() if arm.startswith("trl")}
-    for title, among in (("the fastest peer", peers), ("TRL's fastest", trl)):
-        if among:
-            arm = max(among, key=lambda arm: _fastest(among[arm]))
-            print(f"tokens/s, ours / {title}: {speed / _fastest(among[arm]):.2f} ({arm})")
-    arm = min(peers, key=lambda arm: _quickest(peers[arm]))
-    print(
-        f"whole process, the quickest peer / ours: {_quickest(peers[arm]) / _quickest(ours):.2f} ({arm})"
-    )
-    arm = min(peers, key=lambda arm: _memory(peers[arm]))
-    print(f"peak memory, ours / the lowest peer: {_memory(ours) / _memory(peers[arm]):.2f} ({arm})")
+
+def print_left_out(measured: Measured, workload: Workload) -> None:
+    """The peers whose steps are not as many as everyone else's, so that no ratio counts them."""
+    for arm in measured.keys() - comparable_peers(measured, workload).keys() - {OURS}:
+        steps = measured[arm][0].training.steps
+        print(f"{arm} is left out of the ratios: it took {steps} steps, not {workload.steps}")
 
 
 def write(measured: Measured, peaks: Peaks, path: Path) -> None:
     """All of it as JSON."""
     runs = {arm: [asdict(figures) for figures in runs] for arm, runs in measured.items()}
     path.write_text(json.dumps({"machine": describe_machine(), "peaks": peaks, "runs": runs}))
-
-
-def _fastest(runs: Sequence[Figures]) -> float:
-    return max(run.tokens_per_second for run in runs)
-
-
-def _quickest(runs: Sequence[Figures]) -> float:
-    return min(run.whole_seconds for run in runs)
-
-
-def _memory(runs: Sequence[Figures]) -> float:
-    return statistics.median(run.peak_bytes for run in runs)
 
 
 def _spread(

@@ -28,6 +28,10 @@ class Workload:
     method: str
     """LORA or FULL."""
     learning_rate: float
+    least_speed: float = 3.3
+    """The limit of our tokens a second, as a multiple of the fastest peer's."""
+    least_speed_over_trl: float = 3.3
+    """The same over the fastest of TRL's arms."""
 
     @property
     def steps(self) -> int:
@@ -70,8 +74,24 @@ class Workload:
 WORKLOADS: Final = {
     workload.name: workload
     for workload in (
-        Workload("smollm2-64", "smollm2", rows=64, method="LORA", learning_rate=1e-4),
-        Workload("smollm2-512", "smollm2", rows=512, method="LORA", learning_rate=1e-4),
+        Workload(
+            "smollm2-64",
+            "smollm2",
+            rows=64,
+            method="LORA",
+            learning_rate=1e-4,
+            least_speed=2.5,
+            least_speed_over_trl=4.5,
+        ),
+        Workload(
+            "smollm2-512",
+            "smollm2",
+            rows=512,
+            method="LORA",
+            learning_rate=1e-4,
+            least_speed=2.5,
+            least_speed_over_trl=4.5,
+        ),
         Workload("medium-lora", "medium", rows=48, method="LORA", learning_rate=1e-3),
         Workload("medium-full", "medium", rows=48, method="FULL", learning_rate=1e-4),
         Workload("wide-lora", "wide", rows=24, method="LORA", learning_rate=1e-3),

@@ -11,6 +11,7 @@ from benchmarks.training.equality import differences
 from benchmarks.training.figures import Figures, Training, told_by_job, told_by_peer
 from benchmarks.training.flops import training_flops
 from benchmarks.training.packing import Packs, packs
+from benchmarks.training.ratios import ratios
 from benchmarks.training.workloads import Workload
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, write_job
@@ -103,6 +104,31 @@ def test_packs_grow_until_the_steps_are_as_few() -> None:
 
 def test_packs_longer_than_the_peers_default_are_several_a_step() -> None:
     assert packs([700] * 8, rows_per_step=8) == Packs(length=1400, per_step=6)
+
+
+def test_ours_is_compared_with_whoever_is_best(
+    workload: Workload,
+) -> None:
+    workload.model_path.mkdir(parents=True)
+    (workload.model_path / "config.json").write_text(json.dumps(SIZES))
+    quick = replace(with_training(ended_at=106.0), whole_seconds=15.0, peak_bytes=4)
+    small = replace(with_training(ended_at=112.0), whole_seconds=30.0, peak_bytes=2)
+    slow = with_training(ended_at=120.0)
+    measured = {
+        "ours": [with_training(ended_at=110.0), FIGURES],
+        "trainer": [quick],
+        "trl": [small],
+        "trl-packing": [replace(slow, training=replace(slow.training, steps=2))],
+    }
+    found = ratios(measured, workload, peak=1e6)
+    assert [(ratio.value, ratio.is_met) for ratio in found[1:]] == [
+        (1.5, False),
+        (3.0, False),
+        (1.5, False),
+        (0.5, True),
+    ]
+    assert found[1].name == "tokens/s, ours / the fastest peer (trainer)"
+    assert found[4].name == "peak memory, ours / the lowest peer (trl)"
 
 
 SIZES = {
