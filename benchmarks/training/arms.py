@@ -9,7 +9,7 @@ from typing import Final
 from benchmarks.training.figures import Figures, told_by_job, told_by_peer
 from benchmarks.training.flops import RANK
 from benchmarks.training.packing import packs
-from benchmarks.training.processes import run
+from benchmarks.training.processes import Ended, run
 from benchmarks.training.workloads import BATCH_SIZE, MAX_TOKENS, Workload
 from training.config import Checkpointing, DataType, JobSpec, Scheduler, TrainingType, resolve
 
@@ -27,13 +27,14 @@ def run_arm(arm: str, workload: Workload, folder: Path, *, peers: Path, threads:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if arm == OURS:
-        _write_job(workload, folder)
-        command = [sys.executable, "-P", "-m", "training.run", str(folder)]
+        ended = _run_job(workload, folder, threads)
+        _run_job(workload, folder / "one-step", threads, max_steps=1)
+        training = told_by_job(folder, folder / "one-step")
     else:
         _write_spec(arm, workload, folder)
         command = [str(peers / "bin" / "python"), "-P", str(_PEER_PROGRAM), str(folder)]
-    ended = run(command, folder / "log", threads=threads)
-    training = told_by_job(folder) if arm == OURS else told_by_peer(folder)
+        ended = run(command, folder / "log", threads=threads)
+        training = told_by_peer(folder)
     changed, checked = _proof(workload, folder, threads)
     return Figures(
         training=training,
@@ -46,13 +47,23 @@ def run_arm(arm: str, workload: Workload, folder: Path, *, peers: Path, threads:
     )
 
 
-def _write_job(workload: Workload, folder: Path) -> None:
+def _run_job(
+    workload: Workload, folder: Path, threads: int, *, max_steps: int | None = None
+) -> Ended:
+    folder.mkdir(exist_ok=True)
+    _write_job(workload, folder, max_steps)
+    command = [sys.executable, "-P", "-m", "training.run", str(folder)]
+    return run(command, folder / "log", threads=threads)
+
+
+def _write_job(workload: Workload, folder: Path, max_steps: int | None) -> None:
     config = resolve(
         TrainingType(workload.method),
         {
             "learning_rate": workload.learning_rate,
             "batch_size": BATCH_SIZE,
             "epochs": 1,
+            "max_steps": max_steps,
             "weight_decay": 0.0,
             "max_gradient_norm": 1.0,
             "scheduler": Scheduler.CONSTANT,

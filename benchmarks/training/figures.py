@@ -1,11 +1,21 @@
 """What a run of an arm took, and the proof that it worked, read from what it left."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from training import events
-from training.events import DataPrepared, EpochCompleted, Finished, Outcome, PhaseStarted, Progress
+from training.events import (
+    DataPrepared,
+    EpochCompleted,
+    Event,
+    Finished,
+    Outcome,
+    Phase,
+    PhaseStarted,
+    Progress,
+)
 
 
 @dataclass(frozen=True)
@@ -19,9 +29,9 @@ class Training:
     """Of the rows, padding not counted."""
     label_tokens: int
     steps: int
-    first_loss: float | None
-    """Of the first step; None where it was not told."""
+    first_loss: float
     last_loss: float
+    """Of the first step and of the last."""
     mean_loss: float
     """Over all label tokens of the run."""
     gradient_norm: float
@@ -73,31 +83,43 @@ def told_by_peer(folder: Path) -> Training:
     )
 
 
-def told_by_job(folder: Path) -> Training:
+def told_by_job(folder: Path, one_step: Path) -> Training:
     """What a job of one epoch told in its events.
 
     Progress is told at most every quarter second, so that the end of the first step is known to within
-    that, and its loss only where the step was longer. Exits where the job did not complete.
+    that, and its loss not always: it is that of the same job, told to end after one step, in the folder
+    `one_step`. Exits where either did not complete.
     """
-    told = [events.parse(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+    told = _events(folder)
     prepared = next(event for event in told if isinstance(event, DataPrepared))
-    phases = {event.phase: event.at for event in told if isinstance(event, PhaseStarted)}
+    began = next(
+        event.at
+        for event in told
+        if isinstance(event, PhaseStarted) and event.phase is Phase.TRAINING
+    )
     progress = [event for event in told if isinstance(event, Progress)]
-    epochs = [event for event in told if isinstance(event, EpochCompleted)]
-    end = told[-1]
-    if not (isinstance(end, Finished) and end.outcome is Outcome.COMPLETED and end.result):
-        raise SystemExit(f"the job in {folder} did not complete: {end}")
-    stepped = [event for event in progress if event.step >= 1]
-    boundary = [event for event in stepped if event.progress == 100 / event.total_steps]
+    epoch = _epoch(told)
     return Training(
-        began_at=phases[events.Phase.TRAINING].timestamp(),
-        first_step_at=stepped[0].at.timestamp(),
-        ended_at=epochs[-1].at.timestamp(),
+        began_at=began.timestamp(),
+        first_step_at=next(event.at for event in progress if event.step >= 1).timestamp(),
+        ended_at=epoch.at.timestamp(),
         tokens=prepared.tokens,
-        label_tokens=end.result.trained_tokens,
+        label_tokens=prepared.trained_tokens,
         steps=progress[-1].step,
-        first_loss=boundary[0].loss if boundary else None,
+        first_loss=_epoch(_events(one_step)).training_loss,
         last_loss=progress[-1].loss,
-        mean_loss=epochs[-1].training_loss,
+        mean_loss=epoch.training_loss,
         gradient_norm=max(event.gradient_norm or 0.0 for event in progress),
     )
+
+
+def _events(folder: Path) -> list[Event]:
+    told = [events.parse(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
+    end = told[-1]
+    if not (isinstance(end, Finished) and end.outcome is Outcome.COMPLETED):
+        raise SystemExit(f"the job in {folder} did not complete: {end}")
+    return told
+
+
+def _epoch(told: Sequence[Event]) -> EpochCompleted:
+    return next(event for event in told if isinstance(event, EpochCompleted))

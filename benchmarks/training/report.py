@@ -73,13 +73,12 @@ def print_arms(measured: Measured) -> None:
 
 def _proof(arm: str, figures: Figures) -> list[str]:
     training = figures.training
-    first = "-" if training.first_loss is None else f"{training.first_loss:.4f}"
     return [
         f"{arm}{' (other rows a step)' if arm == PACKED else ''}",
         str(training.steps),
         str(training.tokens),
         str(training.label_tokens),
-        first,
+        f"{training.first_loss:.4f}",
         f"{training.last_loss:.4f}",
         f"{training.mean_loss:.4f}",
         f"{training.gradient_norm:.3f}",

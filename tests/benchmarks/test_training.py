@@ -55,7 +55,7 @@ def workload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workload:
     return WORKLOAD
 
 
-def with_training(**changes: float | None) -> Figures:
+def with_training(**changes: float) -> Figures:
     return replace(FIGURES, training=replace(TRAINING, **changes))  # type: ignore[arg-type]
 
 
@@ -74,7 +74,6 @@ def test_equal_work_is_comparable(workload: Workload) -> None:
         (with_training(steps=2), "trainer took 2 steps instead of 1."),
         (with_training(gradient_norm=0.0), "trainer had no gradient (norm 0.0)."),
         (replace(FIGURES, changed_weights=0), "trainer changed no weight."),
-        (with_training(first_loss=None), "trainer did not tell the loss of its first step."),
         (
             with_training(first_loss=4.1),
             "The first step's loss is 4.0000 for ours and 4.1000 for trainer.",
@@ -187,11 +186,15 @@ def test_a_jobs_figures_are_read_from_its_events(tmp_path: Path) -> None:
     choices = {"epochs": 1, "validation_split": 0.0, "shuffle": False}
     model = make_tiny_model(tmp_path / "tiny-model")
     job = write_job(tmp_path / "job", model, qa_rows(8), **choices)
-    end = run_here(job)
-    told = told_by_job(job)
+    one_step = write_job(tmp_path / "one-step", model, qa_rows(8), max_steps=1, **choices)
+    same_rows = write_job(tmp_path / "same-rows", model, qa_rows(4), **choices)
+    ends = [run_here(each) for each in (job, one_step, same_rows)]
+    assert ends[0].result is not None
+    told = told_by_job(job, one_step)
     (epoch,) = of_kind(read_events(job), EpochCompleted)
-    assert end.result is not None
-    assert (told.steps, told.label_tokens) == (2, end.result.trained_tokens)
-    assert told.mean_loss == epoch.training_loss
+    (first,) = of_kind(read_events(same_rows), EpochCompleted)
+    assert (told.steps, told.label_tokens) == (2, ends[0].result.trained_tokens)
+    assert (told.first_loss, told.mean_loss) == (first.training_loss, epoch.training_loss)
     assert told.gradient_norm > 0
-    assert told.began_at < told.ended_at == epoch.at.timestamp()
+    assert told.began_at < told.first_step_at < epoch.at.timestamp() + 0.5
+    assert told.ended_at == epoch.at.timestamp()
