@@ -16,9 +16,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from training.events import Failure
+
+_NAMED_LINES: Final = 20
+"""How many line numbers a message lists."""
 
 
 class TrainingError(Exception):
@@ -140,8 +143,7 @@ class NonFiniteLoss(TrainingError):
     """The loss became NaN or infinite; the weights were not touched by it."""
 
     def __init__(self, epoch: int, step: int, loss: float, *, lines: Sequence[int] = ()) -> None:
-        numbers = ", ".join(str(line) for line in sorted(lines))
-        within = f", in the micro-batch of the records {numbers}" if numbers else ""
+        within = f", in the micro-batch of the records {_listed(lines)}" if lines else ""
         super().__init__(
             "NON_FINITE_LOSS",
             f"The loss became {loss} in epoch {epoch} at step {step}{within}.",
@@ -152,12 +154,22 @@ class NonFiniteLoss(TrainingError):
 class NonFiniteGradient(TrainingError):
     """The gradient became NaN or infinite; the weights were not touched by it."""
 
-    def __init__(self, epoch: int, step: int, gradient_norm: float) -> None:
+    def __init__(
+        self, epoch: int, step: int, gradient_norm: float, *, lines: Sequence[int]
+    ) -> None:
         super().__init__(
             "NON_FINITE_GRADIENT",
-            f"The gradient norm became {gradient_norm} in epoch {epoch} at step {step}.",
+            f"The gradient norm became {gradient_norm} in epoch {epoch} at step {step}, "
+            f"which sees the records {_listed(lines)}.",
             "Lower the learning rate, or add warm-up steps.",
         )
+
+
+def _listed(lines: Sequence[int]) -> str:
+    """Line numbers in a sentence, the first of them where there are many."""
+    named = ", ".join(str(line) for line in sorted(lines)[:_NAMED_LINES])
+    more = len(lines) - _NAMED_LINES
+    return f"{named} and {more} more" if more > 0 else named
 
 
 class NothingTrained(TrainingError):

@@ -22,6 +22,7 @@ from training.heartbeat import Heartbeat
 from training.overfitting import began_to_overfit
 from training.rendering import Row
 from training.retention import best, superfluous
+from training.salvage import last_good_step_saved
 from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
@@ -44,12 +45,14 @@ class Run:
 def train(run: Run) -> bool:
     """Train to the end; False where it was told to stop, a checkpoint of the last step saved.
 
-    Raises what `Stepper.run_epoch` raises, and `DiskFull`.
+    Raises what `Stepper.run_epoch` raises, a checkpoint of the last good step saved too where there
+    is one, and `DiskFull`.
     """
     with Heartbeat(run.emit) as heartbeat:
         watch = Watch(_reporter(run, heartbeat), run.should_stop, partial(_tell_halved, run))
         while not run.stepper.is_over():
-            finished = run.stepper.run_epoch(watch)
+            with last_good_step_saved(run.stepper, partial(_save_stopped, run)):
+                finished = run.stepper.run_epoch(watch)
             if not (finished and _close_epoch(run)):
                 _save_stopped(run)
                 return False

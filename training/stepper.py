@@ -104,6 +104,13 @@ class Stepper:
                 return False
         return True
 
+    def is_finite(self) -> bool:
+        """Whether neither the weights nor the optimizer's memory hold a NaN or an infinity."""
+        weights, memory = self.tensors()
+        return all(
+            bool(torch.isfinite(each).all()) for each in (*weights.values(), *memory.values())
+        )
+
     def raise_if_untrained(self) -> None:
         """Raise `NothingTrained` where no trainable weight differs from its first value."""
         if fingerprint(self._masters) == self.state.untrained:
@@ -116,7 +123,7 @@ class Stepper:
         if scores is None:
             self.engine.discard()
             return False
-        self._apply(rate)
+        self._apply(rate, rows)
         self._advance(scores, time.monotonic() - started)
         watch.measured(self._measurement(0.0, scores, rate=rate, started=time.monotonic()))
         return True
@@ -167,7 +174,7 @@ class Stepper:
             count += len(packs)
             yield packs, [_seed(self._config.seed, self.state.step, place) for place in places]
 
-    def _apply(self, rate: float) -> None:
+    def _apply(self, rate: float, rows: Sequence[Row]) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
         self.engine.collect()
@@ -175,7 +182,7 @@ class Stepper:
             torch.nn.utils.clip_grad_norm_(self._masters.values(), self._config.max_gradient_norm)
         )
         if not math.isfinite(norm):
-            raise NonFiniteGradient(epoch, step, norm)
+            raise NonFiniteGradient(epoch, step, norm, lines=[row.line for row in rows])
         if norm == 0 and self.state.step == 0:
             raise NothingTrained("the gradient of the first step is zero")
         for group in self._optimizer.param_groups:
