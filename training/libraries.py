@@ -8,7 +8,15 @@ from typing import Final
 
 from training.errors import OutOfMemory
 
-_ALLOCATION_FAILURES: Final = ("out of memory", "can't allocate memory", "not enough memory")
+_ALLOCATION_FAILURES: Final = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    # oneDNN's words, whatever the cause: what it has computed before it lacks memory for alone
+    "could not create a primitive",
+    "could not create a memory object",
+    "could not execute a primitive",
+)
 
 
 def prepare_environment(source: str) -> None:
