@@ -1,19 +1,31 @@
-"""A run that SIGKILL ends at any moment, again and again, becomes the very same model."""
+"""A run that is ended at any moment, again and again, becomes the very same model."""
 
+import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.training.forked import hold_tokens, left, start_forked
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
 from training import events, preparation
 from training.config import TrainingType
-from training.events import EpochCompleted, Event, Finished, Outcome, Resumed
+from training.engine.engine import Engine
+from training.events import (
+    CheckpointSaved,
+    EpochCompleted,
+    Event,
+    Finished,
+    Outcome,
+    Progress,
+    Resumed,
+)
 from training.files import damage
+from training.scores import Scores
 
 MakeJob = Callable[..., Path]
 
@@ -84,3 +96,44 @@ def losses(job: Path) -> dict[int, set[str]]:
         figures = (event.training_loss, event.validation_loss, event.training_accuracy)
         found.setdefault(event.epoch, set()).add(repr(figures))
     return found
+
+
+def work_slowly(seconds: float) -> None:
+    """Make each micro-batch, of two or three rows, last so much longer."""
+    backward = Engine.backward
+
+    def slow(engine: Engine, *packs: object, **options: object) -> Scores:
+        time.sleep(seconds)
+        return backward(engine, *packs, **options)
+
+    hold_tokens(100)
+    Engine.backward = slow
+
+
+@pytest.mark.slow
+def test_a_stop_amid_a_long_step_is_answered_at_once_and_loses_no_step(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "CPU_TOKENS", 100)
+    choices = {"rows": qa_rows(90), "batch_size": 36, "epochs": 2, "lora_dropout": 0.1}
+    whole, job = make_job("whole", **choices), make_job("stopped", **choices)
+    run_here(whole)
+    child = start_forked(job, work_slowly, 0.2)  # a step takes three seconds and more
+    wait_for(job, lambda found: any(amid_second_step(event) for event in of_kind(found, Progress)))
+    asked = time.monotonic()
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGTERM)
+    assert left(child) == 0
+    assert time.monotonic() - asked < 2.0
+    found = read_events(job)
+    assert [event.step for event in of_kind(found, CheckpointSaved)] == [1]
+    assert isinstance(found[-1], Finished)
+    assert found[-1].outcome is Outcome.CANCELLED
+    assert run_here(job).outcome is Outcome.COMPLETED
+    assert [event.step for event in of_kind(read_events(job), Resumed)] == [1]
+    assert difference(whole, job) == 0.0
+
+
+def amid_second_step(event: Progress) -> bool:
+    share = event.progress * event.total_steps / 100
+    return 1.0 < share < 1.5
