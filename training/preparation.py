@@ -21,7 +21,9 @@ from training.loop import Run
 from training.loss import TokenLoss
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer
+from training.requests import SaveRequests
 from training.schedule import total_steps
+from training.starting import base_source, start_from
 from training.stepper import Stepper
 
 _NAMED_LINES: Final = 20
@@ -41,6 +43,7 @@ class Prepared:
 def prepare(
     spec: JobSpec,
     store: CheckpointStore,
+    requests: SaveRequests,
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
@@ -56,12 +59,14 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_base(spec.model_path, base_dtype(config.training_type, hardware))
+    base = load_base(base_source(spec), base_dtype(config.training_type, hardware))
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     if should_stop():
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
+    if spec.start is not None:
+        start_from(model, spec.start)
     model.to(torch.device(hardware.device))  # type: ignore[arg-type]  # annotated wrongly
     loss = _loss(model, tokenizer, hardware=hardware, parts=parts, emit=emit)
     run = Run(
@@ -79,6 +84,7 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
+        requests=requests,
     )
     return Prepared(run, model, tokenizer, hardware)
 

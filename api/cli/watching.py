@@ -21,6 +21,7 @@ from api.client.events import (
     ProgressReported,
     Resumed,
     SamplesGenerated,
+    StartedFrom,
     StatusChanged,
     StoppedEarly,
     WarningRaised,
@@ -119,12 +120,14 @@ def line(event: Event) -> str:
     return f"{event.at.astimezone():%H:%M:%S} {_said(event)}"
 
 
-def _said(event: Event) -> str:  # noqa: C901, PLR0911  # one case an event
+def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an event
     match event:
         case StatusChanged():
             return f"status {event.to.value}" + (f": {event.reason}" if event.reason else "")
         case DataPrepared():
             return _prepared(event)
+        case StartedFrom():
+            return f"starts from {event.source.value.lower()} {event.name}"
         case Resumed():
             return f"resumed from {event.checkpoint_name} (epoch {event.epoch}, step {event.step})"
         case ProgressReported():

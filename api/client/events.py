@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
+from training.config import StartKind
 
 __all__ = [
     "Answer",
@@ -18,6 +19,7 @@ __all__ = [
     "ProgressReported",
     "Resumed",
     "SamplesGenerated",
+    "StartedFrom",
     "StatusChanged",
     "StoppedEarly",
     "WarningRaised",
@@ -51,6 +53,14 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+
+
+class StartedFrom(_Event):
+    """The run starts from trained weights."""
+
+    kind: Literal["StartedFrom"] = Field("StartedFrom", alias="__typename")
+    source: StartKind
+    name: str
 
 
 class Resumed(_Event):
@@ -96,6 +106,7 @@ class CheckpointSaved(_Event):
     validation_loss: float | None
     size_bytes: int
     best: bool
+    requested: bool
 
 
 class WarningRaised(_Event):
@@ -142,6 +153,7 @@ class JobFinished(_Event):
 Event = (
     StatusChanged
     | DataPrepared
+    | StartedFrom
     | Resumed
     | ProgressReported
     | EpochCompleted

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs import lifecycle
+from jobs import control
 from jobs.access import Role, Viewer
 from jobs.history import move
 from jobs.models import Dataset, JobEvent, ModelVersion, TrainingJob
@@ -101,7 +101,7 @@ async def test_whoever_joins_whenever_sees_every_event_once_and_in_order(
             await announce(client.service, job, "Progress", **PROGRESS)
             await asyncio.sleep(0.01)
         owner = Viewer(job.owner_id, "", Role.TRAINER)
-        await lifecycle.cancel(owner, job.id, queue=client.service.queue)
+        await control.cancel(owner, job.id, queue=client.service.queue)
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         followers = [group.create_task(follow(n * 0.05)) for n in range(12)]
@@ -126,7 +126,7 @@ async def test_a_message_lost_on_the_way_loses_no_event(
 async def test_a_job_that_has_ended_is_replayed_to_its_end(client: Client) -> None:
     viewer = await make_viewer()
     job = await make_job(viewer, client.service)
-    await lifecycle.cancel(viewer, job.id, queue=client.service.queue)
+    await control.cancel(viewer, job.id, queue=client.service.queue)
     async with (await client.as_viewer(viewer)).socket() as socket:
         await subscribe(socket, EVENTS, id=ids.encode(ids.Kind.JOB, job.id))
         seen = [v["data"]["trainingEvents"]["__typename"] async for v in values(socket)]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 TORCH_FREE = (
+    "training.compatibility",
     "training.config",
     "training.early_stopping",
     "training.errors",
@@ -15,7 +16,11 @@ TORCH_FREE = (
     "training.facts",
     "training.findings",
     "training.inspection",
+    "training.locking",
+    "training.pace",
+    "training.pulse",
     "training.records",
+    "training.requests",
     "training.retention",
     "training.run",
     "training.schedule",
