@@ -135,7 +135,8 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
         case EpochCompleted():
             return _epoch(event.metrics)
         case CheckpointSaved():
-            return f"checkpoint {event.name}" + (" (best so far)" if event.best else "")
+            notes = ("best so far",) * event.best + ("asked for",) * event.requested
+            return f"checkpoint {event.name}" + (f" ({', '.join(notes)})" if notes else "")
         case WarningRaised():
             return f"warning {event.code}: {event.message}" + (
                 f" → {event.remedy}" if event.remedy else ""

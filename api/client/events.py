@@ -106,7 +106,7 @@ class CheckpointSaved(_Event):
     validation_loss: float | None
     size_bytes: int
     best: bool
-    requested: bool
+    requested: bool = False
 
 
 class WarningRaised(_Event):

@@ -16,6 +16,7 @@ from tests.api.clients import Client, receive, send, subscribe, values
 from tests.api.rows import PROGRESS, happen, make_completed_job
 from tests.factories import make_job, make_viewer
 from training import events as training
+from training.config import StartKind
 
 EVENTS = """subscription($id: ID!, $after: Int! = 0) { trainingEvents(jobId: $id, afterSeq: $after) {
   __typename seq attempt ... on ProgressReported { progress }
@@ -197,11 +198,12 @@ async def test_whoever_leaves_is_forgotten(followed: tuple[Client, TrainingJob, 
 EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq at
   ... on DataPrepared { trainingRecords validationRecords droppedRecords truncatedRecords tokens
     trainedTokens totalSteps }
+  ... on StartedFrom { source name }
   ... on Resumed { checkpointName epoch step }
   ... on ProgressReported { progress epoch totalEpochs step totalSteps loss accuracy learningRate
     gradientNorm tokensPerSecond estimatedTimeRemaining }
   ... on EpochCompleted { metrics { epoch trainingLoss validationLoss durationSeconds } }
-  ... on CheckpointSaved { name epoch step sizeBytes best removed checkpoint { name sizeBytes } }
+  ... on CheckpointSaved { name epoch step sizeBytes best removed score requested checkpoint { name sizeBytes } }
   ... on WarningRaised { code message remedy }
   ... on StoppedEarly { epoch bestEpoch }
   ... on SamplesGenerated { stage samples { prompt answer } }
@@ -218,6 +220,7 @@ RUN: tuple[training.Event, ...] = (
         trained_tokens=5_000_000_000,
         total_steps=9,
     ),
+    training.StartedFrom(source=StartKind.VERSION, name="v1.0.0"),
     training.Resumed(checkpoint="epoch-0", epoch=1, step=3),
     training.Progress(**PROGRESS),
     training.EpochCompleted(
@@ -237,6 +240,8 @@ RUN: tuple[training.Event, ...] = (
         size_bytes=5_000_000_000,
         best=True,
         removed=("epoch-0",),
+        score=1.5,
+        requested=True,
     ),
     training.WarningRaised(code="X", message="x"),
     training.StoppedEarly(epoch=2, best_epoch=1),
@@ -256,9 +261,10 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 11))
+    assert [each["seq"] for each in seen] == list(range(1, 12))
     by_type = {each["__typename"]: each for each in seen}
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
+    assert by_type["StartedFrom"]["source"] == "VERSION"
     assert by_type["Resumed"]["checkpointName"] == "epoch-0"
     assert by_type["ProgressReported"]["gradientNorm"] is None
     assert by_type["EpochCompleted"]["metrics"]["trainingLoss"] == 1.5
@@ -267,10 +273,12 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         "sizeBytes": 5_000_000_000,
     }
     assert by_type["CheckpointSaved"]["removed"] == ["epoch-0"]
+    assert by_type["CheckpointSaved"]["score"] == 1.5
+    assert by_type["CheckpointSaved"]["requested"] is True
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 10,
+        "seq": 11,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,
