@@ -7,7 +7,7 @@ beat for a hung run too. No torch here: the watching side has none.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +35,8 @@ class Pulse:
             if now - self._last < BEAT_SECONDS:
                 return
             self._last = now
-        self._path.touch()
+        with suppress(OSError):  # a full disk ends a run by its own name, not by this
+            self._path.touch()
 
     def never_stop(self) -> bool:
         """Beats, and never asks to stop: for work that looks now and then whether it should."""

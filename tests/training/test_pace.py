@@ -1,7 +1,12 @@
 """How long a run still takes, on a clock of the test's own."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from tests.training.jobs import run_here
+from training.checkpoints import CheckpointStore
 from training.pace import Pace
 from training.state import TrainingState
 
@@ -77,3 +82,12 @@ def test_before_the_first_epoch_ends_its_validation_is_estimated_from_its_rows()
 def test_amid_the_very_first_step_the_clock_is_all_there_is() -> None:
     left = pace(validation_share=0.0).seconds_left(0.5, state(0), 1001.0)
     assert left == pytest.approx(99.5 * 2.0)
+
+
+def test_a_run_remembers_what_the_ends_of_its_epochs_took(make_job: Callable[..., Path]) -> None:
+    job = make_job(epochs=3)
+    run_here(job)
+    first, second, third = (each.state for each in CheckpointStore(job / "checkpoints").all())
+    assert 0 < first.closing_seconds < second.closing_seconds < third.closing_seconds
+    assert all(each.closing_seconds < each.seconds for each in (first, second, third))
+    assert all(each.epoch_seconds == 0 for each in (first, second, third))
