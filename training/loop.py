@@ -20,7 +20,6 @@ from training.events import (
 from training.heartbeat import Heartbeat
 from training.loss import TokenLoss
 from training.overfitting import began_to_overfit
-from training.pace import Pace
 from training.rendering import Row
 from training.requests import SaveRequests
 from training.retention import best, superfluous
@@ -28,6 +27,7 @@ from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
 from training.stepper import Measurement, Stepper
+from training.time_left import TimeLeft
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
     """Turns measurements into progress."""
     total = run.stepper.total_steps
     epoch_steps = steps_per_epoch(run.training_rows, run.config)
-    pace = Pace(
+    time_left = TimeLeft(
         start=run.stepper.state,
         started=time.monotonic(),
         total_steps=total,
@@ -217,7 +217,7 @@ def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
     )
 
     def report(measurement: Measurement) -> None:
-        left = pace.seconds_left(measurement.steps, run.stepper.state, time.monotonic())
+        left = time_left.seconds(measurement.steps, run.stepper.state, time.monotonic())
         heartbeat.measured(
             Progress(
                 progress=100 * measurement.steps / total,

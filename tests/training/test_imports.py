@@ -17,7 +17,6 @@ TORCH_FREE = (
     "training.findings",
     "training.inspection",
     "training.locking",
-    "training.pace",
     "training.pulse",
     "training.records",
     "training.requests",
@@ -26,6 +25,7 @@ TORCH_FREE = (
     "training.schedule",
     "training.scores",
     "training.state",
+    "training.time_left",
     "training.validation",
 )
 

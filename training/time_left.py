@@ -14,8 +14,8 @@ _FORWARD_SHARE: Final = 1 / 3
 
 
 @dataclass(frozen=True)
-class Pace:
-    """The pace of a run that was taken up at `start`, when the clock showed `started`."""
+class TimeLeft:
+    """Of a run that was taken up at `start`, when the clock showed `started`."""
 
     start: TrainingState
     started: float
@@ -24,7 +24,7 @@ class Pace:
     validation_share: float
     """Rows held out, in relation to the training rows."""
 
-    def seconds_left(self, steps: float, state: TrainingState, now: float) -> float:
+    def seconds(self, steps: float, state: TrainingState, now: float) -> float:
         """The time to the run's end, with `steps` done, the share of the one in progress included.
 
         Each epoch to come, the one in progress included, ends with a validation and a checkpoint,
