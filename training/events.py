@@ -29,6 +29,17 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
 
 
+class ComputePath(StrEnum):
+    """The ways of computing a model, fastest first."""
+
+    FUSED = "FUSED"
+    """Layers written out in both directions, rows packed."""
+    PACKED = "PACKED"
+    """The model's own layers, rows packed."""
+    PADDED = "PADDED"
+    """The model's own layers, rows padded to one length."""
+
+
 class Failure(Frozen):
     """Why something failed: a stable code, a sentence with the value, and what to do about it."""
 
@@ -74,6 +85,21 @@ class StartedFrom(_Event):
     kind: Literal["StartedFrom"] = "StartedFrom"
     source: StartKind
     name: str
+
+
+class EngineChosen(_Event):
+    """How the run computes. `reason` says what spoke against the faster ways."""
+
+    kind: Literal["EngineChosen"] = "EngineChosen"
+    path: ComputePath
+    reason: str | None
+    precision: str
+    """The element type computed in, by torch's name."""
+    device: str
+    lanes: int
+    """Micro-batches computed at the same time."""
+    token_budget: int
+    """Tokens that these hold together, at most."""
 
 
 class Resumed(_Event):
@@ -190,6 +216,7 @@ Event = (
     PhaseStarted
     | DataPrepared
     | StartedFrom
+    | EngineChosen
     | Resumed
     | Progress
     | EpochCompleted

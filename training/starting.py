@@ -4,18 +4,19 @@ A version that holds whole weights takes the base model's place. An adapter, and
 holds the trained parameters alone, is laid over the model that was made trainable.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from peft import PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.adapters import TrainableModel, restore_weights
+from training.adapters import TrainableModel
 from training.base_models import first_line
 from training.config import JobSpec, Start, StartKind
 from training.errors import StartUnusable
 from training.files import damage
-from training.optimizer import trainable_parameters
 
 _ADAPTER: str = "adapter_config.json"
 
@@ -43,8 +44,11 @@ def start_from(model: TrainableModel, start: Start) -> None:
         _take_adapter(model, start)
         return
     weights = load_file(Path(start.path) / "weights.safetensors")
-    _refuse_misfit(start, {name: each.shape for name, each in weights.items()}, model)
-    restore_weights(model, weights)
+    trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    _refuse_misfit(start, weights, trained)
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(weights[name])
 
 
 def _is_whole(start: Start) -> bool:
@@ -64,15 +68,15 @@ def _take_adapter(model: TrainableModel, start: Start) -> None:
         raise StartUnusable(start.name, f"its shapes differ: {first_line(error)}") from error
 
 
-def _refuse_misfit(start: Start, shapes: dict[str, object], model: TrainableModel) -> None:
-    wanted = {name: each.shape for name, each in trainable_parameters(model).items()}
-    if shapes.keys() != wanted.keys():
-        raise StartUnusable(start.name, _difference(set(shapes), set(wanted)))
-    for name, shape in wanted.items():
-        if shapes[name] != shape:
-            raise StartUnusable(
-                start.name, f"{name} has shape {shapes[name]} there and {tuple(shape)} here"
-            )
+def _refuse_misfit(
+    start: Start, weights: Mapping[str, Tensor], trained: Mapping[str, Tensor]
+) -> None:
+    if weights.keys() != trained.keys():
+        raise StartUnusable(start.name, _difference(set(weights), set(trained)))
+    for name, parameter in trained.items():
+        there, here = tuple(weights[name].shape), tuple(parameter.shape)
+        if there != here:
+            raise StartUnusable(start.name, f"{name} has shape {there} there and {here} here")
 
 
 def _difference(there: set[str], here: set[str]) -> str:

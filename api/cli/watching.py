@@ -15,6 +15,7 @@ from api.cli.output import duration, percent
 from api.client.events import (
     CheckpointSaved,
     DataPrepared,
+    EngineChosen,
     EpochCompleted,
     Event,
     JobFinished,
@@ -128,6 +129,8 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
             return _prepared(event)
         case StartedFrom():
             return f"starts from {event.source.value.lower()} {event.name}"
+        case EngineChosen():
+            return _chosen(event)
         case Resumed():
             return f"resumed from {event.checkpoint_name} (epoch {event.epoch}, step {event.step})"
         case ProgressReported():
@@ -159,6 +162,15 @@ def _prepared(event: DataPrepared) -> str:
     if event.dropped_records:
         said += f", {event.dropped_records} records dropped"
     return said
+
+
+def _chosen(event: EngineChosen) -> str:
+    said = (
+        f"engine: {event.path.value} in {event.precision} on {event.device}, up to "
+        f"{event.token_budget:,} tokens at once in {event.lanes} "
+        f"lane{'' if event.lanes == 1 else 's'}"
+    )
+    return said + (f" ({event.reason})" if event.reason else "")
 
 
 def _measured(event: ProgressReported) -> str:

@@ -211,6 +211,7 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
       totalSteps
     }}
     ... on StartedFrom {{ source name }}
+    ... on EngineChosen {{ path reason precision device lanes tokenBudget }}
     ... on Resumed {{ checkpointName epoch step }}
     ... on ProgressReported {{
       progress epoch totalEpochs step totalSteps loss accuracy learningRate gradientNorm

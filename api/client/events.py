@@ -8,11 +8,13 @@ from pydantic import Field, TypeAdapter
 from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
 from training.config import StartKind
+from training.events import ComputePath
 
 __all__ = [
     "Answer",
     "CheckpointSaved",
     "DataPrepared",
+    "EngineChosen",
     "EpochCompleted",
     "Event",
     "JobFinished",
@@ -61,6 +63,18 @@ class StartedFrom(_Event):
     kind: Literal["StartedFrom"] = Field("StartedFrom", alias="__typename")
     source: StartKind
     name: str
+
+
+class EngineChosen(_Event):
+    """How the run computes, and what spoke against the faster ways."""
+
+    kind: Literal["EngineChosen"] = Field("EngineChosen", alias="__typename")
+    path: ComputePath
+    reason: str | None
+    precision: str
+    device: str
+    lanes: int
+    token_budget: int
 
 
 class Resumed(_Event):
@@ -154,6 +168,7 @@ Event = (
     StatusChanged
     | DataPrepared
     | StartedFrom
+    | EngineChosen
     | Resumed
     | ProgressReported
     | EpochCompleted

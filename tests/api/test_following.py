@@ -199,6 +199,7 @@ EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq 
   ... on DataPrepared { trainingRecords validationRecords droppedRecords truncatedRecords tokens
     trainedTokens totalSteps }
   ... on StartedFrom { source name }
+  ... on EngineChosen { path reason precision device lanes tokenBudget }
   ... on Resumed { checkpointName epoch step }
   ... on ProgressReported { progress epoch totalEpochs step totalSteps loss accuracy learningRate
     gradientNorm tokensPerSecond estimatedTimeRemaining }
@@ -221,6 +222,14 @@ RUN: tuple[training.Event, ...] = (
         total_steps=9,
     ),
     training.StartedFrom(source=StartKind.VERSION, name="v1.0.0"),
+    training.EngineChosen(
+        path=training.ComputePath.PACKED,
+        reason="FUSED cannot compute it",
+        precision="bfloat16",
+        device="AVX512",
+        lanes=1,
+        token_budget=1024,
+    ),
     training.Resumed(checkpoint="epoch-0", epoch=1, step=3),
     training.Progress(**PROGRESS),
     training.EpochCompleted(
@@ -261,10 +270,12 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 12))
+    assert [each["seq"] for each in seen] == list(range(1, 13))
     by_type = {each["__typename"]: each for each in seen}
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
     assert by_type["StartedFrom"]["source"] == "VERSION"
+    assert by_type["EngineChosen"]["path"] == "PACKED"
+    assert by_type["EngineChosen"]["tokenBudget"] == 1024
     assert by_type["Resumed"]["checkpointName"] == "epoch-0"
     assert by_type["ProgressReported"]["gradientNorm"] is None
     assert by_type["EpochCompleted"]["metrics"]["trainingLoss"] == 1.5
@@ -278,7 +289,7 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 11,
+        "seq": 12,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,

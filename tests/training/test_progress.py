@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from tests.training.jobs import of_kind
+from tests.training.test_stepper import FakeEngine
 from training import loop
 from training.checkpoints import Checkpoint, CheckpointStore, Tensors
 from training.config import TrainingType, resolve
+from training.engine.packs import Pack
 from training.events import CheckpointSaved, EpochCompleted, Event, Progress
 from training.loop import Run, train
 from training.rendering import Row
@@ -25,17 +27,12 @@ SECONDS = 0.9
 """Of each step, each validation and each save."""
 
 
-class SlowGradients:
-    """A gradient that takes its time."""
+class SlowEngine(FakeEngine):
+    """Gradients that take their time."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-
-    def backward(self, rows: Sequence[Row], *, step_tokens: int) -> Scores:
+    def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
         time.sleep(SECONDS)
-        for each in self._model.parameters():
-            each.grad = torch.ones_like(each) / step_tokens
-        return Scores(1.0, 0, len(rows))
+        return super().backward(packs, share=share, seeds=seeds)
 
 
 class SlowStore(CheckpointStore):
@@ -59,13 +56,12 @@ def test_a_listener_hears_something_every_half_second_whatever_takes_long(
 ) -> None:
     monkeypatch.setattr(loop, "evaluate", _slow_evaluation)
     torch.manual_seed(1)
-    model = nn.Linear(3, 2)
+    engine = SlowEngine(nn.Linear(3, 2), gradient=1.0, loss=1.0)
     rows = [Row(1, [1, 2], [-100, 2], b"")]
     config = resolve(TrainingType.FULL, {"learning_rate": 0.1, "epochs": 2, "batch_size": 1})
     told: list[Event] = []
     run = Run(
-        stepper=Stepper(model, SlowGradients(model), rows, config=config, total_steps=2),
-        loss=None,  # type: ignore[arg-type]  # only the evaluation would use it
+        stepper=Stepper(engine, rows, config=config, total_steps=2),
         validation=rows,
         training_rows=1,
         config=config,

@@ -13,7 +13,6 @@ from training.checkpoints import CheckpointStore
 from training.config import Start, StartKind, TrainingType
 from training.errors import StartUnusable
 from training.events import EpochCompleted, Outcome, Resumed, StartedFrom
-from training.optimizer import trainable_parameters
 from training.preparation import Prepared, prepare
 from training.requests import SaveRequests, ask_for_checkpoint
 
@@ -60,7 +59,7 @@ def test_a_run_starts_with_the_very_weights_and_an_optimizer_of_its_own(
     for start in (version(source), checkpoint(source)):
         job = make_job(start.kind.value, training_type=method, start=start)
         fresh = prepared(job)
-        ours = trainable_parameters(fresh.model)
+        ours = fresh.run.stepper.engine.weights.masters
         assert ours.keys() == saved.keys()
         assert all(torch.equal(ours[name].cpu(), saved[name]) for name in saved)
         assert (fresh.run.stepper.state.step, fresh.run.stepper.state.epoch) == (0, 0)
