@@ -24,7 +24,9 @@ from training.hardware import Hardware, probe
 from training.loop import Run
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer, Row
+from training.requests import SaveRequests
 from training.schedule import total_steps
+from training.starting import base_source, start_from
 from training.stepper import Stepper
 
 _NAMED_LINES: Final = 20
@@ -44,6 +46,7 @@ class Prepared:
 def prepare(
     spec: JobSpec,
     store: CheckpointStore,
+    requests: SaveRequests,
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
@@ -59,12 +62,14 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_base(spec.model_path, base_dtype(config.training_type, hardware))
+    base = load_base(base_source(spec), base_dtype(config.training_type, hardware))
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     if should_stop():
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
+    if spec.start is not None:
+        start_from(model, spec.start)
     engine = _engine(model, hardware, rows=parts.training, config=config)
     emit(_chosen(engine, hardware))
     run = Run(
@@ -80,6 +85,7 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
+        requests=requests,
     )
     return Prepared(run, model, tokenizer, hardware)
 
