@@ -88,7 +88,7 @@ def make_groups(
     while row < len(lengths):
         alike = [each for each in lengths[row:] if _alike(lengths[row], each)]
         padding = _padding(alike, device) if alike[-1] < alike[0] else None
-        by_kernel = torch.device(device).type != "cpu" or alike[0] > _LONG
+        by_kernel = torch.device(device).type not in ("cpu", "meta") or alike[0] > _LONG
         mask = None
         if not by_kernel or (window is not None and window < alike[0]):
             mask = _mask(alike[0], window).to(dtype=dtype, device=device)
