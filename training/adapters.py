@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, Literal, TypeAlias, assert_never
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -12,37 +12,62 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.base_models import first_line
-from training.config import TrainingConfig, TrainingType
+from training.base_models import first_line, load_base
+from training.config import ADAPTER_METHODS, LoraInitialisation, TrainingConfig, TrainingType
 from training.dropout import Dropout
-from training.errors import TargetModulesNotFound, TrainingError
+from training.errors import NothingTrainable, TargetModulesNotFound
+from training.freezing import freeze_all_but
 from training.hardware import Hardware
+from training.layers import inputs_first
+from training.quantisation import load_quantised, require_bitsandbytes
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
 
 
 def base_dtype(training_type: TrainingType, hardware: Hardware) -> torch.dtype:
-    """What the base is held in: frozen weights in bf16 where that is fast, trained ones in fp32."""
-    frozen = training_type is TrainingType.LORA
+    """What the base is held in: frozen weights in bf16 where that is fast, trained ones in fp32.
+
+    Of a base in 4 bits it is what stays whole, and what is computed in.
+    """
+    frozen = training_type in ADAPTER_METHODS
     return torch.bfloat16 if frozen and hardware.bfloat16 else torch.float32
+
+
+def load_for_training(
+    source: str, training_type: TrainingType, hardware: Hardware
+) -> PreTrainedModel:
+    """The base in the form that the method trains beside or upon, on the CPU.
+
+    Raises `ModelUnreadable`, and for QLORA `BitsandbytesUnavailable`.
+    """
+    dtype = base_dtype(training_type, hardware)
+    if training_type is TrainingType.QLORA:
+        require_bitsandbytes(hardware.device)
+        return load_quantised(source, dtype)
+    return load_base(source, dtype)
 
 
 def make_trainable(base: PreTrainedModel, config: TrainingConfig) -> TrainableModel:
     """The model with exactly those parameters trainable that the method trains, all in fp32.
 
-    The base is changed in place. LoRA adapts every linear layer but the output head, unless
-    `target_modules` names others. Raises `TargetModulesNotFound`.
+    The base is changed in place. Adapters go to every linear layer but the output head, unless
+    `target_modules` names others. Raises `TargetModulesNotFound`, `NothingTrainable` and what
+    `freeze_all_but` raises.
     """
+    model: TrainableModel
     match config.training_type:
-        case TrainingType.LORA:
-            return _with_lora(base, config)
+        case TrainingType.LORA | TrainingType.QLORA:
+            model = _with_lora(base, config)
+        case TrainingType.FREEZE:
+            model = base
+            freeze_all_but(base, layers=config.trainable_layers, embeddings=config.train_embeddings)
         case TrainingType.FULL:
-            return base
-    raise TrainingError(
-        "METHOD_UNAVAILABLE",
-        f"The training type {config.training_type} is not available here.",
-        "Use one of LORA, FULL.",
-    )
+            model = base
+        case _ as unknown:
+            assert_never(unknown)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise NothingTrainable(config.training_type)
+    return model
 
 
 def restore_weights(model: Module, weights: Mapping[str, Tensor]) -> None:
@@ -103,6 +128,10 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules=list(names) if names else "all-linear",
+        use_rslora=config.rs_lora,
+        use_dora=config.dora,
+        init_lora_weights=_INITIALISATIONS[config.lora_initialisation],
+        fan_in_fan_out=any(inputs_first(module) for module in base.modules()),
         bias="none",
     )
     try:
@@ -114,11 +143,18 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
     return model
 
 
+_INITIALISATIONS: Final[Mapping[LoraInitialisation, Literal["gaussian"] | bool]] = {
+    LoraInitialisation.KAIMING: True,
+    LoraInitialisation.GAUSSIAN: "gaussian",
+}
+"""By peft's names for them."""
+
+
 def _lighten(model: PeftModel, dropout: float) -> None:
     """Spare each adapter what costs more than its own arithmetic: dropout drawn number by number,
     and a copy of its input in fp32, which autocast would turn back into bf16."""
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
             layer.cast_input_dtype_enabled = False
-            for name in layer.lora_dropout:
+            for name in layer.lora_dropout if dropout > 0 else ():
                 layer.lora_dropout[name] = Dropout(dropout)

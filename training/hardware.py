@@ -1,6 +1,7 @@
 """What this machine computes with, probed, and which library versions do it."""
 
 import os
+from contextlib import suppress
 from importlib import metadata
 from typing import Final
 
@@ -8,7 +9,7 @@ import torch
 
 from training.config import Frozen
 
-LIBRARIES: Final = ("torch", "transformers", "peft", "tokenizers", "safetensors")
+LIBRARIES: Final = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 
 
 class Hardware(Frozen):
@@ -42,8 +43,12 @@ def probe() -> Hardware:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions that decide a run's result, by package name."""
-    return {name: metadata.version(name) for name in LIBRARIES}
+    """The versions that decide a run's result, by package name; those that are installed."""
+    versions = {}
+    for name in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -9,8 +9,8 @@ from typing import Final
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.adapters import TrainableModel, base_dtype, causal_model, make_trainable
-from training.base_models import load_base, load_tokenizer, stop_token_ids
+from training.adapters import TrainableModel, causal_model, load_for_training, make_trainable
+from training.base_models import load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
 from training.config import DataType, JobSpec
@@ -56,7 +56,7 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_base(spec.model_path, base_dtype(config.training_type, hardware))
+    base = load_for_training(spec.model_path, config.training_type, hardware)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     if should_stop():
         return None
