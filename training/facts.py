@@ -11,7 +11,7 @@ class ModelFacts(Frozen):
     parameter_count: int
     """Distinct parameters: a tied output head counts once."""
     layer_count: int | None = None
-    """Decoder layers, where they can be found; None also for models looked at before 0.2."""
+    """Decoder layers, where they can be found."""
     linear_parameters: int | None = None
     """Weights of the decoder's linear layers, which are all that 4 bits make smaller."""
     context_length: int | None

@@ -13,12 +13,13 @@ from training.adapters import TrainableModel, causal_model, load_for_training, m
 from training.base_models import load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
-from training.config import DataType, JobSpec
+from training.config import DataType, JobSpec, TrainingConfig
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import DataPrepared, Event, WarningRaised
 from training.hardware import Hardware, probe
 from training.loop import Run
 from training.loss import TokenLoss
+from training.optimizer import PAGED
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer
 from training.schedule import total_steps
@@ -52,6 +53,8 @@ def prepare(
     config = spec.config
     hardware = probe()
     _be_deterministic()
+    if config.optimizer in PAGED and hardware.device == "cpu":
+        emit(_not_paged(config))
     tokenizer = load_tokenizer(spec.model_path)
     records = _records(spec)
     if should_stop():
@@ -100,6 +103,15 @@ def _be_deterministic() -> None:
     """Same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _not_paged(config: TrainingConfig) -> WarningRaised:
+    return WarningRaised(
+        code="NOT_PAGED",
+        message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything from, "
+        "and is not paged.",
+        remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+    )
 
 
 def _records(spec: JobSpec) -> list[tuple[int, Record]]:

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from tests.tiny_model import ARCHITECTURES, make_architecture
 from tests.training.jobs import of_kind, read_events, run_here, spec_of
-from training import pipeline
+from tests.training.watched import Watched
 from training.adapters import causal_model, make_trainable, with_adapter
 from training.base_models import load_base
 from training.config import LoraInitialisation, TrainingType, resolve
@@ -22,7 +21,6 @@ from training.errors import (
 )
 from training.events import EpochCompleted, Outcome, Progress
 from training.layers import decoder_layers, head_and_embeddings
-from training.preparation import Prepared, prepare
 from training.quantisation import quantised_layers
 
 MakeJob = Callable[..., Path]
@@ -33,33 +31,6 @@ FEW_EPOCHS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 2}
 def architectures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("architectures")
     return {name: make_architecture(folder / name, name) for name in ARCHITECTURES}
-
-
-class Watched:
-    """The model of a run as it was before its first step, and as it is."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pipeline, "prepare", self._prepare)
-
-    def _prepare(self, *arguments: object, **options: object) -> Prepared | None:
-        found = prepare(*arguments, **options)  # type: ignore[arg-type]
-        assert found is not None
-        self.model = found.model
-        self.before = self.weights()
-        return found
-
-    def weights(self) -> dict[str, Tensor]:
-        return {name: each.detach().clone() for name, each in self.model.named_parameters()}
-
-    def moved(self) -> set[str]:
-        after = self.weights()
-        assert after.keys() == self.before.keys()
-        return {name for name in after if not torch.equal(after[name], self.before[name])}
-
-
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    return Watched(monkeypatch)
 
 
 def assert_it_learned(job: Path) -> None:
@@ -151,7 +122,7 @@ def test_freeze_without_a_layer_trains_embeddings_or_nothing(tmp_path: Path) -> 
         )
 
 
-def test_freeze_names_what_the_model_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freeze_names_what_the_model_lacks(tmp_path: Path) -> None:
     model = load_base(str(make_architecture(tmp_path / "base", "llama")), torch.float32)
     config = resolve(TrainingType.FREEZE, {"trainable_layers": 4})
     with pytest.raises(TooFewLayers, match="is 4, but the model has 3 decoder layers"):
@@ -216,7 +187,7 @@ def test_an_initialisation_draws_other_numbers_and_starts_as_the_base(tmp_path: 
         with torch.no_grad():
             assert torch.equal(model(input_ids=ids).logits, expected)
         layer = causal_model(model).model.layers[0].self_attn.q_proj
-        drawn[initialisation] = layer.lora_A["default"].weight
+        drawn[initialisation] = layer.lora_A["default"].weight.detach()
     # Kaiming with a = sqrt(5) is uniform within 1 / sqrt(inputs); Gaussian deviates by 1 / rank.
     assert float(drawn[LoraInitialisation.KAIMING].abs().max()) <= 64**-0.5
     assert float(drawn[LoraInitialisation.GAUSSIAN].std()) == pytest.approx(1 / 16, rel=0.1)

@@ -83,7 +83,7 @@ def test_a_run_ends_with_a_model_and_tells_its_way(make_job: MakeJob) -> None:
 
 
 def test_no_path_of_this_machine_is_in_the_model(make_job: MakeJob, tmp_path: Path) -> None:
-    for method in (TrainingType.LORA, TrainingType.FULL):
+    for method in TrainingType:
         job = make_job(method.value, training_type=method, epochs=1)
         run_here(job)
         for path in (job / "model").iterdir():
@@ -117,7 +117,7 @@ def test_every_data_type_trains(
     assert run_here(job).outcome is Outcome.COMPLETED
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_the_same_seed_gives_the_same_model(make_job: MakeJob, method: TrainingType) -> None:
     first, second = (make_job(name, training_type=method) for name in ("first", "second"))
     run_here(first)
@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_model(make_job: MakeJob, method: TrainingT
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_a_stopped_run_goes_on_to_the_very_same_model(
     make_job: MakeJob, method: TrainingType
 ) -> None:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from training.adapters import merged
 from training.base_models import load_base, load_tokenizer
-from training.export.spec import ExportSpec, MergeBase
+from training.export.spec import ExportSpec
 from training.licences import declared_licence
 from training.quantisation import load_dequantised
 from training.sources import local_folder
@@ -26,7 +26,8 @@ _TORCH_DTYPES: Final = {
 def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
     """Write a folder that transformers loads by itself, or with `adapter_only` beside its base.
 
-    Merging is done in fp32; the result is stored in the element type the base is stored in, or
+    Merging is done in fp32, into the base that the adapter was trained beside: of one in 4 bits,
+    into the values that these stand for. The result is stored in the element type the base is stored in, or
     with `full_precision` in fp32. The same version gives the same bytes. Raises `ModelUnreadable`.
     """
     base = local_folder(spec.model_path)
@@ -52,11 +53,9 @@ def parameters_in(folder: Path) -> int:
 def _whole_model(spec: ExportSpec) -> PreTrainedModel:
     if not spec.adapter:
         return load_base(spec.version_path, torch.float32)
-    if spec.quantised and spec.merge_base is MergeBase.DEQUANTISED:
-        base = load_dequantised(spec.model_path)
-    else:
-        base = load_base(spec.model_path, torch.float32)
-    return merged(base, Path(spec.version_path))
+    if spec.quantised:
+        return merged(load_dequantised(spec.model_path), Path(spec.version_path))
+    return merged(load_base(spec.model_path, torch.float32), Path(spec.version_path))
 
 
 def _copy_adapter(version: Path, folder: Path) -> None:

@@ -11,15 +11,6 @@ class ExportFormat(StrEnum):
     SAFETENSORS = "SAFETENSORS"
 
 
-class MergeBase(StrEnum):
-    """What the adapter of a QLORA version is merged into; never into 4 bits, which would lose it."""
-
-    DEQUANTISED = "DEQUANTISED"
-    """The base as it was trained beside: the values its 4 bits stand for, in full."""
-    ORIGINAL = "ORIGINAL"
-    """The base before it was quantised: another model than the trained one, and often a better."""
-
-
 class ExportSpec(Frozen):
     """One version, one format. Paths are local folders; `model_path` may also be a hub id."""
 
@@ -31,8 +22,6 @@ class ExportSpec(Frozen):
     """Whether `version_path` holds an adapter rather than whole weights."""
     quantised: bool = False
     """Whether the adapter was trained beside its base in 4 bits, which is then part of the model."""
-    merge_base: MergeBase = MergeBase.DEQUANTISED
-    """For a quantised base: which weights the adapter is merged into."""
     format: ExportFormat = ExportFormat.SAFETENSORS
     adapter_only: bool = False
     """Write the adapter alone, for use beside its base."""

@@ -1,0 +1,126 @@
+"""Bases in 4 bits: the same bits everywhere, unchanged by evaluation, and what they stand for."""
+
+import bitsandbytes
+import pytest
+import torch
+from torch import Tensor
+
+from tests.tiny_model import make_architecture
+from training.adapters import load_for_training, make_trainable
+from training.base_models import load_base
+from training.config import TrainingType, resolve
+from training.errors import BitsandbytesUnavailable
+from training.hardware import Hardware
+from training.layers import inputs_first, linear_parameters
+from training.loss import autocast
+from training.quantisation import (
+    load_dequantised,
+    load_quantised,
+    quantised_layers,
+    require_bitsandbytes,
+)
+
+CPU = Hardware(device="cpu", name="test", cores=1, bfloat16=True)
+IDS = torch.arange(3, 40)[None]
+
+
+@pytest.fixture(scope="module", params=["qwen2", "gpt2"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Qwen2 has biases, and GPT-2 its weights the other way round."""
+    return str(make_architecture(tmp_path_factory.mktemp("base") / "base", request.param))
+
+
+@torch.no_grad()
+def logits(model: torch.nn.Module) -> Tensor:
+    found: Tensor = model.eval()(input_ids=IDS).logits.float()
+    return found
+
+
+def four_bits(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {
+        name: each.detach().clone()
+        for name, each in model.named_parameters()
+        if each.dtype is torch.uint8
+    }
+
+
+def test_a_base_has_the_same_four_bits_whatever_it_computes_in(base: str) -> None:
+    first, second = load_quantised(base, torch.float32), load_quantised(base, torch.bfloat16)
+    bits = four_bits(first)
+    assert bits
+    assert all(torch.equal(bits[name], each) for name, each in four_bits(second).items())
+    whole = {each.dtype for each in second.parameters() if each.is_floating_point()}
+    assert whole == {torch.bfloat16}
+
+
+def test_a_base_takes_double_quantised_nf4(base: str) -> None:
+    for module in quantised_layers(load_quantised(base, torch.float32)).values():
+        state = module.weight.quant_state
+        assert (state.quant_type, state.nested, state.blocksize) == ("nf4", True, 64)
+
+
+def test_a_dequantised_base_is_what_the_four_bits_stand_for(base: str) -> None:
+    plain, original = load_dequantised(base), load_base(base, torch.float32)
+    quantised = load_quantised(base, torch.float32)
+    assert plain.state_dict().keys() == original.state_dict().keys()
+    assert not hasattr(plain.config, "quantization_config")
+    torch.testing.assert_close(logits(plain), logits(quantised), rtol=1e-4, atol=1e-5)
+    changed = {
+        name
+        for name, each in original.named_modules()
+        if isinstance(getattr(each, "weight", None), Tensor)
+        and not torch.equal(each.weight, plain.get_submodule(name).weight)
+    }
+    assert changed == quantised_layers(quantised).keys()
+    for name in changed:
+        rounded, exact = plain.get_submodule(name), original.get_submodule(name)
+        values = rounded.weight.T if inputs_first(rounded) else rounded.weight
+        blocks = values.reshape(-1, 64)
+        assert all(len(block.unique()) <= 16 for block in blocks)
+        error = (rounded.weight - exact.weight).detach()
+        assert 0 < float(error.norm() / exact.weight.detach().norm()) < 0.12
+
+
+def test_the_weights_in_four_bits_are_those_of_the_linear_layers(base: str) -> None:
+    quantised = quantised_layers(load_quantised(base, torch.float32))
+    held = sum(2 * module.weight.numel() for module in quantised.values())
+    assert held == linear_parameters(load_base(base, torch.float32))
+
+
+def test_evaluation_changes_neither_the_four_bits_nor_the_gradients(base: str) -> None:
+    config = resolve(TrainingType.QLORA, {"lora_dropout": 0.0})
+    model = make_trainable(load_for_training(base, TrainingType.QLORA, CPU), config)
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            if "lora_B" in name:
+                each.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
+    bits, before = four_bits(model), gradients(model)
+    assert min(float(each.norm()) for each in before.values()) > 0
+    with autocast(CPU):
+        logits(model)
+    assert all(torch.equal(bits[name], each) for name, each in four_bits(model).items())
+    after = gradients(model)
+    assert all(torch.equal(before[name], each) for name, each in after.items())
+
+
+def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Of a loss whose attention dropout, which GPT-2 has, is drawn alike each time."""
+    model.train()
+    model.zero_grad()
+    torch.manual_seed(0)
+    with autocast(CPU):
+        model(input_ids=IDS, labels=IDS).loss.backward()
+    return {
+        name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None
+    }
+
+
+def test_bitsandbytes_that_does_not_work_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_bitsandbytes("cpu")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel for this device\nand a paragraph of advice")
+
+    monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", refuse)
+    with pytest.raises(BitsandbytesUnavailable, match="not work on cpu here: no kernel for this"):
+        require_bitsandbytes("cpu")
