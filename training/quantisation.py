@@ -89,5 +89,6 @@ def _cast_what_stays_whole(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Embeddings, head, norms and biases, but for those an architecture wants in fp32."""
     kept = (*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ()))
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not any(part in name.split(".") for part in kept):
+        wants_fp32 = any(f".{part}." in f".{name}." for part in kept)
+        if parameter.is_floating_point() and not wants_fp32:
             parameter.data = parameter.data.to(dtype)

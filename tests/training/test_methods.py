@@ -24,7 +24,12 @@ from training.layers import decoder_layers, head_and_embeddings
 from training.quantisation import quantised_layers
 
 MakeJob = Callable[..., Path]
-FEW_EPOCHS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 2}
+FEW_EPOCHS = {
+    "learning_rate": 1e-2,
+    "epochs": 3,
+    "batch_size": 2,
+    "checkpointing": {"enabled": False},
+}
 
 
 @pytest.fixture(scope="session")

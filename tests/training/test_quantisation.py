@@ -4,6 +4,7 @@ import bitsandbytes
 import pytest
 import torch
 from torch import Tensor
+from transformers import GPT2LMHeadModel
 
 from tests.tiny_model import make_architecture
 from training.adapters import load_for_training, make_trainable
@@ -87,32 +88,52 @@ def test_the_weights_in_four_bits_are_those_of_the_linear_layers(base: str) -> N
     assert held == linear_parameters(load_base(base, torch.float32))
 
 
-def test_evaluation_changes_neither_the_four_bits_nor_the_gradients(base: str) -> None:
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_evaluation_changes_neither_the_four_bits_nor_the_gradients(
+    base: str, bfloat16: bool
+) -> None:
     config = resolve(TrainingType.QLORA, {"lora_dropout": 0.0})
-    model = make_trainable(load_for_training(base, TrainingType.QLORA, CPU), config)
+    hardware = CPU.model_copy(update={"bfloat16": bfloat16})
+    model = make_trainable(load_for_training(base, TrainingType.QLORA, hardware), config)
     with torch.no_grad():
         for name, each in model.named_parameters():
             if "lora_B" in name:
                 each.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
-    bits, before = four_bits(model), gradients(model)
+    bits, before = four_bits(model), gradients(model, hardware)
     assert min(float(each.norm()) for each in before.values()) > 0
-    with autocast(CPU):
+    with autocast(hardware):
         logits(model)
     assert all(torch.equal(bits[name], each) for name, each in four_bits(model).items())
-    after = gradients(model)
+    after = gradients(model, hardware)
     assert all(torch.equal(before[name], each) for name, each in after.items())
 
 
-def gradients(model: torch.nn.Module) -> dict[str, Tensor]:
+def gradients(model: torch.nn.Module, hardware: Hardware) -> dict[str, Tensor]:
     """Of a loss whose attention dropout, which GPT-2 has, is drawn alike each time."""
     model.train()
     model.zero_grad()
     torch.manual_seed(0)
-    with autocast(CPU):
+    with autocast(hardware):
         model(input_ids=IDS, labels=IDS).loss.backward()
     return {
         name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None
     }
+
+
+def test_what_an_architecture_wants_in_full_stays_so(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(load_base(base, torch.float32))
+    name = "ln_f" if kind is GPT2LMHeadModel else "norm"
+    monkeypatch.setattr(kind, "_keep_in_fp32_modules", {name})
+    whole = {
+        parameter: each.dtype
+        for parameter, each in load_quantised(base, torch.bfloat16).named_parameters()
+        if each.is_floating_point()
+    }
+    kept = {parameter for parameter, dtype in whole.items() if dtype is torch.float32}
+    assert kept == {parameter for parameter in whole if f".{name}." in parameter}
+    assert 0 < len(kept) < len(whole)
 
 
 def test_bitsandbytes_that_does_not_work_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
