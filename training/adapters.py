@@ -18,7 +18,7 @@ from training.dropout import Dropout
 from training.errors import NothingTrainable, TargetModulesNotFound
 from training.freezing import freeze_all_but
 from training.hardware import Hardware
-from training.layers import inputs_first
+from training.layers import head_and_embeddings, inputs_first
 from training.quantisation import load_quantised, require_bitsandbytes
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
@@ -120,8 +120,8 @@ def causal_model(model: TrainableModel) -> PreTrainedModel:
 
 def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
     names = config.target_modules
-    if names and any(name.split(".")[-1] == "lm_head" for name in names):
-        raise TargetModulesNotFound(names, "the output head lm_head is never adapted")
+    if names:
+        _refuse_head_and_embeddings(base, names)
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora_rank,
@@ -141,6 +141,15 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
     assert isinstance(model, PeftModel)  # noqa: S101 - peft is untyped here
     _lighten(model, config.lora_dropout)
     return model
+
+
+def _refuse_head_and_embeddings(base: PreTrainedModel, names: tuple[str, ...]) -> None:
+    """They are often one tied parameter, which an adapter on either would part."""
+    never = head_and_embeddings(base)
+    for path, module in base.named_modules():
+        named = any(f".{path}".endswith(f".{name}") for name in names)
+        if named and any(module is each for each in never):
+            raise TargetModulesNotFound(names, f"the head or embedding {path} is never adapted")
 
 
 _INITIALISATIONS: Final[Mapping[LoraInitialisation, Literal["gaussian"] | bool]] = {

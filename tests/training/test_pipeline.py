@@ -239,7 +239,9 @@ def test_unknown_target_modules_are_named(make_job: MakeJob) -> None:
     with pytest.raises(TargetModulesNotFound, match="no_such_proj"):
         run_here(make_job(target_modules=("no_such_proj",)))
     with pytest.raises(TargetModulesNotFound, match="lm_head is never adapted"):
-        run_here(make_job("head", target_modules=("lm_head",)))
+        run_here(make_job("head", target_modules=("q_proj", "lm_head")))
+    with pytest.raises(TargetModulesNotFound, match="embed_tokens is never adapted"):
+        run_here(make_job("embeddings", target_modules=("embed_tokens",)))
 
 
 def test_a_damaged_line_of_data_is_named(make_job: MakeJob) -> None:
