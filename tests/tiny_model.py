@@ -15,6 +15,8 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -85,15 +87,19 @@ _DECODERS: Final = {
         Gemma2ForCausalLM,
         {"head_dim": 16, "sliding_window": 32, "query_pre_attn_scalar": 16},
     ),
+    "mixtral": (MixtralConfig, MixtralForCausalLM, {"num_local_experts": 4}),
     "gpt2": (GPT2Config, GPT2LMHeadModel, {"resid_pdrop": 0.0, "embd_pdrop": 0.0}),
 }
-ARCHITECTURES: Final = tuple(_DECODERS)
+ARCHITECTURES: Final = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gpt2")
 
 
 def make_architecture(
     folder: Path, architecture: str, *, tied: bool = True, layers: int = 3
 ) -> Path:
-    """Write a decoder of one of `ARCHITECTURES`, 64 wide, with the tokenizer of the tiny model."""
+    """Write a decoder of one of `ARCHITECTURES`, or a `mixtral`, whose layers hold experts.
+
+    It is 64 wide, and has the tokenizer of the tiny model.
+    """
     tokenizer = _tokenizer()
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)

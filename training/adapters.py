@@ -18,7 +18,12 @@ from training.dropout import Dropout
 from training.errors import NothingTrainable, TargetModulesNotFound
 from training.freezing import freeze_all_but
 from training.hardware import Hardware
-from training.layers import head_and_embeddings, inputs_first
+from training.layers import (
+    has_fused_experts,
+    head_and_embeddings,
+    inputs_first,
+    linear_layers,
+)
 from training.quantisation import load_quantised, require_bitsandbytes
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
@@ -51,7 +56,7 @@ def make_trainable(base: PreTrainedModel, config: TrainingConfig) -> TrainableMo
     """The model with exactly those parameters trainable that the method trains, all in fp32.
 
     The base is changed in place. Adapters go to every linear layer but the output head, unless
-    `target_modules` names others. Raises `TargetModulesNotFound`, `NothingTrainable` and what
+    `target_modules` names others; the experts of a mixture stay as they are. Raises `TargetModulesNotFound`, `NothingTrainable` and what
     `freeze_all_but` raises.
     """
     model: TrainableModel
@@ -127,7 +132,7 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=list(names) if names else "all-linear",
+        target_modules=list(names) if names else _every_linear_layer(base),
         use_rslora=config.rs_lora,
         use_dora=config.dora,
         init_lora_weights=_INITIALISATIONS[config.lora_initialisation],
@@ -137,10 +142,22 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
     try:
         model = get_peft_model(base, lora)
     except ValueError as error:
-        raise TargetModulesNotFound(names or ("all-linear",), first_line(error)) from error
+        raise TargetModulesNotFound(names, first_line(error)) from error
     assert isinstance(model, PeftModel)  # noqa: S101 - peft is untyped here
     _lighten(model, config.lora_dropout)
     return model
+
+
+def _every_linear_layer(base: PreTrainedModel) -> list[str]:
+    """All but the output head, and beside fused experts all but those that peft would take for
+    experts by their name, which it cannot adapt with dropout."""
+    taken = _NAMES_OF_EXPERTS if has_fused_experts(base) else frozenset()
+    return [name for name in linear_layers(base) if name.rpartition(".")[2] not in taken]
+
+
+_NAMES_OF_EXPERTS: Final = frozenset(
+    {"gate", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "gate_up_proj"}
+)
 
 
 def _refuse_head_and_embeddings(base: PreTrainedModel, names: tuple[str, ...]) -> None:

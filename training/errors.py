@@ -129,12 +129,18 @@ class NothingToTrain(TrainingError):
 class TargetModulesNotFound(TrainingError):
     """None of the named modules exists in the model, or one cannot carry an adapter."""
 
-    def __init__(self, names: tuple[str, ...], reason: str) -> None:
+    def __init__(self, names: tuple[str, ...] | None, reason: str) -> None:
         super().__init__(
             "TARGET_MODULES_NOT_FOUND",
-            f"LoRA cannot adapt the modules {', '.join(names)}: {reason}.",
-            "Leave targetModules out to adapt every linear layer.",
+            f"LoRA cannot adapt {_listed(names)}: {reason}.",
+            "Leave targetModules out to adapt every linear layer."
+            if names
+            else "Name in targetModules the layers to adapt.",
         )
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    return f"the modules {', '.join(names)}" if names else "every linear layer"
 
 
 class DecoderLayersNotFound(TrainingError):

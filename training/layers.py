@@ -1,7 +1,5 @@
 """The parts of a causal language model, found in any architecture by what they are."""
 
-from collections.abc import Iterator
-
 from torch.nn import Linear, Module, ModuleList
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -23,21 +21,29 @@ def head_and_embeddings(model: PreTrainedModel) -> list[Module]:
     return [each for each in found if isinstance(each, Module)]
 
 
+def linear_layers(model: PreTrainedModel) -> dict[str, Linear | Conv1D]:
+    """Every linear layer but the output head, by name; in 4 bits or not."""
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return {
+        name: each
+        for name, each in model.named_modules()
+        if isinstance(each, Linear | Conv1D) and each is not head
+    }
+
+
 def linear_parameters(model: PreTrainedModel) -> int:
     """Weights of the linear layers without the output head."""
-    return sum(each.weight.numel() for each in _linears(model))
+    return sum(each.weight.numel() for each in linear_layers(model).values())
+
+
+def has_fused_experts(model: PreTrainedModel) -> bool:
+    """Whether the experts of a mixture are held in one parameter, and so are no linear layers."""
+    return any(each.ndim == 3 and "experts" in name for name, each in model.named_parameters())
 
 
 def inputs_first(module: Module) -> bool:
     """Whether a linear layer holds its weight as (inputs, outputs), as GPT-2 does."""
     return isinstance(module, Conv1D) or getattr(module, "source_cls", None) is Conv1D
-
-
-def _linears(model: PreTrainedModel) -> Iterator[Linear | Conv1D]:
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    for each in model.modules():
-        if isinstance(each, Linear | Conv1D) and each is not head:
-            yield each
 
 
 def _size(module: Module) -> int:

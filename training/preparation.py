@@ -17,6 +17,7 @@ from training.config import DataType, JobSpec, TrainingConfig
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import DataPrepared, Event, WarningRaised
 from training.hardware import Hardware, probe
+from training.layers import has_fused_experts
 from training.loop import Run
 from training.loss import TokenLoss
 from training.optimizer import PAGED
@@ -53,13 +54,13 @@ def prepare(
     config = spec.config
     hardware = probe()
     _be_deterministic()
-    if config.optimizer in PAGED and hardware.device == "cpu":
-        emit(_not_paged(config))
     tokenizer = load_tokenizer(spec.model_path)
     records = _records(spec)
     if should_stop():
         return None
     base = load_for_training(spec.model_path, config.training_type, hardware)
+    for warning in _method_warnings(config, base, hardware):
+        emit(warning)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     if should_stop():
         return None
@@ -105,13 +106,24 @@ def _be_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _not_paged(config: TrainingConfig) -> WarningRaised:
-    return WarningRaised(
-        code="NOT_PAGED",
-        message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything from, "
-        "and is not paged.",
-        remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
-    )
+def _method_warnings(
+    config: TrainingConfig, base: PreTrainedModel, hardware: Hardware
+) -> Iterator[WarningRaised]:
+    """What the method cannot do here, though nothing forbids to ask for it."""
+    if config.optimizer in PAGED and hardware.device == "cpu":
+        yield WarningRaised(
+            code="NOT_PAGED",
+            message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything "
+            "from, and is not paged.",
+            remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+        )
+    if config.adapts and config.target_modules is None and has_fused_experts(base):
+        yield WarningRaised(
+            code="EXPERTS_NOT_ADAPTED",
+            message="The experts of this mixture are no linear layers and get no adapters; its "
+            "other layers do.",
+            remedy="Use FREEZE or FULL to train the experts too.",
+        )
 
 
 def _records(spec: JobSpec) -> list[tuple[int, Record]]:

@@ -20,6 +20,7 @@ MakeJob = Callable[..., Path]
 VARIANTS = {
     "qlora-qwen2": ("qwen2", TrainingType.QLORA, {}),
     "qlora-gpt2": ("gpt2", TrainingType.QLORA, {}),
+    "qlora-mixtral": ("mixtral", TrainingType.QLORA, {}),
     "qlora-dora": ("llama", TrainingType.QLORA, {"dora": True}),
     "dora": ("llama", TrainingType.LORA, {"dora": True}),
     "dora-gpt2": ("gpt2", TrainingType.LORA, {"dora": True}),

@@ -19,7 +19,7 @@ from training.errors import (
     TargetModulesNotFound,
     TooFewLayers,
 )
-from training.events import EpochCompleted, Outcome, Progress
+from training.events import EpochCompleted, Outcome, Progress, WarningRaised
 from training.layers import decoder_layers, head_and_embeddings
 from training.quantisation import quantised_layers
 
@@ -88,6 +88,20 @@ def test_adapters_go_to_every_linear_layer_of_every_block_and_not_to_the_head(
     per_block = 4 if architecture == "gpt2" else 7
     assert len(adapted) == 3 * per_block
     assert not any("head" in name for name in adapted)
+
+
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.QLORA])
+def test_the_experts_of_a_mixture_stay_as_they_are(
+    make_job: MakeJob, tmp_path: Path, watched: Watched, method: TrainingType
+) -> None:
+    base = make_architecture(tmp_path / "base", "mixtral")
+    job = make_job(model=base, training_type=method, **FEW_EPOCHS)
+    run_here(job)
+    warned = [event.code for event in of_kind(read_events(job), WarningRaised)]
+    assert warned == ["EXPERTS_NOT_ADAPTED"]
+    moved = watched.moved()
+    assert len(moved) == 3 * 4 * 2
+    assert all(".self_attn." in name and ".lora_" in name for name in moved)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
