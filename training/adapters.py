@@ -18,7 +18,7 @@ from training.dropout import Dropout
 from training.errors import NothingTrainable, TargetModulesNotFound
 from training.freezing import freeze_all_but
 from training.hardware import Hardware
-from training.layers import (
+from training.modules import (
     has_fused_experts,
     head_and_embeddings,
     inputs_first,

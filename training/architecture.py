@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from training.base_models import load_base, load_tokenizer
 from training.errors import ModelUnreadable
 from training.facts import ModelFacts
-from training.layers import decoder_layers, linear_parameters
 from training.licences import declared_licence
+from training.modules import decoder_layers, linear_parameters
 from training.sources import local_folder
 from training.weights import StoredWeights, stored_weights
 

@@ -3,7 +3,7 @@
 from transformers import PreTrainedModel
 
 from training.errors import DecoderLayersNotFound, TooFewLayers
-from training.layers import decoder_layers, head_and_embeddings
+from training.modules import decoder_layers, head_and_embeddings
 
 
 def freeze_all_but(model: PreTrainedModel, *, layers: int, embeddings: bool) -> None:

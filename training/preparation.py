@@ -17,9 +17,9 @@ from training.config import DataType, JobSpec, TrainingConfig
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import DataPrepared, Event, WarningRaised
 from training.hardware import Hardware, probe
-from training.layers import has_fused_experts
 from training.loop import Run
 from training.loss import TokenLoss
+from training.modules import has_fused_experts
 from training.optimizer import PAGED
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer

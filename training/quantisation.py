@@ -12,7 +12,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from training.base_models import first_line, load_base
 from training.errors import BitsandbytesUnavailable
-from training.layers import inputs_first
+from training.modules import inputs_first
 
 if TYPE_CHECKING:  # imported where it is used, since some platforms lack it
     from bitsandbytes.functional import QuantState

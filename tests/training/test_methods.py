@@ -20,7 +20,7 @@ from training.errors import (
     TooFewLayers,
 )
 from training.events import EpochCompleted, Outcome, Progress, WarningRaised
-from training.layers import decoder_layers, head_and_embeddings
+from training.modules import decoder_layers, head_and_embeddings
 from training.quantisation import quantised_layers
 
 MakeJob = Callable[..., Path]

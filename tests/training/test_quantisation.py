@@ -12,8 +12,8 @@ from training.base_models import load_base
 from training.config import TrainingType, resolve
 from training.errors import BitsandbytesUnavailable
 from training.hardware import Hardware
-from training.layers import inputs_first, linear_parameters
 from training.loss import autocast
+from training.modules import inputs_first, linear_parameters
 from training.quantisation import (
     load_dequantised,
     load_quantised,
