@@ -7,14 +7,10 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
-from torch import Tensor
-from torch.nn import Module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.base_models import first_line, load_base
 from training.config import ADAPTER_METHODS, LoraInitialisation, TrainingConfig, TrainingType
-from training.dropout import Dropout
 from training.errors import NothingTrainable, TargetModulesNotFound
 from training.freezing import freeze_all_but
 from training.hardware import Hardware
@@ -30,12 +26,10 @@ TrainableModel: TypeAlias = PreTrainedModel | PeftModel
 
 
 def base_dtype(training_type: TrainingType, hardware: Hardware) -> torch.dtype:
-    """What the base is held in: frozen weights in bf16 where that is fast, trained ones in fp32.
-
-    Of a base in 4 bits it is what stays whole, and what is computed in.
-    """
+    """What the base is loaded in: as it is computed with where it stays as it is, and in fp32 where
+    it is trained, since its masters are made of it. Of a base in 4 bits it is what stays whole."""
     frozen = training_type in ADAPTER_METHODS
-    return torch.bfloat16 if frozen and hardware.bfloat16 else torch.float32
+    return hardware.dtype if frozen else torch.float32
 
 
 def load_for_training(
@@ -53,11 +47,11 @@ def load_for_training(
 
 
 def make_trainable(base: PreTrainedModel, config: TrainingConfig) -> TrainableModel:
-    """The model with exactly those parameters trainable that the method trains, all in fp32.
+    """The model with exactly those parameters trainable that the method trains.
 
     The base is changed in place. Adapters go to every linear layer but the output head, unless
-    `target_modules` names others; the experts of a mixture stay as they are. Raises `TargetModulesNotFound`, `NothingTrainable` and what
-    `freeze_all_but` raises.
+    `target_modules` names others; the experts of a mixture stay as they are. Raises
+    `TargetModulesNotFound`, `NothingTrainable` and what `freeze_all_but` raises.
     """
     model: TrainableModel
     match config.training_type:
@@ -73,14 +67,6 @@ def make_trainable(base: PreTrainedModel, config: TrainingConfig) -> TrainableMo
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise NothingTrainable(config.training_type)
     return model
-
-
-def restore_weights(model: Module, weights: Mapping[str, Tensor]) -> None:
-    """Set the trainable parameters to stored ones of the same names."""
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            parameters[name].copy_(tensor)
 
 
 def save_trained(
@@ -144,7 +130,6 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
     except ValueError as error:
         raise TargetModulesNotFound(names, first_line(error)) from error
     assert isinstance(model, PeftModel)  # noqa: S101 - peft is untyped here
-    _lighten(model, config.lora_dropout)
     return model
 
 
@@ -174,13 +159,3 @@ _INITIALISATIONS: Final[Mapping[LoraInitialisation, Literal["gaussian"] | bool]]
     LoraInitialisation.GAUSSIAN: "gaussian",
 }
 """By peft's names for them."""
-
-
-def _lighten(model: PeftModel, dropout: float) -> None:
-    """Spare each adapter what costs more than its own arithmetic: dropout drawn number by number,
-    and a copy of its input in fp32, which autocast would turn back into bf16."""
-    for layer in model.modules():
-        if isinstance(layer, LoraLayer):
-            layer.cast_input_dtype_enabled = False
-            for name in layer.lora_dropout if dropout > 0 else ():
-                layer.lora_dropout[name] = Dropout(dropout)

@@ -6,7 +6,6 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from training.adapters import TrainableModel, causal_model
 from training.base_models import stop_token_ids
 from training.hardware import Hardware
-from training.loss import autocast
 
 
 @torch.no_grad()
@@ -32,12 +31,11 @@ def answer(
     )
     was_training = model.training
     model.eval()
-    with autocast(hardware):
-        generated = causal_model(model).generate(  # type: ignore[operator]  # a mixin's method
-            input_ids=asked["input_ids"],
-            attention_mask=asked["attention_mask"],
-            generation_config=greedy,
-        )
+    generated = causal_model(model).generate(  # type: ignore[operator]  # a mixin's method
+        input_ids=asked["input_ids"],
+        attention_mask=asked["attention_mask"],
+        generation_config=greedy,
+    )
     model.train(was_training)
     new = generated[0, asked["input_ids"].shape[1] :]
     return str(tokenizer.decode(new, skip_special_tokens=True)).strip()

@@ -5,7 +5,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Parameter
 
 from training.config import Optimizer, TrainingConfig
 from training.quantisation import require_bitsandbytes
@@ -13,11 +13,6 @@ from training.quantisation import require_bitsandbytes
 PAGED: Final = (Optimizer.PAGED_ADAMW, Optimizer.PAGED_ADAMW_8BIT)
 """Those whose state moves to main memory when a GPU's is full; on a CPU there is nothing to move."""
 _EIGHT_BIT: Final = (Optimizer.ADAMW_8BIT, Optimizer.PAGED_ADAMW_8BIT)
-
-
-def trainable_parameters(model: Module) -> dict[str, Parameter]:
-    """The parameters that training moves, by name, each once however often it is tied."""
-    return {name: each for name, each in model.named_parameters() if each.requires_grad}
 
 
 def make_optimizer(

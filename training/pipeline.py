@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from training.adapters import restore_weights, save_trained
+from training.adapters import save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
 from training.config import JobSpec
 from training.errors import BestCheckpointMismatch, TrainingError
@@ -26,7 +26,6 @@ from training.files import size_of, whole_folder
 from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
-from training.optimizer import trainable_parameters
 from training.preparation import Prepared, prepare
 from training.retention import best
 
@@ -57,6 +56,7 @@ def run(
     if should_stop():
         return Finished(outcome=Outcome.CANCELLED)
     _answer_samples(prepared, "AFTER", log)
+    prepared.run.stepper.engine.weights.install()
     model_dir = job_dir / "model"
     with whole_folder(model_dir) as folder:
         save_trained(
@@ -138,10 +138,10 @@ def _take_best(prepared: Prepared) -> Checkpoint:
             f"The best checkpoint {name or ''} is missing or damaged.",
             "Check the machine's disk, and run the job again.",
         )
-    restore_weights(prepared.model, run.store.load(name).weights)
+    run.stepper.engine.weights.restore(run.store.load(name).weights)
     chosen = by_name[name]
     recorded = chosen.metrics.validation_loss if chosen.metrics else None
-    scores = evaluate(prepared.model, run.loss, run.validation)
+    scores = evaluate(run.stepper.engine, run.validation)
     if recorded is not None and scores is not None:
         _check_score(name, recorded=recorded, measured=scores.loss)
     return chosen
@@ -169,7 +169,7 @@ def _result(prepared: Prepared, chosen: Checkpoint, *, size_bytes: int) -> Train
         training_records=run.training_rows,
         trained_tokens=state.trained_tokens,
         trainable_parameters=sum(
-            each.numel() for each in trainable_parameters(prepared.model).values()
+            each.numel() for each in run.stepper.engine.weights.masters.values()
         ),
         duration_seconds=state.seconds,
         size_bytes=size_bytes,

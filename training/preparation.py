@@ -14,15 +14,18 @@ from training.base_models import load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
 from training.config import DataType, JobSpec, TrainingConfig
+from training.engine.choice import choose
+from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
+from training.engine.lanes import Lanes, make_lanes
+from training.engine.trainable import TrainableWeights
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
-from training.events import DataPrepared, Event, WarningRaised
+from training.events import DataPrepared, EngineChosen, Event, WarningRaised
 from training.hardware import Hardware, probe
 from training.loop import Run
-from training.loss import TokenLoss
 from training.modules import has_fused_experts
 from training.optimizer import PAGED
 from training.records import Record, parse
-from training.rendering import Rendered, Renderer
+from training.rendering import Rendered, Renderer, Row
 from training.schedule import total_steps
 from training.stepper import Stepper
 
@@ -66,17 +69,15 @@ def prepare(
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
-    model.to(torch.device(hardware.device))  # type: ignore[arg-type]  # annotated wrongly
-    loss = _loss(model, tokenizer, hardware=hardware, parts=parts, emit=emit)
+    engine = _engine(model, hardware, rows=parts.training, config=config)
+    emit(_chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
-            model,
-            loss,
+            engine,
             parts.training,
             config=config,
             total_steps=total_steps(len(parts.training), config),
         ),
-        loss=loss,
         validation=parts.validation,
         training_rows=len(parts.training),
         config=config,
@@ -208,22 +209,36 @@ def _lines(numbers: Sequence[int]) -> str:
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _loss(
-    model: TrainableModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    hardware: Hardware,
-    parts: Split,
-    emit: Callable[[Event], None],
-) -> TokenLoss:
-    padding_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
-    loss = TokenLoss(causal_model(model), hardware, padding_id=padding_id, probe=parts.training[0])
-    if loss.whole_forward:
-        emit(
-            WarningRaised(
-                code="WHOLE_FORWARD",
-                message="This architecture transforms the output of its head, so that the head is "
-                "computed for every token, which is slower and takes more memory.",
-            )
-        )
-    return loss
+def _engine(
+    model: TrainableModel, hardware: Hardware, *, rows: Sequence[Row], config: TrainingConfig
+) -> Engine:
+    device = torch.device(hardware.device)
+    weights = TrainableWeights(model, hardware.dtype)
+    model.to(device)  # type: ignore[arg-type]  # annotated wrongly
+    tokens_per_step = (
+        sum(len(row.input_ids) for row in rows)
+        / len(rows)
+        * (config.batch_size * config.gradient_accumulation_steps)
+    )
+    return Engine(
+        choose(causal_model(model), rows, device),
+        weights,
+        make_lanes(tokens_per_step, threads=torch.get_num_threads())
+        if hardware.device == "cpu"
+        else Lanes(1),
+        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        device=device,
+    )
+
+
+def _chosen(engine: Engine, hardware: Hardware) -> EngineChosen:
+    choice = engine.choice
+    reasons = [*choice.reasons]
+    return EngineChosen(
+        path=choice.path,
+        reason="; ".join(reasons) or None,
+        precision=str(hardware.dtype).removeprefix("torch."),
+        device=hardware.name,
+        lanes=engine.lanes,
+        token_budget=engine.budget,
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.tiny_model import make_architecture
 from tests.training.jobs import run_here, spec_of
@@ -13,7 +14,6 @@ from training.export import making, safetensors
 from training.export.answers import answers, exported_answers
 from training.export.parity import EXACT, compare, judge, texts_of, trained_answers
 from training.export.spec import ExportSpec, Parity
-from training.loss import autocast
 
 MakeJob = Callable[..., Path]
 
@@ -70,7 +70,7 @@ def test_an_export_is_the_trained_model(
     assert found.max_logit_difference < 1e-5
     texts = texts_of(spec)
     exported = trained_answers(spec, texts)
-    with autocast(watched.prepared.hardware):
+    with torch.autocast("cpu", torch.bfloat16, enabled=watched.prepared.hardware.bfloat16):
         in_memory = answers(watched.model, watched.prepared.tokenizer, texts, stops=frozenset())
     untrained = spec.model_copy(update={"version_path": spec.model_path, "adapter": False})
     learned = compare(exported, trained_answers(untrained, texts)).kl_divergence

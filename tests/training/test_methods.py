@@ -70,7 +70,7 @@ def test_a_method_moves_what_it_trains_and_nothing_else(
     job = make_job(model=architectures[architecture], training_type=method, **FEW_EPOCHS)
     assert run_here(job).outcome is Outcome.COMPLETED
     assert_it_learned(job)
-    trained = {name: each for name, each in watched.model.named_parameters() if each.requires_grad}
+    trained = watched.masters
     assert {each.dtype for each in trained.values()} == {torch.float32}
     assert all(torch.isfinite(each).all() for each in trained.values())
     assert trained.keys() == {name for name in watched.before if is_meant(name, method)}

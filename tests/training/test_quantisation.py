@@ -12,7 +12,6 @@ from training.base_models import load_base
 from training.config import TrainingType, resolve
 from training.errors import BitsandbytesUnavailable
 from training.hardware import Hardware
-from training.loss import autocast
 from training.modules import inputs_first, linear_parameters
 from training.quantisation import (
     load_dequantised,
@@ -101,7 +100,7 @@ def test_evaluation_changes_neither_the_four_bits_nor_the_gradients(
                 each.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
     bits, before = four_bits(model), gradients(model, hardware)
     assert min(float(each.norm()) for each in before.values()) > 0
-    with autocast(hardware):
+    with torch.autocast("cpu", torch.bfloat16, enabled=hardware.bfloat16):
         logits(model)
     assert all(torch.equal(bits[name], each) for name, each in four_bits(model).items())
     after = gradients(model, hardware)
@@ -113,7 +112,7 @@ def gradients(model: torch.nn.Module, hardware: Hardware) -> dict[str, Tensor]:
     model.train()
     model.zero_grad()
     torch.manual_seed(0)
-    with autocast(hardware):
+    with torch.autocast("cpu", torch.bfloat16, enabled=hardware.bfloat16):
         model(input_ids=IDS, labels=IDS).loss.backward()
     return {
         name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None

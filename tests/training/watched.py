@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from training import pipeline
 from training.preparation import Prepared, prepare
@@ -22,8 +23,14 @@ class Watched:
         self.before = self.weights()
         return found
 
+    @property
+    def masters(self) -> dict[str, Parameter]:
+        """What is trained, as the optimizer moves it."""
+        return self.prepared.run.stepper.engine.weights.masters
+
     def weights(self) -> dict[str, Tensor]:
-        return {name: each.detach().clone() for name, each in self.model.named_parameters()}
+        whole = dict(self.model.named_parameters()) | self.masters
+        return {name: each.detach().clone() for name, each in whole.items()}
 
     def moved(self) -> set[str]:
         after = self.weights()
