@@ -67,7 +67,7 @@ def test_an_export_is_the_trained_model(
     safetensors.write(spec, files)
     found = judge(parity(spec, files), EXACT)
     assert found.kl_divergence < 1e-12
-    assert found.max_logit_difference < 1e-5
+    assert found.max_logit_difference < 1e-4
     texts = texts_of(spec)
     exported = trained_answers(spec, texts)
     with torch.autocast("cpu", torch.bfloat16, enabled=watched.prepared.hardware.bfloat16):

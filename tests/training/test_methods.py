@@ -19,7 +19,14 @@ from training.errors import (
     TargetModulesNotFound,
     TooFewLayers,
 )
-from training.events import EpochCompleted, Outcome, Progress, WarningRaised
+from training.events import (
+    ComputePath,
+    EngineChosen,
+    EpochCompleted,
+    Outcome,
+    Progress,
+    WarningRaised,
+)
 from training.modules import decoder_layers, head_and_embeddings
 from training.quantisation import quantised_layers
 
@@ -75,6 +82,9 @@ def test_a_method_moves_what_it_trains_and_nothing_else(
     assert all(torch.isfinite(each).all() for each in trained.values())
     assert trained.keys() == {name for name in watched.before if is_meant(name, method)}
     assert watched.moved() == trained.keys()
+    (engine,) = of_kind(read_events(job), EngineChosen)
+    fused = architecture not in ("gemma2", "gpt2")
+    assert engine.path is (ComputePath.FUSED if fused else ComputePath.PACKED)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -180,6 +190,9 @@ def test_the_variants_of_lora_train_what_they_name(
     moved = watched.moved()
     assert moved == {name for name in watched.before if ".lora_" in name}
     assert any("lora_magnitude_vector" in name for name in moved) is (option == "dora")
+    (engine,) = of_kind(read_events(job), EngineChosen)
+    fused = (architecture, option) == ("llama", "rs_lora")
+    assert engine.path is (ComputePath.FUSED if fused else ComputePath.PACKED)
 
 
 def test_rs_lora_weighs_adapters_by_the_root_of_their_rank(tmp_path: Path) -> None:

@@ -7,10 +7,15 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from tests.tiny_model import make_architecture
-from training.adapters import load_for_training, make_trainable
+from tests.training.engine.models import difference, make_rows, reference, taken
+from training.adapters import causal_model, load_for_training, make_trainable
 from training.base_models import load_base
 from training.config import TrainingType, resolve
+from training.engine.choice import choose
+from training.engine.gradients import Gradients
+from training.engine.packs import make_pack
 from training.errors import BitsandbytesUnavailable
+from training.events import ComputePath
 from training.hardware import Hardware
 from training.modules import inputs_first, linear_parameters
 from training.quantisation import (
@@ -117,6 +122,31 @@ def gradients(model: torch.nn.Module, hardware: Hardware) -> dict[str, Tensor]:
     return {
         name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None
     }
+
+
+def test_adapters_beside_four_bits_get_the_gradients_of_the_library(base: str) -> None:
+    hardware = CPU.model_copy(update={"bfloat16": False})
+    config = resolve(TrainingType.QLORA, {"lora_dropout": 0.0})
+    model = causal_model(
+        make_trainable(load_for_training(base, TrainingType.QLORA, hardware), config)
+    )
+    torch.manual_seed(3)
+    for each in model.parameters():
+        if each.requires_grad:
+            torch.nn.init.normal_(each, std=0.05)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # GPT-2 has some in its attention
+    rows = make_rows(40, 23, 9)
+    choice = choose(model, rows, torch.device("cpu"))
+    is_fused = model.config.model_type == "qwen2"
+    assert choice.path is (ComputePath.FUSED if is_fused else ComputePath.PACKED)
+    loss, gradient = reference(model, rows)
+    share = 1 / sum(row.trained_tokens for row in rows)
+    gradients = Gradients()
+    sums = choice.computes.backward(make_pack(rows), share=share, seed=1, gradients=gradients)
+    assert sums.loss == pytest.approx(loss, rel=1e-6)
+    assert difference(taken(model, gradients), gradient) <= 2e-6
 
 
 def test_what_an_architecture_wants_in_full_stays_so(
