@@ -12,6 +12,7 @@
   x BitsandbytesUnavailable    4-bit bases and 8-bit optimizers do not work on this machine
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
   x OutOfMemory, DiskFull  the machine is too small
+  x StartUnusable          the weights a run was to start from are damaged or do not fit
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model
 """
@@ -185,6 +186,17 @@ class BitsandbytesUnavailable(TrainingError):
             "BITSANDBYTES_UNAVAILABLE",
             f"bitsandbytes does not work on {device} here: {reason}.",
             "Use LORA with the optimizer ADAMW, which do without, or another machine.",
+        )
+
+
+class StartUnusable(TrainingError):
+    """The version or checkpoint that the run was to start from cannot be used."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            "START_UNUSABLE",
+            f"The run cannot start from {name}: {reason}.",
+            "Start from another version or checkpoint, or from the base model.",
         )
 
 

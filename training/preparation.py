@@ -26,7 +26,9 @@ from training.modules import has_fused_experts
 from training.optimizer import PAGED
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer, Row
+from training.requests import SaveRequests
 from training.schedule import total_steps
+from training.starting import base_source, start_from
 from training.stepper import Stepper
 
 _NAMED_LINES: Final = 20
@@ -46,6 +48,7 @@ class Prepared:
 def prepare(
     spec: JobSpec,
     store: CheckpointStore,
+    requests: SaveRequests,
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
@@ -61,7 +64,7 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_for_training(spec.model_path, config.training_type, hardware)
+    base = load_for_training(base_source(spec), config.training_type, hardware)
     for warning in _method_warnings(config, base, hardware):
         emit(warning)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
@@ -69,6 +72,8 @@ def prepare(
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
+    if spec.start is not None:
+        start_from(model, spec.start)
     engine = _engine(model, hardware, rows=parts.training, config=config)
     emit(_chosen(engine, hardware))
     run = Run(
@@ -84,6 +89,7 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
+        requests=requests,
     )
     return Prepared(run, model, tokenizer, hardware)
 
