@@ -1,5 +1,6 @@
 """The manners of the machine-learning libraries in a child process."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,10 +30,16 @@ def prepare_environment(source: str) -> None:
 
 def silence() -> None:
     """No progress bars and no advice; errors are still told. Imports transformers."""
-    from transformers.utils import logging  # heavy, and only after `prepare_environment`
+    from transformers.utils import logging as advice  # heavy, after `prepare_environment`
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    advice.disable_progress_bar()  # type: ignore[no-untyped-call]
+    advice.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_of_use)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """bitsandbytes says at each import that it lacks an inference kernel of the hub's."""
+    return not record.getMessage().startswith("Failed to load CPU gemm_4bit_forward")
 
 
 @contextmanager
