@@ -52,6 +52,9 @@ class Optimizer(StrEnum):
     PAGED_ADAMW_8BIT = "PAGED_ADAMW_8BIT"
 
 
+BITSANDBYTES_OPTIMIZERS: Final = frozenset(set(Optimizer) - {Optimizer.ADAMW})
+
+
 class LoraInitialisation(StrEnum):
     """How the first matrix of an adapter is drawn; the second starts at zero.
 
@@ -142,6 +145,12 @@ class TrainingConfig(Frozen):
     def quantised(self) -> bool:
         """Whether the base is held in 4 bits."""
         return self.training_type is TrainingType.QLORA
+
+    @property
+    def needs_bitsandbytes(self) -> bool:
+        """Whether the base or the optimizer is one of bitsandbytes'."""
+        quantised = self.training_type is TrainingType.QLORA
+        return quantised or self.optimizer in BITSANDBYTES_OPTIMIZERS
 
 
 def resolve(training_type: TrainingType, choices: Mapping[str, object]) -> TrainingConfig:
