@@ -9,7 +9,14 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
-from training.config import DataType, Scheduler, TrainingType
+from training.config import (
+    DataType,
+    LoraInitialisation,
+    Optimizer,
+    Scheduler,
+    StartKind,
+    TrainingType,
+)
 from training.events import ComputePath
 from training.export.spec import ExportFormat
 from training.validation import Severity
@@ -19,9 +26,12 @@ __all__ = [
     "DataType",
     "ExportFormat",
     "JobStatus",
+    "LoraInitialisation",
+    "Optimizer",
     "Role",
     "Scheduler",
     "Severity",
+    "StartKind",
     "TaskStatus",
     "TrainingType",
     "VersionStatus",
@@ -77,9 +87,9 @@ describe(
     "Which parameters are trained.",
     {
         "LORA": "Small adapters beside the frozen base.",
-        "QLORA": "Adapters beside a base held in 4 bits.",
+        "QLORA": "Adapters beside a base whose linear layers are held in 4 bits.",
         "FULL": "Every parameter of the model.",
-        "FREEZE": "Some layers of the model; the others stay as they are.",
+        "FREEZE": "The last layers of the model; the others stay as they are.",
     },
 )
 describe(
@@ -89,6 +99,32 @@ describe(
         "COSINE": "Falls along half a cosine.",
         "LINEAR": "Falls along a line.",
         "CONSTANT": "Stays as it is.",
+    },
+)
+describe(
+    Optimizer,
+    "What moves the weights: AdamW, its two moments held in one way or another.",
+    {
+        "ADAMW": "Moments in 32 bits.",
+        "ADAMW_8BIT": "Moments in 8 bits, by bitsandbytes: a quarter of the memory.",
+        "PAGED_ADAMW": "Moments in 32 bits that move to main memory when the GPU's is full.",
+        "PAGED_ADAMW_8BIT": "Moments in 8 bits that move to main memory when the GPU's is full.",
+    },
+)
+describe(
+    LoraInitialisation,
+    "How the first matrix of each adapter is drawn; the second starts at zero.",
+    {
+        "KAIMING": "Uniformly, within bounds that depend on the layer's width.",
+        "GAUSSIAN": "Normally, with a deviation of one over the rank.",
+    },
+)
+describe(
+    StartKind,
+    "What trained weights are taken from.",
+    {
+        "VERSION": "A model version.",
+        "CHECKPOINT": "A checkpoint of a job.",
     },
 )
 describe(
@@ -104,6 +140,8 @@ describe(
         "PREPARING": "Data is validated, split and tokenised; the model is loaded.",
         "TRAINING": "Epochs run.",
         "VALIDATING": "The best checkpoint is tested and saved.",
+        "PAUSING": "Was asked to pause; saves a checkpoint first.",
+        "PAUSED": "Holds no worker; goes on from its newest checkpoint when it is resumed.",
         "CANCELLING": "Was asked to stop; saves a checkpoint first.",
         "COMPLETED": "Ended with a model version.",
         "FAILED": "Ended with an error.",

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from training.adapters import save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
-from training.config import JobSpec, TrainingType
+from training.config import JobSpec
 from training.errors import BestCheckpointMismatch, TrainingError
 from training.evaluation import evaluate
 from training.event_log import EventLog
@@ -18,6 +18,7 @@ from training.events import (
     Resumed,
     Sample,
     SamplesGenerated,
+    StartedFrom,
     StoppedEarly,
     TrainingResult,
     WarningRaised,
@@ -27,6 +28,8 @@ from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
 from training.preparation import Prepared, prepare
+from training.pulse import Pulse
+from training.requests import SaveRequests
 from training.retention import best
 
 SCORE_TOLERANCE: Final = 1e-3
@@ -43,22 +46,27 @@ def run(
     Raises a `TrainingError` where the run cannot go on.
     """
     store = CheckpointStore(job_dir / "checkpoints")
-    prepared = prepare(spec, store, emit=log.emit, should_stop=should_stop)
-    if prepared is None:
-        return Finished(outcome=Outcome.CANCELLED)
-    _answer_samples(prepared, "BEFORE", log)
-    _resume(prepared, log)
+    pulse = Pulse(job_dir)
+    with pulse.while_busy():
+        prepared = prepare(
+            spec, store, SaveRequests(job_dir), emit=log.emit, should_stop=should_stop
+        )
+        if prepared is None:
+            return Finished(outcome=Outcome.CANCELLED)
+        _tell_start(spec, log)
+        _answer_samples(prepared, "BEFORE", log)
+        _resume(prepared, log)
     log.emit(PhaseStarted(phase=Phase.TRAINING))
     if should_stop() or not train(prepared.run):
         return Finished(outcome=Outcome.CANCELLED)
     log.emit(PhaseStarted(phase=Phase.VALIDATING))
-    chosen = _take_best(prepared)
+    chosen = _take_best(prepared, pulse)
     if should_stop():
         return Finished(outcome=Outcome.CANCELLED)
-    _answer_samples(prepared, "AFTER", log)
-    prepared.run.stepper.engine.weights.install()
     model_dir = job_dir / "model"
-    with whole_folder(model_dir) as folder:
+    with pulse.while_busy(), whole_folder(model_dir) as folder:
+        _answer_samples(prepared, "AFTER", log)
+        prepared.run.stepper.engine.weights.install()
         save_trained(
             prepared.model,
             prepared.tokenizer,
@@ -72,6 +80,12 @@ def run(
 def public_name(source: str) -> str:
     """A model's name without the place it lies in: a hub id as it is, a folder's last part."""
     return Path(source).name if Path(source).is_dir() else source
+
+
+def _tell_start(spec: JobSpec, log: EventLog) -> None:
+    """Tell, once in the life of a run, whose weights it starts from."""
+    if spec.start is not None and not log.has_told_start():
+        log.emit(StartedFrom(source=spec.start.kind, name=spec.start.name))
 
 
 def _resume(prepared: Prepared, log: EventLog) -> None:
@@ -124,7 +138,7 @@ def _answer_samples(prepared: Prepared, stage: Literal["BEFORE", "AFTER"], log: 
     log.emit(SamplesGenerated(stage=stage, samples=samples))
 
 
-def _take_best(prepared: Prepared) -> Checkpoint:
+def _take_best(prepared: Prepared, pulse: Pulse) -> Checkpoint:
     """Load the best checkpoint and see that it scores what it scored when it was saved.
 
     Raises `BestCheckpointMismatch`.
@@ -141,7 +155,7 @@ def _take_best(prepared: Prepared) -> Checkpoint:
     run.stepper.engine.weights.restore(run.store.load(name).weights)
     chosen = by_name[name]
     recorded = chosen.metrics.validation_loss if chosen.metrics else None
-    scores = evaluate(run.stepper.engine, run.validation)
+    scores = evaluate(run.stepper.engine, run.validation, should_stop=pulse.never_stop)
     if recorded is not None and scores is not None:
         _check_score(name, recorded=recorded, measured=scores.loss)
     return chosen
@@ -158,7 +172,7 @@ def _result(prepared: Prepared, chosen: Checkpoint, *, size_bytes: int) -> Train
     metrics = chosen.metrics
     assert metrics is not None  # noqa: S101 - only checkpoints that close an epoch are judged
     return TrainingResult(
-        adapter=run.config.training_type is TrainingType.LORA,
+        adapter=run.config.adapts,
         best_epoch=metrics.epoch,
         final_epoch=state.epoch,
         stopped_early=state.stopped_early,

@@ -16,7 +16,12 @@ from training.config import JobSpec
 from training.errors import TrainingError
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, Phase, PhaseStarted
-from training.libraries import memory_failures_named, prepare_environment, silence
+from training.libraries import (
+    leave_out_bitsandbytes,
+    memory_failures_named,
+    prepare_environment,
+    silence,
+)
 from training.locking import EXIT_BUSY, folder_lock
 from training.stopping import StopRequest, on_lost_parent
 
@@ -62,6 +67,8 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest) -> Finished:
     spec = JobSpec.model_validate_json((job_dir / "job.json").read_bytes())
     log.emit(PhaseStarted(phase=Phase.PREPARING))
     prepare_environment(spec.model_path)
+    if not spec.config.needs_bitsandbytes:
+        leave_out_bitsandbytes()
     silence()
     from training import (
         pipeline,  # takes seconds, which must find signals guarded and the phase told

@@ -6,7 +6,7 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import Scheduler, TrainingType
+from training.config import LoraInitialisation, Optimizer, Scheduler, TrainingType
 
 __all__ = [
     "CheckpointingOptions",
@@ -14,6 +14,7 @@ __all__ = [
     "EarlyStoppingOptions",
     "Hyperparameters",
     "RunOptions",
+    "StartOptions",
 ]
 
 
@@ -35,10 +36,16 @@ class Hyperparameters(_Options):
     gradient_accumulation_steps: int | None = None
     max_gradient_norm: float | None = None
     scheduler: Scheduler | None = None
+    optimizer: Optimizer | None = None
     lora_rank: int | None = None
     lora_alpha: int | None = None
     lora_dropout: float | None = None
     target_modules: tuple[str, ...] | None = None
+    rs_lora: bool | None = None
+    dora: bool | None = None
+    lora_initialisation: LoraInitialisation | None = None
+    trainable_layers: int | None = None
+    train_embeddings: bool | None = None
     max_sequence_length: int | None = None
     seed: int | None = None
 
@@ -67,6 +74,13 @@ class CheckpointingOptions(_Options):
     keep_best: int = 3
 
 
+class StartOptions(_Options):
+    """The trained weights to start from, by their id; exactly one is given."""
+
+    version_id: str | None = None
+    checkpoint_id: str | None = None
+
+
 class RunOptions(_Options):
     """A run but for its model and its dataset."""
 
@@ -76,6 +90,7 @@ class RunOptions(_Options):
     early_stopping: EarlyStoppingOptions | None = None
     checkpointing: CheckpointingOptions | None = None
     sample_prompts: tuple[str, ...] | None = None
+    start: StartOptions | None = Field(default=None, alias="from")
 
     def as_input(self) -> dict[str, object]:
         """The API's input without the ids: what was not said is left out."""

@@ -49,7 +49,7 @@ KILLS = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_a_run_that_is_killed_ten_times_is_the_very_same_model(
     make_job: MakeJob, method: TrainingType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

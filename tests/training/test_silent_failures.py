@@ -79,7 +79,7 @@ from tests.training.weights import difference, weights_of
 from training import preparation
 from training.base_models import load_base, load_tokenizer
 from training.checkpoints import CheckpointStore
-from training.config import DataType, TrainingType
+from training.config import ADAPTER_METHODS, DataType, TrainingType
 from training.engine.packs import make_pack
 from training.events import EpochCompleted
 from training.export import safetensors
@@ -318,12 +318,12 @@ def test_a_tokenizer_that_frames_texts_frames_them_once(
     assert row.input_ids.count(tokenizer.eos_token_id) == turns
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_tied_embeddings_stay_tied(make_job: MakeJob, tmp_path: Path, method: TrainingType) -> None:
     job = make_job(training_type=method, learning_rate=1e-2)
     run_here(job)
     assert not [name for name in weights_of(job) if "lm_head" in name]
-    adapter = method is TrainingType.LORA
+    adapter = method in ADAPTER_METHODS
     base = spec_of(job).model_path
     spec = ExportSpec(
         version_path=str(job / "model"), model_path=base, adapter=adapter, model_name="Tied"
@@ -334,10 +334,10 @@ def test_tied_embeddings_stay_tied(make_job: MakeJob, tmp_path: Path, method: Tr
     assert exported.config.tie_word_embeddings
     assert exported.lm_head.weight is exported.model.embed_tokens.weight
     kept = load_base(base, torch.float32).lm_head.weight
-    assert torch.equal(exported.lm_head.weight, kept) == adapter  # which touches no embedding
+    assert torch.equal(exported.lm_head.weight, kept) == (method is not TrainingType.FULL)
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_trained_weights_are_moved_and_stored_in_fp32(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, method: TrainingType
 ) -> None:
