@@ -207,7 +207,7 @@ class NonFiniteLoss(TrainingError):
     """The loss became NaN or infinite; the weights were not touched by it."""
 
     def __init__(self, epoch: int, step: int, loss: float, *, lines: Sequence[int] = ()) -> None:
-        within = f", in the micro-batch of the records {_listed(lines)}" if lines else ""
+        within = f", in the micro-batch of the records {_numbers(lines)}" if lines else ""
         super().__init__(
             "NON_FINITE_LOSS",
             f"The loss became {loss} in epoch {epoch} at step {step}{within}.",
@@ -224,12 +224,12 @@ class NonFiniteGradient(TrainingError):
         super().__init__(
             "NON_FINITE_GRADIENT",
             f"The gradient norm became {gradient_norm} in epoch {epoch} at step {step}, "
-            f"which sees the records {_listed(lines)}.",
+            f"which sees the records {_numbers(lines)}.",
             "Lower the learning rate, or add warm-up steps.",
         )
 
 
-def _listed(lines: Sequence[int]) -> str:
+def _numbers(lines: Sequence[int]) -> str:
     """Line numbers in a sentence, the first of them where there are many."""
     named = ", ".join(str(line) for line in sorted(lines)[:_NAMED_LINES])
     more = len(lines) - _NAMED_LINES

@@ -24,6 +24,7 @@ from training.events import (
     WarningRaised,
 )
 from training.files import size_of, whole_folder
+from training.freezing import restore_frozen
 from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
@@ -31,6 +32,7 @@ from training.preparation import Prepared, prepare
 from training.pulse import Pulse
 from training.requests import SaveRequests
 from training.retention import best
+from training.starting import base_source
 
 SCORE_TOLERANCE: Final = 1e-3
 """How far the best checkpoint may score from its record, relative to it. On the machine that
@@ -67,6 +69,7 @@ def run(
     with pulse.while_busy(), whole_folder(model_dir) as folder:
         _answer_samples(prepared, "AFTER", log)
         prepared.run.stepper.engine.weights.install()
+        restore_frozen(prepared.model, base_source(spec))
         save_trained(
             prepared.model,
             prepared.tokenizer,

@@ -38,6 +38,7 @@
     test_export.py::test_a_merged_export_is_the_trained_model
     test_export.py::test_the_untrained_base_is_refused
     test_export.py::test_a_model_that_rounding_would_change_is_stored_in_full
+    test_silent_failures.py::test_what_is_frozen_is_stored_as_the_base_has_it
 13. Weights are moved, or stored, in bf16.
     engine/test_parts.py::test_masters_add_up_what_bf16_cannot_tell
     test_silent_failures.py::test_trained_weights_are_moved_and_stored_in_fp32
@@ -345,16 +346,25 @@ def test_trained_weights_are_moved_and_stored_in_fp32(
     job = make_job(training_type=method, epochs=1)
     run_here(job)
     stored = weights_of(job)
-    saved = CheckpointStore(job / "checkpoints").load("epoch-001-step-000003").weights
-    for weights in (stored, saved):
+    (checkpoint,) = CheckpointStore(job / "checkpoints").all()
+    trained = CheckpointStore(job / "checkpoints").load(checkpoint.name).weights
+    for weights in (stored, trained):
         assert {each.dtype for each in weights.values()} == {torch.float32}
-        finer = [
-            each for each in weights.values() if not torch.equal(each, each.bfloat16().float())
-        ]
-        assert len(finer) == len(weights)
-    assert sorted(each.numel() for each in stored.values()) == sorted(
-        each.numel() for each in saved.values()
-    )
+    for each in trained.values():
+        assert not torch.equal(each, each.bfloat16().float())
+        assert any(torch.equal(each, other) for other in stored.values())
+
+
+def test_what_is_frozen_is_stored_as_the_base_has_it(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_in(torch.bfloat16, monkeypatch)
+    job = make_job(training_type=TrainingType.FREEZE, trainable_layers=1, epochs=1)
+    run_here(job)
+    stored, base = weights_of(job), load_base(spec_of(job).model_path, torch.float32).state_dict()
+    assert base.keys() - stored.keys() == {"lm_head.weight"}  # which is the embedding
+    changed = {name for name in stored if not torch.equal(stored[name], base[name])}
+    assert {name.partition("layers.")[2][:1] for name in changed} == {"1"}
 
 
 async def test_threads_are_bounded_before_torch_can_start_any(
