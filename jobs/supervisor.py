@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -21,6 +22,7 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
+from training.estimates import MemoryEstimate
 from training.events import Failure, Outcome
 
 __all__ = ["Attempt", "supervise"]
@@ -210,6 +212,8 @@ class Attempt:
     async def _crashed(self, exit_code: int, tail: str) -> None:
         job = await TrainingJob.get(id=self._job.id)
         failure = _crash(exit_code, tail, silent=self._stop is _Stop.SILENT)
+        if exit_code == -signal.SIGKILL and self._stop is None and job.estimate:
+            failure = _with_estimate(failure, MemoryEstimate.model_validate(job.estimate["memory"]))
         logger.warning("job %s: %s", job.id, failure.message)
         if job.crashes + 1 >= self._office.settings.max_crashes:
             reason = f"it crashed {job.crashes + 1} times"
@@ -245,4 +249,14 @@ def _crash(exit_code: int, tail: str, *, silent: bool) -> Failure:
         code="CHILD_CRASHED",
         message=f"The training process died with {how}.{last}",
         remedy="It is tried again from its newest checkpoint; signal 9 often means too little memory.",
+    )
+
+
+def _with_estimate(failure: Failure, memory: MemoryEstimate) -> Failure:
+    """A crash by the signal with which the kernel ends who takes too much memory."""
+    advice = "" if memory.fits else f" {memory.remedy()}"
+    return Failure(
+        code=failure.code,
+        message=f"{failure.message} Of its memory {memory.described()}.",
+        remedy=f"{failure.remedy}{advice}",
     )

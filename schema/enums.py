@@ -10,11 +10,13 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
 from training.config import DataType, Scheduler, TrainingType
+from training.estimates import EstimateMethod
 from training.export.spec import ExportFormat
 from training.validation import Severity
 
 __all__ = [
     "DataType",
+    "EstimateMethod",
     "ExportFormat",
     "JobStatus",
     "Role",
@@ -127,5 +129,13 @@ describe(
         "ERROR": "This cannot run.",
         "WARNING": "This can run, and is unusual.",
         "RECOMMENDATION": "This may do better.",
+    },
+)
+describe(
+    EstimateMethod,
+    "How the memory that depends on the data was estimated.",
+    {
+        "DRY_RUN": "By a dry run of the heaviest micro-batch, in which no memory is taken.",
+        "MEASURED": "By two short rows run for real, because this model cannot be run dry.",
     },
 )

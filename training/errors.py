@@ -17,6 +17,7 @@
 from pathlib import Path
 from typing import Self
 
+from training.estimates import MemoryEstimate, in_words
 from training.events import Failure
 
 
@@ -177,6 +178,22 @@ class OutOfMemory(TrainingError):
             f"The machine ran out of memory: {detail or 'an allocation was refused'}.",
             "Lower batchSize or maxSequenceLength and raise gradientAccumulationSteps to match.",
         )
+
+    @classmethod
+    def beside(
+        cls,
+        error: "OutOfMemory",
+        estimate: MemoryEstimate,
+        *,
+        used_bytes: int,
+        available_bytes: int,
+    ) -> Self:
+        """The same error with what was held by then, and what had been estimated."""
+        message = (
+            f"{error.message} At most {in_words(used_bytes)} had been held and "
+            f"{in_words(available_bytes)} could be; {estimate.described()}."
+        )
+        return cls.restore(error.code, message, estimate.remedy())
 
 
 class DiskFull(TrainingError):

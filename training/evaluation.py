@@ -9,7 +9,7 @@ from training.loss import TokenLoss
 from training.rendering import Row
 from training.scores import Scores
 
-_ROWS_AT_ONCE: Final = 32
+ROWS_AT_ONCE: Final = 32
 """Few enough that a stop is heeded soon, many enough to group rows of like length."""
 
 
@@ -25,10 +25,10 @@ def evaluate(
     model.eval()
     try:
         scores = Scores()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
+        for start in range(0, len(rows), ROWS_AT_ONCE):
             if should_stop():
                 return None
-            scores = scores.plus(loss.score(rows[start : start + _ROWS_AT_ONCE]))
+            scores = scores.plus(loss.score(rows[start : start + ROWS_AT_ONCE]))
         return scores
     finally:
         model.train(was_training)

@@ -20,6 +20,7 @@ from training.events import (
 from training.heartbeat import Heartbeat
 from training.loss import TokenLoss
 from training.overfitting import began_to_overfit
+from training.pace import Stopwatch
 from training.rendering import Row
 from training.retention import best, superfluous
 from training.schedule import steps_per_epoch
@@ -42,13 +43,13 @@ class Run:
     should_stop: Callable[[], bool]
 
 
-def train(run: Run) -> bool:
+def train(run: Run, stopwatch: Stopwatch) -> bool:
     """Train to the end; False where it was told to stop, a checkpoint of the last step saved.
 
     Raises what `Stepper.run_epoch` raises, and `DiskFull`.
     """
     with Heartbeat(run.emit) as heartbeat:
-        report = _reporter(run, heartbeat)
+        report = _reporter(run, heartbeat, stopwatch)
         while not run.stepper.is_over():
             finished = run.stepper.run_epoch(measured=report, should_stop=run.should_stop)
             if not (finished and _close_epoch(run)):
@@ -159,7 +160,9 @@ def _save_stopped(run: Run) -> None:
         _save(run, last)
 
 
-def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
+def _reporter(
+    run: Run, heartbeat: Heartbeat, stopwatch: Stopwatch
+) -> Callable[[Measurement], None]:
     """Turns measurements into progress; time is estimated from the steps of this process only."""
     started = time.monotonic()
     first_step = run.stepper.state.step
@@ -167,6 +170,7 @@ def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
     epoch_steps = steps_per_epoch(run.training_rows, run.config)
 
     def report(measurement: Measurement) -> None:
+        stopwatch.measured(measurement.steps)
         done_here = measurement.steps - first_step
         seconds = time.monotonic() - started
         heartbeat.measured(

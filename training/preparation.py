@@ -20,7 +20,7 @@ from training.hardware import Hardware, probe
 from training.loop import Run
 from training.loss import TokenLoss
 from training.records import Record, parse
-from training.rendering import Rendered, Renderer
+from training.rendering import Rendered, Renderer, Row
 from training.schedule import total_steps
 from training.stepper import Stepper
 
@@ -33,6 +33,7 @@ class Prepared:
     """A run at its start, and what it is made of."""
 
     run: Run
+    training: Sequence[Row]
     model: TrainableModel
     tokenizer: PreTrainedTokenizerBase
     hardware: Hardware
@@ -80,7 +81,7 @@ def prepare(
         emit=emit,
         should_stop=should_stop,
     )
-    return Prepared(run, model, tokenizer, hardware)
+    return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
 def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]]:

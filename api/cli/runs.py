@@ -15,10 +15,12 @@ from api.cli.output import (
     complain,
     duration,
     finding_lines,
+    memory_estimate,
     percent,
     print_json,
     print_page,
     print_table,
+    usage,
 )
 from api.cli.watching import watch as shown
 from api.client import Client, ClientError, RunOptions
@@ -276,6 +278,11 @@ def _facts(found: Job) -> list[tuple[str, str]]:
         ),
         ("attempt", str(found.attempt)),
     ]
+    if found.estimate is not None:
+        facts.append(("memory estimated", memory_estimate(found.estimate.memory)))
+        facts.append(("time estimated", duration(found.estimate.seconds)))
+    if found.usage is not None:
+        facts.append(("used", usage(found.usage)))
     if found.queue_position is not None:
         facts.append(("place in the queue", str(found.queue_position)))
     if found.error is not None:

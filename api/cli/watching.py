@@ -11,18 +11,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.output import duration, percent
+from api.cli.output import duration, memory_estimate, percent, usage
 from api.client.events import (
     CheckpointSaved,
     DataPrepared,
     EpochCompleted,
     Event,
     JobFinished,
+    MemoryEstimated,
     ProgressReported,
+    ResourcesUsed,
     Resumed,
     SamplesGenerated,
     StatusChanged,
     StoppedEarly,
+    TimeEstimated,
     WarningRaised,
 )
 from api.client.results import EpochMetrics
@@ -119,7 +122,7 @@ def line(event: Event) -> str:
     return f"{event.at.astimezone():%H:%M:%S} {_said(event)}"
 
 
-def _said(event: Event) -> str:  # noqa: C901, PLR0911  # one case an event
+def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an event
     match event:
         case StatusChanged():
             return f"status {event.to.value}" + (f": {event.reason}" if event.reason else "")
@@ -127,6 +130,12 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911  # one case an event
             return _prepared(event)
         case Resumed():
             return f"resumed from {event.checkpoint_name} (epoch {event.epoch}, step {event.step})"
+        case MemoryEstimated():
+            return f"memory: {memory_estimate(event.memory)}"
+        case TimeEstimated():
+            return f"time: about {duration(event.seconds)} in all"
+        case ResourcesUsed():
+            return f"used: {usage(event.usage)}"
         case ProgressReported():
             return _measured(event)
         case EpochCompleted():

@@ -44,10 +44,16 @@ _VERSION = f"""
     trainedTokens trainableParameters
   }}
 """
+_MEMORY = """
+  memory {
+    weights gradients optimizer activations logits base peak available fits method
+  }
+"""
 _JOB = f"""
   id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
   trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
+  estimate {{ {_MEMORY} seconds }} usage {{ peakMemoryBytes seconds }}
   error {_FAILURE} modelVersion {{ id version status }}
 """
 _EXPORT = f"""
@@ -169,6 +175,9 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
       totalSteps
     }}
     ... on Resumed {{ checkpointName epoch step }}
+    ... on MemoryEstimated {{ {_MEMORY} }}
+    ... on TimeEstimated {{ seconds }}
+    ... on ResourcesUsed {{ usage {{ peakMemoryBytes seconds }} }}
     ... on ProgressReported {{
       progress epoch totalEpochs step totalSteps loss accuracy learningRate gradientNorm
       tokensPerSecond estimatedTimeRemaining

@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from api.client.results import EpochMetrics, Failure, Record, VersionReference
+from api.client.results import (
+    EpochMetrics,
+    Failure,
+    MemoryEstimate,
+    Record,
+    ResourceUsage,
+    VersionReference,
+)
 from jobs.status import JobStatus
 
 __all__ = [
@@ -15,11 +22,14 @@ __all__ = [
     "EpochCompleted",
     "Event",
     "JobFinished",
+    "MemoryEstimated",
     "ProgressReported",
+    "ResourcesUsed",
     "Resumed",
     "SamplesGenerated",
     "StatusChanged",
     "StoppedEarly",
+    "TimeEstimated",
     "WarningRaised",
     "parse",
 ]
@@ -60,6 +70,27 @@ class Resumed(_Event):
     checkpoint_name: str
     epoch: int
     step: int
+
+
+class MemoryEstimated(_Event):
+    """The memory that the run will need was told."""
+
+    kind: Literal["MemoryEstimated"] = Field("MemoryEstimated", alias="__typename")
+    memory: MemoryEstimate
+
+
+class TimeEstimated(_Event):
+    """The seconds that the attempt will take were told."""
+
+    kind: Literal["TimeEstimated"] = Field("TimeEstimated", alias="__typename")
+    seconds: float
+
+
+class ResourcesUsed(_Event):
+    """What the attempt needed was measured."""
+
+    kind: Literal["ResourcesUsed"] = Field("ResourcesUsed", alias="__typename")
+    usage: ResourceUsage
 
 
 class ProgressReported(_Event):
@@ -143,6 +174,9 @@ Event = (
     StatusChanged
     | DataPrepared
     | Resumed
+    | MemoryEstimated
+    | TimeEstimated
+    | ResourcesUsed
     | ProgressReported
     | EpochCompleted
     | CheckpointSaved

@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import DataType
+from training.estimates import EstimateMethod
 from training.export.spec import ExportFormat
 from training.findings import Severity
 
@@ -22,11 +23,14 @@ __all__ = [
     "Failure",
     "Finding",
     "Job",
+    "MemoryEstimate",
     "Model",
     "Page",
     "Parity",
     "Record",
     "Rejected",
+    "ResourceEstimate",
+    "ResourceUsage",
     "Sample",
     "Session",
     "User",
@@ -192,6 +196,35 @@ class VersionReference(Record):
     status: VersionStatus
 
 
+class MemoryEstimate(Record):
+    """The most memory a run will hold at once, in bytes, by what it is held for."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    base: int
+    peak: int
+    available: int
+    fits: bool
+    method: EstimateMethod
+
+
+class ResourceEstimate(Record):
+    """What the newest attempt at a job was estimated to need."""
+
+    memory: MemoryEstimate
+    seconds: float | None
+
+
+class ResourceUsage(Record):
+    """What the newest attempt at a job did need."""
+
+    peak_memory_bytes: int
+    seconds: float
+
+
 class Job(Record):
     """A training job as it stands. Times in seconds, progress 0 to 100."""
 
@@ -216,6 +249,8 @@ class Job(Record):
     attempt: int
     queue_position: int | None
     last_seq: int
+    estimate: ResourceEstimate | None
+    usage: ResourceUsage | None
     error: Failure | None
     model_version: VersionReference | None
 
