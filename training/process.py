@@ -33,7 +33,8 @@ def peak_resident_bytes() -> int:
 def available_bytes() -> int:
     """The most this process could hold: what the machine has left, within its control groups."""
     left = int(_fields(Path("/proc/meminfo"))["MemAvailable"].split()[0]) * 1024
-    return min([left + resident_bytes(), *_limits()])
+    groups = Path("/proc/self/cgroup").read_text()
+    return min([left + resident_bytes(), *control_group_limits(groups, _CGROUPS)])
 
 
 def seconds_alive() -> float:
@@ -56,14 +57,15 @@ def mappings_of(suffix: str) -> list[FileMapping]:
     return found
 
 
-def _limits() -> Iterator[int]:
-    """The limits of the control groups that this process is in, as far as they can be read."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+def control_group_limits(groups: str, mounted: Path) -> Iterator[int]:
+    """The limits of the control groups that `/proc/self/cgroup` names, and of those above them, as
+    far as they can be read."""
+    for line in groups.splitlines():
         _, controller, path = line.split(":", 2)
         name = _LIMIT_FILES.get(controller)
         if name is None:
             continue
-        root = _CGROUPS / controller
+        root = mounted / controller
         group = root / path.lstrip("/")
         for folder in (group, *(each for each in group.parents if each.is_relative_to(root))):
             try:

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client import Refused
-from api.client.results import Finding, MemoryEstimate, Page, Record, ResourceUsage
+from api.client.resources import MemoryEstimate, ResourceUsage
+from api.client.results import Finding, Page, Record
 from training import findings as training
 
 RecordT = TypeVar("RecordT", bound=Record)

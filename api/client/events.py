@@ -5,14 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from api.client.results import (
-    EpochMetrics,
-    Failure,
-    MemoryEstimate,
-    Record,
-    ResourceUsage,
-    VersionReference,
-)
+from api.client.resources import MemoryEstimate, ResourceUsage
+from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
 
 __all__ = [

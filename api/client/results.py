@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
+from api.client.record import Record
+from api.client.resources import ResourceEstimate, ResourceUsage
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import DataType
-from training.estimates import EstimateMethod
 from training.export.spec import ExportFormat
 from training.findings import Severity
 
@@ -23,14 +21,11 @@ __all__ = [
     "Failure",
     "Finding",
     "Job",
-    "MemoryEstimate",
     "Model",
     "Page",
     "Parity",
     "Record",
     "Rejected",
-    "ResourceEstimate",
-    "ResourceUsage",
     "Sample",
     "Session",
     "User",
@@ -39,12 +34,6 @@ __all__ = [
 ]
 
 NodeT = TypeVar("NodeT")
-
-
-class Record(BaseModel):
-    """An immutable answer; what a newer server says beyond it is passed over."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
 class Page(Record, Generic[NodeT]):
@@ -194,35 +183,6 @@ class VersionReference(Record):
     id: str
     version: str
     status: VersionStatus
-
-
-class MemoryEstimate(Record):
-    """The most memory a run will hold at once, in bytes, by what it is held for."""
-
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-    logits: int
-    base: int
-    peak: int
-    available: int
-    fits: bool
-    method: EstimateMethod
-
-
-class ResourceEstimate(Record):
-    """What the newest attempt at a job was estimated to need."""
-
-    memory: MemoryEstimate
-    seconds: float | None
-
-
-class ResourceUsage(Record):
-    """What the newest attempt at a job did need."""
-
-    peak_memory_bytes: int
-    seconds: float
 
 
 class Job(Record):
