@@ -6,9 +6,9 @@ and saved tensors count once, and a backward pass gives back what it gives back.
 but small whole numbers, which decide shapes.
 """
 
-import weakref
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import Module
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
+
+from training.layers import two_of_each
+from training.ledger import Holding, Ledger, Stay
 
 _COMPUTED_ELEMENTS: Final = 2**16
 """Whole numbers are computed in tensors up to this size: positions and lengths."""
@@ -25,135 +28,63 @@ _Operation = Callable[..., object]
 _READ_NUMBER: Final = torch.ops.aten._local_scalar_dense.default
 _CHOOSE_ATTENTION: Final = torch.ops.aten._fused_sdp_choice.default
 
-_BEFORE: Final = -1
-"""The place in the ledger of what has none, for it was there before."""
 
+def dry_run(
+    model: Module, work: Callable[[], object], *, passes: int, vocabulary_size: int
+) -> Holding:
+    """What the last of `passes` runs of `work` would hold when it holds most, gradients left by
+    those before it included.
 
-class Holding(NamedTuple):
-    """Bytes alive at one moment, beside the model's own tensors."""
-
-    gradients: int = 0
-    """In what outlives the pass."""
-    logits: int = 0
-    """In what is as wide as the vocabulary."""
-    activations: int = 0
-    """In everything else."""
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.gradients + self.logits + self.activations
-
-
-class Peaks(NamedTuple):
-    """The two moments of a pass at which it may hold most."""
-
-    filled: Holding
-    """When the activations of all layers are there, around the end of the forward pass."""
-    drained: Holding
-    """When the gradients of all layers are there, towards the end of the backward pass."""
-
-
-def peaks(
-    model: Module,
-    work: Callable[[], object],
-    *,
-    passes: int,
-    vocabulary_size: int,
-    dry: bool = True,
-) -> Peaks:
-    """What the last of `passes` runs of `work` holds, gradients left by those before it included.
-
-    `work` goes through `model`, forward and perhaps backward, as if with real tensors, or with them
-    where not `dry`. Weights, gradients and random states are as before afterwards. A dry run raises
-    whatever an operation does that has no fake implementation.
+    `work` goes through `model`, forward and perhaps backward; through two layers of each kind, which
+    tell of all. Weights, gradients and random states are as before afterwards. Raises whatever an
+    operation does that has no fake implementation.
     """
+    ledger = Ledger(vocabulary_size)
+    with ExitStack() as stack:
+        stack.enter_context(_unchanged(model))
+        stays = [Stay(each, ledger) for each in stack.enter_context(two_of_each(model))]
+        for stay in stays:
+            stack.enter_context(stay.watched())
+        with _FakeOperations(model, ledger):
+            _run(work, passes, ledger)
+        return ledger.highest(stays)
+
+
+def real_run(
+    model: Module, work: Callable[[], object], *, passes: int, vocabulary_size: int
+) -> Holding:
+    """What passes when the last of `passes` runs of `work` is done for real, when most of that is
+    held, beside the gradients that it leaves. Nothing is changed by it either."""
+    ledger = Ledger(vocabulary_size)
+    with _unchanged(model), _RealOperations(model, ledger):
+        _run(work, passes, ledger)
+        return ledger.fullest()
+
+
+def _run(work: Callable[[], object], passes: int, ledger: Ledger) -> None:
+    for _ in range(passes):
+        ledger.begin_pass()
+        work()
+
+
+@contextmanager
+def _unchanged(model: Module) -> Iterator[None]:
+    """Give back gradients and random states as they were; weights are only ever read."""
     parameters = [each for each in model.parameters() if each.requires_grad]
     gradients = [each.grad for each in parameters]
     random_state = torch.get_rng_state()
-    ledger = _Ledger(vocabulary_size)
     try:
-        with _FakeOperations(model, ledger) if dry else _RealOperations(model, ledger):
-            for _ in range(passes):
-                ledger.begin_pass()
-                work()
-        return ledger.peaks()
+        yield
     finally:
         torch.set_rng_state(random_state)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
 
 
-class _Entry(NamedTuple):
-    key: int
-    size_bytes: int
-    """Negative where the storage was freed."""
-    is_logits: bool
-
-
-class _Ledger:
-    """Births and deaths of storages, in order."""
-
-    def __init__(self, vocabulary_size: int) -> None:
-        self._vocabulary_size = vocabulary_size
-        self._entries: list[_Entry] = []
-        self._alive: dict[int, int] = {}
-        self._pass_began = 0
-
-    def begin_pass(self) -> None:
-        """Peaks are looked for from here on."""
-        self._pass_began = len(self._entries)
-
-    def ignore(self, tensor: Tensor) -> None:
-        """Leave a tensor's storage out: it was there before."""
-        self._alive[tensor.untyped_storage()._cdata] = _BEFORE
-
-    def note(self, tensor: Tensor) -> None:
-        """Write down a tensor's storage, unless it is known."""
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._alive:
-            return
-        entry = _Entry(key, storage.nbytes(), tensor.shape[-1:] == (self._vocabulary_size,))
-        self._alive[key] = len(self._entries)
-        self._entries.append(entry)
-        weakref.finalize(storage, self._free, entry).atexit = False
-
-    def _free(self, entry: _Entry) -> None:
-        self._alive.pop(entry.key, None)
-        self._entries.append(entry._replace(size_bytes=-entry.size_bytes))
-
-    def peaks(self) -> Peaks:
-        """The moments of the last pass."""
-        kept = set(self._alive.values())
-        moments = self._moments(kept)
-        gradients = moments[-1].gradients if moments else 0
-        filled = max(moments, key=lambda each: each.total - each.gradients, default=Holding())
-        late = [each for each in moments if each.gradients > 0.9 * gradients]
-        return Peaks(filled, max(late, key=lambda each: each.total, default=Holding()))
-
-    def _moments(self, kept: set[int]) -> list[Holding]:
-        gradients = logits = activations = 0
-        moments = []
-        born: dict[int, int] = {}
-        for index, entry in enumerate(self._entries):
-            if entry.size_bytes > 0:
-                born[entry.key] = index
-            if born.get(entry.key) in kept:
-                gradients += entry.size_bytes
-            elif entry.is_logits:
-                logits += entry.size_bytes
-            else:
-                activations += entry.size_bytes
-            if index >= self._pass_began:
-                moments.append(Holding(gradients, logits, activations))
-        return moments
-
-
 class _RealOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's is untyped
     """Does what it is asked, and keeps the ledger."""
 
-    def __init__(self, model: Module, ledger: _Ledger) -> None:
+    def __init__(self, model: Module, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._ledger = ledger
         for each in (*model.parameters(), *model.buffers()):
@@ -174,7 +105,7 @@ class _RealOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 class _FakeOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as above
     """Yields fake tensors wherever a number with a fraction or a large tensor is involved."""
 
-    def __init__(self, model: Module, ledger: _Ledger) -> None:
+    def __init__(self, model: Module, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._ledger = ledger
         self._fake = FakeTensorMode(allow_fallback_kernels=False, allow_non_fake_inputs=True)
@@ -210,7 +141,7 @@ class _FakeOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as
         return tensor if isinstance(tensor, FakeTensor) else self._fake.from_tensor(tensor)
 
 
-def _note_all(ledger: _Ledger, result: object) -> None:
+def _note_all(ledger: Ledger, result: object) -> None:
     for each in tree_iter(result):
         if isinstance(each, Tensor):
             ledger.note(each)

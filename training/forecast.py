@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, TypeAlias
 
 from torch import Tensor
 from torch.nn import Module
 
 from training.device_memory import available_bytes, bytes_beside, peak_bytes, size_of
-from training.dry_run import Holding, Peaks, peaks
+from training.dry_run import dry_run, real_run
 from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, EstimateMethod, MemoryEstimate
 from training.hardware import Hardware
-from training.layers import Layers
+from training.ledger import Holding
 from training.rendering import IGNORED, Row
 
 Rows: TypeAlias = Sequence[Row]
@@ -62,20 +61,15 @@ def heaviest(batches: Iterable[Rows]) -> list[Rows]:
 
 def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate:
     """The peak and its components. The dry run takes seconds for a model of billions."""
-    method, training, validating = _moments(work)
-    moments = [
-        *(moment for each in training for moment in each),
-        *(each.filled for each in validating),
-    ]
-    highest = max(moments, key=lambda each: each.total, default=Holding())
+    method, most = _highest(work)
     weights = size_of(work.weights)
     slack, growth = (1.0, 0) if hardware.device == "cuda" else (CPU_SLACK, CPU_GROWTH_BYTES)
     base = growth + bytes_beside((*work.weights, *work.optimizer), hardware)
-    activations, logits = round(slack * highest.activations), round(slack * highest.logits)
-    whole = base + weights + work.optimizer_bytes + highest.gradients + activations + logits
+    activations, logits = round(slack * most.activations), round(slack * most.logits)
+    whole = base + weights + work.optimizer_bytes + most.gradients + activations + logits
     return MemoryEstimate(
         weights=weights,
-        gradients=highest.gradients,
+        gradients=most.gradients,
         optimizer=work.optimizer_bytes,
         activations=activations,
         logits=logits,
@@ -86,57 +80,47 @@ def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate:
     )
 
 
-def _moments(work: Workload) -> tuple[EstimateMethod, list[Peaks], list[Peaks]]:
+def _highest(work: Workload) -> tuple[EstimateMethod, Holding]:
     try:
-        found = _with_all(work, _dry)
+        return EstimateMethod.DRY_RUN, _highest_of_all(work, _dry)
     except _CANNOT_RUN_DRY:
-        return EstimateMethod.MEASURED, *_with_all(work, _from_short_rows)
-    return EstimateMethod.DRY_RUN, *found
+        return EstimateMethod.MEASURED, _highest_of_all(work, _from_short_rows)
 
 
-_Measure: TypeAlias = Callable[[Workload, Callable[[Rows], object], Rows, int], Peaks]
+_Measure: TypeAlias = Callable[[Workload, Callable[[Rows], object], Rows, int], Holding]
 
 
-def _with_all(work: Workload, measure: _Measure) -> tuple[list[Peaks], list[Peaks]]:
+def _highest_of_all(work: Workload, measure: _Measure) -> Holding:
     passes = 2 if work.accumulates else 1
-    training = [measure(work, work.backward, rows, passes) for rows in work.micro_batches]
-    return training, [measure(work, work.score, rows, 1) for rows in work.validation]
+    found = [measure(work, work.backward, rows, passes) for rows in work.micro_batches]
+    found += [measure(work, work.score, rows, 1) for rows in work.validation]
+    return max(found, key=lambda each: each.total, default=Holding())
 
 
-def _dry(work: Workload, go: Callable[[Rows], object], rows: Rows, passes: int) -> Peaks:
-    layers = Layers(work.model)
-    found = []
-    for sample in layers.samples():
-        with layers.only(sample.indices):
-            part = peaks(
-                work.model, partial(go, rows), passes=passes, vocabulary_size=work.vocabulary_size
-            )
-        found.append((sample.weight, part))
-    return _sum_of(found)
+def _dry(work: Workload, go: Callable[[Rows], object], rows: Rows, passes: int) -> Holding:
+    return dry_run(
+        work.model, lambda: go(rows), passes=passes, vocabulary_size=work.vocabulary_size
+    )
 
 
 def _from_short_rows(
     work: Workload, go: Callable[[Rows], object], rows: Rows, passes: int
-) -> Peaks:
-    """A straight line through two short rows of the longest one, drawn to all tokens."""
+) -> Holding:
+    """A straight line through two short rows, drawn to all tokens."""
+
+    def held(row: Row) -> Holding:
+        return real_run(
+            work.model, lambda: go([row]), passes=passes, vocabulary_size=work.vocabulary_size
+        )
+
     tokens = sum(len(row.input_ids) for row in rows)
     share = sum(row.trained_tokens for row in rows) / tokens
     longest = max(rows, key=lambda row: len(row.input_ids))
     short, long = (_cut(longest, length, share) for length in _SHORT_ROWS)
-    steps = (tokens - len(short.input_ids)) / max(1, len(long.input_ids) - len(short.input_ids))
-    return _sum_of(
-        (
-            weight,
-            peaks(
-                work.model,
-                partial(go, [row]),
-                passes=passes,
-                vocabulary_size=work.vocabulary_size,
-                dry=False,
-            ),
-        )
-        for weight, row in ((1 - steps, short), (steps, long))
-    )
+    first, last = len(short.input_ids), len(long.input_ids)
+    steps = (tokens - first) / max(1, last - first)
+    line = zip(held(short), held(long), strict=True)
+    return Holding(*(round(start + steps * (end - start)) for start, end in line))
 
 
 def _cut(row: Row, length: int, share: float) -> Row:
@@ -144,18 +128,3 @@ def _cut(row: Row, length: int, share: float) -> Row:
     ids = row.input_ids[:length]
     trained = max(1, round(share * len(ids)))
     return row._replace(input_ids=ids, labels=[IGNORED] * (len(ids) - trained) + ids[-trained:])
-
-
-def _sum_of(weighted: Iterable[tuple[float, Peaks]]) -> Peaks:
-    listed = list(weighted)
-
-    def moment(which: int) -> Holding:
-        parts = [(weight, each[which]) for weight, each in listed]
-        return Holding(
-            *(
-                max(0, round(sum(weight * part[index] for weight, part in parts)))
-                for index in range(len(Holding._fields))
-            )
-        )
-
-    return Peaks(moment(0), moment(1))

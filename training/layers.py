@@ -1,8 +1,4 @@
-"""The repeated layers of a model, and a while with only some of them.
-
-What a pass holds grows by the same amount with each further layer of the same shape, so that models
-of a few layers tell of the model of all.
-"""
+"""The repeated layers of a model, and a while with only two of each kind."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,55 +7,44 @@ from typing import NamedTuple
 from torch.nn import Module, ModuleList
 
 
-class Sample(NamedTuple):
-    """Some layers, and the weight of their measurement in the sum that is the whole model's."""
+class Stand(NamedTuple):
+    """A layer that stands for others of its shape, trained alike."""
 
-    indices: tuple[int, ...]
-    weight: int
+    layer: Module
+    missing: int
+    """How many it stands for, those that are there left aside."""
 
 
-class Layers:
-    """The list below a model that holds most of its parameters, where there is a list."""
+@contextmanager
+def two_of_each(model: Module) -> Iterator[Sequence[Stand]]:
+    """The model with two layers of each kind in the list that holds most of its parameters, of
+    which the second stands for the rest: the first may be spared what follows no trained layer.
 
-    def __init__(self, model: Module) -> None:
-        lists = [
-            (parent, name, child)
-            for parent in model.modules()
-            for name, child in parent.named_children()
-            if isinstance(child, ModuleList)
+    A model without such a list stays as it is, and nothing stands for anything.
+    """
+    lists = [
+        (parent, name, child)
+        for parent in model.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, ModuleList)
+    ]
+    if not lists:
+        yield ()
+        return
+    parent, name, layers = max(lists, key=lambda each: _parameters(each[2]))
+    kinds: dict[object, list[int]] = {}
+    for place, layer in enumerate(layers):
+        kinds.setdefault(_shape(layer), []).append(place)
+    kept = sorted(place for places in kinds.values() for place in places[:2])
+    setattr(parent, name, ModuleList(layers[place] for place in kept))
+    try:
+        yield [
+            Stand(layers[places[1]], len(places) - 2)
+            for places in kinds.values()
+            if len(places) > 2
         ]
-        self._place = max(lists, key=lambda each: _parameters(each[2]), default=None)
-
-    def samples(self) -> list[Sample]:
-        """One with a layer of each kind, and for each kind that repeats one with a second layer."""
-        kinds = self._kinds()
-        first = tuple(kind[0] for kind in kinds)
-        repeated = [kind for kind in kinds if len(kind) > 1]
-        more = sum(len(kind) - 1 for kind in repeated)
-        return [
-            Sample(first, 1 - more),
-            *(Sample(tuple(sorted((*first, kind[1]))), len(kind) - 1) for kind in repeated),
-        ]
-
-    @contextmanager
-    def only(self, indices: Sequence[int]) -> Iterator[None]:
-        """The model with these layers alone."""
-        if self._place is None:
-            yield
-            return
-        parent, name, layers = self._place
-        setattr(parent, name, ModuleList(layers[index] for index in indices))
-        try:
-            yield
-        finally:
-            setattr(parent, name, layers)
-
-    def _kinds(self) -> list[list[int]]:
-        """The layers' places, those together that are of one shape and trained alike."""
-        kinds: dict[object, list[int]] = {}
-        for index, layer in enumerate(self._place[2] if self._place else ()):
-            kinds.setdefault(_shape(layer), []).append(index)
-        return list(kinds.values())
+    finally:
+        setattr(parent, name, layers)
 
 
 def _parameters(module: Module) -> int:

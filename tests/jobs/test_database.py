@@ -92,7 +92,11 @@ async def test_processes_that_migrate_at_once_do_it_once(tmp_path: Path) -> None
     ]
     outputs = [await process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
-    assert sorted(output for output, _ in outputs) == [b'["0001_initial", "0002_job_estimates"]\n', b"[]\n", b"[]\n"]
+    assert sorted(output for output, _ in outputs) == [
+        b'["0001_initial", "0002_job_estimates"]\n',
+        b"[]\n",
+        b"[]\n",
+    ]
 
 
 async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
