@@ -33,6 +33,7 @@ def bytes_beside(tensors: Iterable[Tensor], hardware: Hardware) -> int:
     if hardware.device == "cuda":
         ours = sum(each.nbytes() for each in storages.values() if each.device.type == "cuda")
         return max(0, torch.cuda.memory_allocated() - ours)
+    process.give_back_freed_memory()  # training takes it again, and so it is not beside it
     mappings = process.mappings_of(_WEIGHT_FILES)
     ours = sum(each.resident_bytes for each in mappings)
     for storage in storages.values():

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.nn import Module
+from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
@@ -26,6 +26,7 @@ _COMPUTED_ELEMENTS: Final = 2**16
 _Operation = Callable[..., object]
 
 _READ_NUMBER: Final = torch.ops.aten._local_scalar_dense.default
+_ADD: Final = torch.ops.aten.add.Tensor
 _CHOOSE_ATTENTION: Final = torch.ops.aten._fused_sdp_choice.default
 
 
@@ -113,6 +114,7 @@ class _FakeOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as
         self._model = [self._as_fake(each) for each in own]  # the mode itself forgets them
         for each in self._model:
             ledger.ignore(each)
+        self._tied_shapes = _tied_shapes(model)
 
     def __torch_dispatch__(
         self,
@@ -126,6 +128,8 @@ class _FakeOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as
             return torch.zeros((), dtype=args[0].dtype).item()
         if func is _CHOOSE_ATTENTION:
             return func(*tree_map_only(Tensor, _untouched, args), **kwargs)
+        if func is _ADD and not torch.is_grad_enabled() and self._are_gradients(args):
+            func = torch.ops.aten.add_.Tensor
         given = [each for each in tree_iter((args, kwargs)) if isinstance(each, Tensor)]
         if given and all(map(_is_computed, given)):
             result = func(*args, **kwargs)
@@ -137,8 +141,24 @@ class _FakeOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as
         _note_all(self._ledger, result)
         return result
 
+    def _are_gradients(self, terms: tuple[object, ...]) -> bool:
+        """Whether these are a tied parameter's gradients, which autograd adds in place unless they
+        are fake (`can_accumulate_inplace` in torch/csrc/autograd/input_buffer.cpp)."""
+        return all(isinstance(each, Tensor) and each.shape in self._tied_shapes for each in terms)
+
     def _as_fake(self, tensor: Tensor) -> Tensor:
         return tensor if isinstance(tensor, FakeTensor) else self._fake.from_tensor(tensor)
+
+
+def _tied_shapes(model: Module) -> set[torch.Size]:
+    """The shapes of trained parameters that are used in more than one place."""
+    seen: set[Parameter] = set()
+    tied = set()
+    for _, each in model.named_parameters(remove_duplicate=False):
+        if each in seen and each.requires_grad:
+            tied.add(each.shape)
+        seen.add(each)
+    return tied
 
 
 def _note_all(ledger: Ledger, result: object) -> None:

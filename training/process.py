@@ -1,5 +1,6 @@
 """This process by Linux's own books: what it holds in memory, what it may hold, how old it is."""
 
+import ctypes
 import os
 import re
 import time
@@ -35,6 +36,13 @@ def available_bytes() -> int:
     left = int(_fields(Path("/proc/meminfo"))["MemAvailable"].split()[0]) * 1024
     groups = Path("/proc/self/cgroup").read_text()
     return min([left + resident_bytes(), *control_group_limits(groups, _CGROUPS)])
+
+
+def give_back_freed_memory() -> None:
+    """Return to the machine what was freed and is kept for later, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl keeps nothing
+    if trim is not None:
+        trim(0)
 
 
 def seconds_alive() -> float:

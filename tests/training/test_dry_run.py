@@ -37,9 +37,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def model_of(kind: str, method: TrainingType = TrainingType.LORA) -> PreTrainedModel:
+def model_of(
+    kind: str, method: TrainingType = TrainingType.LORA, **changes: Any
+) -> PreTrainedModel:
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **COMMON, **SHAPES[kind]))
+    config = AutoConfig.for_model(kind, **COMMON | SHAPES[kind] | changes)
+    base = AutoModelForCausalLM.from_config(config)
     model = causal_model(make_trainable(base, resolve(method, {})))
     model.train()
     return model
@@ -104,6 +107,13 @@ def test_layers_that_are_trained_and_frozen_ones_are_told_apart(
         assert len(model.model.layers) == 6 - sum(each.missing for each in stands)
     assert len(model.model.layers) == 6
     dry, real = measure(model, loss, passes)
+    assert dry.total == pytest.approx(real.total, rel=0.02)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_the_two_gradients_of_a_tied_weight_are_added_in_place(passes: int) -> None:
+    model = model_of("llama", TrainingType.FULL, vocab_size=8192, tie_word_embeddings=True)
+    dry, real = measure(model, loss_of(model), passes)
     assert dry.total == pytest.approx(real.total, rel=0.02)
 
 
