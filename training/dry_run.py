@@ -73,11 +73,11 @@ def _unchanged(model: Module) -> Iterator[None]:
     """Give back gradients and random states as they were; weights are only ever read."""
     parameters = [each for each in model.parameters() if each.requires_grad]
     gradients = [each.grad for each in parameters]
-    random_state = torch.get_rng_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     try:
-        yield
+        with torch.random.fork_rng(devices):
+            yield
     finally:
-        torch.set_rng_state(random_state)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
 

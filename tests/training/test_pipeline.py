@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.factories import MEMORY
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from training.config import DataType, TrainingType
@@ -112,6 +113,18 @@ def test_what_a_run_needs_is_estimated_first_and_measured_last(make_job: MakeJob
     assert used.peak_memory_bytes >= memory.base
     (time,) = of_kind(found, TimeEstimated)
     assert used.seconds >= time.seconds * 0.5
+
+
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+def test_estimating_changes_nothing_of_the_run(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, method: TrainingType
+) -> None:
+    choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 1}
+    estimated, plain = make_job("estimated", **choices), make_job("plain", **choices)
+    run_here(estimated)
+    monkeypatch.setattr("training.pipeline.memory_estimate", lambda *_: MEMORY)
+    run_here(plain)
+    assert_same_weights(estimated, plain)
 
 
 def test_a_run_that_ends_for_lack_of_memory_says_what_it_was_to_need(
