@@ -9,10 +9,10 @@ OPTIMIZER_BYTES: Final = 8
 """Of AdamW for each trained parameter: two moments in fp32."""
 
 
-CPU_SLACK: Final = 1.0
+CPU_SLACK: Final = 1.09
 """What a CPU process holds of memory that comes and goes, for each byte alive: an allocator keeps
 and splits more than is in use. Fitted by benchmarks/memory_estimates.py."""
-CPU_GROWTH_BYTES: Final = 0
+CPU_GROWTH_BYTES: Final = 62_000_000
 """What libraries take once they work: kernels compiled, threads, caches. Fitted as above."""
 
 _COMPONENTS: Final = ("weights", "gradients", "optimizer", "activations", "logits", "base")
