@@ -26,10 +26,13 @@ from training.events import (
     EpochCompleted,
     Event,
     Finished,
+    MemoryEstimated,
     PhaseStarted,
     Progress,
+    ResourcesUsed,
     SamplesGenerated,
     StoppedEarly,
+    TimeEstimated,
     WarningRaised,
     parse,
 )
@@ -153,7 +156,7 @@ def _change(job: TrainingJob, events: Sequence[Event]) -> _Change:
     return change
 
 
-def _columns(job: TrainingJob, event: Event) -> dict[str, Any]:
+def _columns(job: TrainingJob, event: Event) -> dict[str, Any]:  # noqa: PLR0911  # one case an event
     match event:
         case Progress():
             return {
@@ -177,6 +180,8 @@ def _columns(job: TrainingJob, event: Event) -> dict[str, Any]:
             }
         case DataPrepared():
             return {"total_steps": event.total_steps}
+        case MemoryEstimated() | TimeEstimated() | ResourcesUsed():
+            return _resources(job, event)
         case StoppedEarly():
             return {"stopped_early": True}
         case SamplesGenerated():
@@ -184,6 +189,21 @@ def _columns(job: TrainingJob, event: Event) -> dict[str, Any]:
             return {"samples": job.samples}
         case _:
             return {}
+
+
+def _resources(
+    job: TrainingJob, event: MemoryEstimated | TimeEstimated | ResourcesUsed
+) -> dict[str, Any]:
+    """The figures of the newest attempt, whose estimate of memory comes first and replaces all."""
+    match event:
+        case MemoryEstimated():
+            job.estimate = {"memory": event.memory.model_dump(mode="json"), "seconds": None}
+            return {"estimate": job.estimate, "usage": None}
+        case TimeEstimated():
+            job.estimate = (job.estimate or {}) | {"seconds": event.seconds}
+            return {"estimate": job.estimate}
+        case ResourcesUsed():
+            return {"usage": event.model_dump(mode="json", exclude={"kind", "at"})}
 
 
 def _with_samples(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -23,6 +24,7 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
+from training.estimates import MemoryEstimate
 from training.events import Failure, Outcome
 from training.locking import EXIT_BUSY
 from training.pulse import PulseReader
@@ -233,6 +235,8 @@ class Attempt:
     async def _crashed(self, exit_code: int, tail: str) -> None:
         job = await TrainingJob.get(id=self._job.id)
         failure = _crash(exit_code, tail, silent=self._stop is _Stop.SILENT)
+        if exit_code == -signal.SIGKILL and self._stop is None and job.estimate:
+            failure = _with_estimate(failure, MemoryEstimate.model_validate(job.estimate["memory"]))
         logger.warning("job %s: %s", job.id, failure.message)
         if job.crashes + 1 >= self._office.settings.max_crashes:
             reason = f"it crashed {job.crashes + 1} times"
@@ -282,3 +286,13 @@ def _unsaved(exit_code: int, tail: str) -> Failure:
 def _death(exit_code: int, tail: str) -> str:
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     return f"{how}." + (f" Its last words: {tail[-500:]}" if tail else "")
+
+
+def _with_estimate(failure: Failure, memory: MemoryEstimate) -> Failure:
+    """A crash by the signal with which the kernel ends who takes too much memory."""
+    advice = "" if memory.fits else f" {memory.remedy()}"
+    return Failure(
+        code=failure.code,
+        message=f"{failure.message} Of its memory {memory.described()}.",
+        remedy=f"{failure.remedy}{advice}",
+    )

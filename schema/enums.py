@@ -17,6 +17,7 @@ from training.config import (
     StartKind,
     TrainingType,
 )
+from training.estimates import EstimateMethod
 from training.events import ComputePath
 from training.export.spec import ExportFormat
 from training.validation import Severity
@@ -24,6 +25,7 @@ from training.validation import Severity
 __all__ = [
     "ComputePath",
     "DataType",
+    "EstimateMethod",
     "ExportFormat",
     "JobStatus",
     "LoraInitialisation",
@@ -176,5 +178,13 @@ describe(
         "ERROR": "This cannot run.",
         "WARNING": "This can run, and is unusual.",
         "RECOMMENDATION": "This may do better.",
+    },
+)
+describe(
+    EstimateMethod,
+    "How the memory that depends on the data was estimated.",
+    {
+        "DRY_RUN": "By a dry run of the heaviest micro-batch, in which no memory is taken.",
+        "MEASURED": "By two short rows run for real, because this model cannot be run dry.",
     },
 )

@@ -13,7 +13,9 @@ from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
 from schema.enums import ComputePath, JobStatus, StartKind, describe
 from schema.nodes import Failure, failure
+from schema.resources import MemoryEstimate, ResourceUsage
 from schema.scalars import BigInt
+from training.estimates import MemoryEstimate as StoredMemory
 
 if TYPE_CHECKING:  # a job has events and its last event the version: a circle of types only
     from schema.versions import ModelVersion
@@ -87,6 +89,23 @@ class Resumed(TrainingEvent):
     checkpoint_name: str = strawberry.field(description="The checkpoint that it goes on from.")
     epoch: int = strawberry.field(description="The epoch it goes on in.")
     step: int = strawberry.field(description="The last optimizer step it need not repeat.")
+
+
+@strawberry.type(description="The memory that the run will need was told, before its first step.")
+class MemoryEstimated(TrainingEvent):
+    memory: MemoryEstimate = strawberry.field(description="By what it is held for.")
+
+
+@strawberry.type(description="The time of the attempt was told, from the pace of its first steps.")
+class TimeEstimated(TrainingEvent):
+    seconds: float = strawberry.field(
+        description="From the start of its process to its end, without an early stop."
+    )
+
+
+@strawberry.type(description="What the attempt needed was measured, at its end.")
+class ResourcesUsed(TrainingEvent):
+    usage: ResourceUsage = strawberry.field(description="What was measured.")
 
 
 @strawberry.type(description="A measurement in passing.")
@@ -195,6 +214,15 @@ def _resumed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
     return Resumed(**common, checkpoint_name=name, epoch=epoch, step=step)
 
 
+def _memory_estimated(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    memory = StoredMemory.model_validate(row.data["memory"])
+    return MemoryEstimated(**common, memory=MemoryEstimate.of(memory))
+
+
+def _resources_used(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    return ResourcesUsed(**common, usage=ResourceUsage(**row.data))
+
+
 def _epoch_completed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
     return EpochCompleted(**common, metrics=EpochMetrics(**row.data))
 
@@ -229,6 +257,9 @@ _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEven
     "StartedFrom": _started_from,
     "EngineChosen": _engine_chosen,
     "Resumed": _resumed,
+    "MemoryEstimated": _memory_estimated,
+    "TimeEstimated": lambda row, common: TimeEstimated(**common, **row.data),
+    "ResourcesUsed": _resources_used,
     "Progress": lambda row, common: ProgressReported(**common, **row.data),
     "EpochCompleted": _epoch_completed,
     "CheckpointSaved": _checkpoint_saved,
@@ -244,6 +275,9 @@ EVENT_TYPES: Final = (
     StartedFrom,
     EngineChosen,
     Resumed,
+    MemoryEstimated,
+    TimeEstimated,
+    ResourcesUsed,
     ProgressReported,
     EpochCompleted,
     CheckpointSaved,

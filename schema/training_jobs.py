@@ -14,6 +14,7 @@ from schema.context import Info
 from schema.datasets import Dataset
 from schema.enums import JobStatus
 from schema.nodes import Failure, Node, Sample, failure, required
+from schema.resources import ResourceEstimate, ResourceUsage
 from schema.starts import StartPoint
 from schema.training_configs import TrainingConfig
 from training.config import TrainingConfig as StoredConfig
@@ -69,6 +70,12 @@ class TrainingJob(Node):
     attempt: int = strawberry.field(
         description="How often a worker has taken it; above 1 it was resumed."
     )
+    estimate: ResourceEstimate | None = strawberry.field(
+        description="What its newest attempt was estimated to need; null until it was prepared."
+    )
+    usage: ResourceUsage | None = strawberry.field(
+        description="What its newest attempt did need; null until that ended."
+    )
     error: Failure | None = strawberry.field(description="Why it FAILED.")
     last_seq: int = strawberry.field(
         description="The number of its newest event, for `trainingEvents(afterSeq:)`."
@@ -96,6 +103,8 @@ class TrainingJob(Node):
             finished_at=row.finished_at,
             estimated_time_remaining=row.estimated_time_remaining,
             attempt=row.attempt,
+            estimate=ResourceEstimate.of(row.estimate) if row.estimate else None,
+            usage=ResourceUsage(**row.usage) if row.usage else None,
             error=failure(row.error),
             last_seq=row.last_seq,
             row=row,

@@ -14,6 +14,7 @@ from jobs.models import BaseModel, Dataset, TrainingJob, User
 from jobs.service import Service
 from jobs.status import TaskStatus
 from training.config import DataType, TrainingType
+from training.estimates import EstimateMethod, MemoryEstimate
 from training.facts import ModelFacts
 
 PASSWORD = "correct horse battery"
@@ -32,6 +33,19 @@ FACTS = ModelFacts(
     size_bytes=4_000_000,
     sha256="0" * 64,
 )
+
+MEMORY = MemoryEstimate(
+    weights=270_000_000,
+    gradients=20_000_000,
+    optimizer=40_000_000,
+    activations=900_000_000,
+    logits=1_500_000_000,
+    base=500_000_000,
+    peak=3_230_000_000,
+    available=2_000_000_000,
+    method=EstimateMethod.DRY_RUN,
+)
+"""More than there is."""
 
 
 async def make_viewer(role: Role = Role.TRAINER, email: str | None = None) -> Viewer:

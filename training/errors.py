@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from training.estimates import MemoryEstimate, in_words
 from training.events import Failure
 
 _NAMED_LINES: Final = 20
@@ -254,8 +255,24 @@ class OutOfMemory(TrainingError):
         super().__init__(
             "OUT_OF_MEMORY",
             f"The machine ran out of memory: {detail or 'an allocation was refused'}.",
-            "Lower batchSize or maxSequenceLength and raise gradientAccumulationSteps to match.",
+            "Lower maxSequenceLength: what is held at once is at least the longest row.",
         )
+
+    @classmethod
+    def beside(
+        cls,
+        error: "OutOfMemory",
+        estimate: MemoryEstimate,
+        *,
+        used_bytes: int,
+        available_bytes: int,
+    ) -> Self:
+        """The same error with what was held by then, and what had been estimated."""
+        message = (
+            f"{error.message} At most {in_words(used_bytes)} had been held and "
+            f"{in_words(available_bytes)} could be; {estimate.described()}."
+        )
+        return cls.restore(error.code, message, estimate.remedy())
 
 
 class DiskFull(TrainingError):

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from training.config import Frozen, StartKind
+from training.estimates import MemoryEstimate
 
 
 class Phase(StrEnum):
@@ -109,6 +110,29 @@ class Resumed(_Event):
     checkpoint: str
     epoch: int
     step: int
+
+
+class MemoryEstimated(_Event):
+    """The memory that the run will need was told, before its first step."""
+
+    kind: Literal["MemoryEstimated"] = "MemoryEstimated"
+    memory: MemoryEstimate
+
+
+class TimeEstimated(_Event):
+    """The seconds that this attempt will take, from its process's start to its end, were told from
+    the pace of its first steps."""
+
+    kind: Literal["TimeEstimated"] = "TimeEstimated"
+    seconds: float
+
+
+class ResourcesUsed(_Event):
+    """What this attempt did need: the most memory it held, and the seconds it took until now."""
+
+    kind: Literal["ResourcesUsed"] = "ResourcesUsed"
+    peak_memory_bytes: int
+    seconds: float
 
 
 class Progress(_Event):
@@ -218,6 +242,9 @@ Event = (
     | StartedFrom
     | EngineChosen
     | Resumed
+    | MemoryEstimated
+    | TimeEstimated
+    | ResourcesUsed
     | Progress
     | EpochCompleted
     | CheckpointSaved

@@ -20,6 +20,7 @@ from training.events import (
 )
 from training.heartbeat import Heartbeat
 from training.overfitting import began_to_overfit
+from training.pace import Stopwatch
 from training.rendering import Row
 from training.requests import SaveRequests
 from training.retention import best, superfluous
@@ -45,7 +46,7 @@ class Run:
     requests: SaveRequests
 
 
-def train(run: Run) -> bool:
+def train(run: Run, stopwatch: Stopwatch) -> bool:
     """Train to the end; False where it was told to stop, a checkpoint of the last step saved.
 
     A checkpoint that is asked for meanwhile is saved after the step under way, which changes
@@ -53,7 +54,7 @@ def train(run: Run) -> bool:
     step saved too where there is one, and `DiskFull`.
     """
     with Heartbeat(run.emit) as heartbeat:
-        report = _reporter(run, heartbeat)
+        report = _reporter(run, heartbeat, stopwatch)
 
         def measured(measurement: Measurement) -> None:
             report(measurement)
@@ -64,7 +65,7 @@ def train(run: Run) -> bool:
 
         watch = Watch(measured, run.should_stop, partial(_tell_halved, run))
         while not run.stepper.is_over():
-            with last_good_step_saved(run.stepper, partial(_save_stopped, run)):
+            with last_good_step_saved(run.stepper, partial(_save_stopped, run), run.emit):
                 finished = run.stepper.run_epoch(watch)
             if not (finished and _close_epoch(run, heartbeat)):
                 _save_stopped(run)
@@ -207,7 +208,9 @@ def _save_stopped(run: Run) -> None:
         _save(run, last)
 
 
-def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
+def _reporter(
+    run: Run, heartbeat: Heartbeat, stopwatch: Stopwatch
+) -> Callable[[Measurement], None]:
     """Turns measurements into progress."""
     total = run.stepper.total_steps
     epoch_steps = steps_per_epoch(run.training_rows, run.config)
@@ -220,6 +223,7 @@ def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
     )
 
     def report(measurement: Measurement) -> None:
+        stopwatch.measured(measurement.steps)
         left = time_left.seconds(measurement.steps, run.stepper.state, time.monotonic())
         heartbeat.measured(
             Progress(

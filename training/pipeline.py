@@ -1,38 +1,49 @@
 """A training run from its spec to its model folder: preparing, training, validating, completed."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
+from training import process
 from training.adapters import save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
 from training.config import JobSpec
+from training.device_memory import peak_bytes
 from training.errors import BestCheckpointMismatch, TrainingError
+from training.estimates import MemoryEstimate
 from training.evaluation import evaluate
 from training.event_log import EventLog
 from training.events import (
     Finished,
+    MemoryEstimated,
     Outcome,
     Phase,
     PhaseStarted,
+    ResourcesUsed,
     Resumed,
     Sample,
     SamplesGenerated,
     StartedFrom,
     StoppedEarly,
+    TimeEstimated,
     TrainingResult,
     WarningRaised,
 )
 from training.files import size_of, whole_folder
+from training.forecast import memory_estimate
 from training.freezing import restore_frozen
 from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
+from training.pace import Stopwatch
+from training.post_mortem import memory_failures_explained
 from training.preparation import Prepared, prepare
 from training.pulse import Pulse
 from training.requests import SaveRequests
 from training.retention import best
 from training.starting import base_source
+from training.workload import remaining, workload
 
 SCORE_TOLERANCE: Final = 1e-3
 """How far the best checkpoint may score from its record, relative to it. On the machine that
@@ -56,10 +67,50 @@ def run(
         if prepared is None:
             return Finished(outcome=Outcome.CANCELLED)
         _tell_start(spec, log)
+        began = time.monotonic()
         _answer_samples(prepared, "BEFORE", log)
+        answering_seconds = time.monotonic() - began
         _resume(prepared, log)
+        memory = memory_estimate(workload(prepared), prepared.hardware)
+        _tell_memory(memory, log)
+    stopwatch = Stopwatch(
+        remaining(prepared, answering_seconds),
+        first_step=prepared.run.stepper.state.step,
+        age=process.seconds_alive,
+        tell=lambda seconds: log.emit(TimeEstimated(seconds=seconds)),
+    )
+    with memory_failures_explained(memory, prepared.hardware):
+        end = _train_and_save(prepared, spec, job_dir, log=log, stopwatch=stopwatch, pulse=pulse)
+    used = peak_bytes(prepared.hardware)
+    log.emit(ResourcesUsed(peak_memory_bytes=used, seconds=process.seconds_alive()))
+    return end
+
+
+def _tell_memory(memory: MemoryEstimate, log: EventLog) -> None:
+    log.emit(MemoryEstimated(memory=memory))
+    if not memory.fits:
+        log.emit(
+            WarningRaised(
+                code="MEMORY_MAY_NOT_SUFFICE",
+                message=f"The run may end for lack of memory: {memory.described()}.",
+                remedy=memory.remedy(),
+            )
+        )
+
+
+def _train_and_save(
+    prepared: Prepared,
+    spec: JobSpec,
+    job_dir: Path,
+    *,
+    log: EventLog,
+    stopwatch: Stopwatch,
+    pulse: Pulse,
+) -> Finished:
+    """The phases after PREPARING."""
+    should_stop = prepared.run.should_stop
     log.emit(PhaseStarted(phase=Phase.TRAINING))
-    if should_stop() or not train(prepared.run):
+    if should_stop() or not train(prepared.run, stopwatch):
         return Finished(outcome=Outcome.CANCELLED)
     log.emit(PhaseStarted(phase=Phase.VALIDATING))
     chosen = _take_best(prepared, pulse)

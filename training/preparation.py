@@ -40,6 +40,7 @@ class Prepared:
     """A run at its start, and what it is made of."""
 
     run: Run
+    training: Sequence[Row]
     model: TrainableModel
     tokenizer: PreTrainedTokenizerBase
     hardware: Hardware
@@ -91,7 +92,7 @@ def prepare(
         should_stop=should_stop,
         requests=requests,
     )
-    return Prepared(run, model, tokenizer, hardware)
+    return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
 def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]]:

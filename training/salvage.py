@@ -1,12 +1,13 @@
 """What a failing run leaves: a checkpoint of the last step that was good."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from safetensors import SafetensorError
 
-from training.errors import NonFiniteGradient, NonFiniteLoss, OutOfMemory, TrainingError
+from training.errors import DiskFull, NonFiniteGradient, NonFiniteLoss, OutOfMemory, TrainingError
+from training.events import Event, WarningRaised
 from training.libraries import memory_failures_named
 from training.stepper import Stepper
 
@@ -15,18 +16,30 @@ _FAILURES: Final = (TrainingError, OSError, SafetensorError, MemoryError, Runtim
 
 
 @contextmanager
-def last_good_step_saved(stepper: Stepper, save: Callable[[], None]) -> Iterator[None]:
+def last_good_step_saved(
+    stepper: Stepper, save: Callable[[], None], emit: Callable[[Event], None]
+) -> Iterator[None]:
     """Call `save` where the block fails at a step that was not taken, before its error goes on.
 
-    Weights that are spoilt already are not saved. A failure to save never hides why the run failed.
+    Weights that are spoilt already are not saved. A failure to save is told, and never hides why
+    the run failed.
     """
     try:
         with memory_failures_named():
             yield
-    except (NonFiniteLoss, NonFiniteGradient, OutOfMemory) as error:
+    except (NonFiniteLoss, NonFiniteGradient, OutOfMemory):
         try:
             if stepper.is_finite():
                 save()
         except _FAILURES as failure:
-            error.add_note(f"Nor could the last good step be saved: {failure}")
+            with suppress(DiskFull):
+                emit(_not_saved(failure))
         raise
+
+
+def _not_saved(failure: Exception) -> WarningRaised:
+    return WarningRaised(
+        code="LAST_STEP_NOT_SAVED",
+        message=f"The last good step could not be saved: {str(failure).rstrip('.')}.",
+        remedy="The run can go on from the checkpoint before it, if there is one.",
+    )

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client import Refused
+from api.client.resources import MemoryEstimate, ResourceUsage
 from api.client.results import Finding, Page, Record
 from training import findings as training
 
@@ -125,3 +126,16 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def memory_estimate(memory: MemoryEstimate) -> str:
+    """An estimate with its components, and whether it fits."""
+    components = ("weights", "gradients", "optimizer", "activations", "logits", "base")
+    parts = ", ".join(f"{name} {size(getattr(memory, name))}" for name in components)
+    fits = "" if memory.fits else ": too little"
+    return f"{size(memory.peak)} ({parts}) of {size(memory.available)}{fits}"
+
+
+def usage(used: ResourceUsage) -> str:
+    """What an attempt needed."""
+    return f"{size(used.peak_memory_bytes)} of memory, {duration(used.seconds)}"

@@ -11,11 +11,10 @@ from rich.console import Console
 from api.cli.assignments import with_assignments
 from api.cli.configs import read_options
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
+from api.cli.facts import job_facts
 from api.cli.output import (
     complain,
-    duration,
     finding_lines,
-    percent,
     print_json,
     print_page,
     print_table,
@@ -194,7 +193,7 @@ def job(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        print_table(("WHAT", "VALUE"), _facts(found))
+        print_table(("WHAT", "VALUE"), job_facts(found))
 
 
 def _options(
@@ -264,33 +263,3 @@ async def _as_json_lines(events: AsyncIterator[Event]) -> AsyncGenerator[Event, 
     async for event in events:
         print(event.model_dump_json(by_alias=True), flush=True)
         yield event
-
-
-def _facts(found: Job) -> list[tuple[str, str]]:
-    left = duration(found.estimated_time_remaining)
-    facts = [
-        ("id", found.id),
-        ("status", found.status.value),
-        ("model", found.model.name),
-        ("dataset", found.dataset_name),
-        ("progress", f"{found.progress:.1f}%, {left} left"),
-        ("epoch", f"{found.current_epoch} of {found.total_epochs}"),
-        ("step", f"{found.step} of {found.total_steps or '-'}"),
-        ("loss", f"{found.training_loss}, validation {found.validation_loss}"),
-        (
-            "accuracy",
-            f"{percent(found.training_accuracy)}, validation {percent(found.validation_accuracy)}",
-        ),
-        ("attempt", str(found.attempt)),
-    ]
-    if found.started_from is not None:
-        start = found.started_from
-        facts.append(("started from", f"{start.source.value.lower()} {start.name}"))
-    if found.queue_position is not None:
-        facts.append(("place in the queue", str(found.queue_position)))
-    if found.error is not None:
-        facts.append(("error", f"{found.error.code}: {found.error.message}"))
-        facts.append(("remedy", found.error.remedy or "-"))
-    if found.model_version is not None:
-        facts.append(("version", f"{found.model_version.version} ({found.model_version.id})"))
-    return facts

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.output import duration, percent
+from api.cli.output import duration, memory_estimate, percent, usage
 from api.client.events import (
     CheckpointSaved,
     DataPrepared,
@@ -19,12 +19,15 @@ from api.client.events import (
     EpochCompleted,
     Event,
     JobFinished,
+    MemoryEstimated,
     ProgressReported,
+    ResourcesUsed,
     Resumed,
     SamplesGenerated,
     StartedFrom,
     StatusChanged,
     StoppedEarly,
+    TimeEstimated,
     WarningRaised,
 )
 from api.client.results import EpochMetrics
@@ -133,6 +136,12 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
             return _chosen(event)
         case Resumed():
             return f"resumed from {event.checkpoint_name} (epoch {event.epoch}, step {event.step})"
+        case MemoryEstimated():
+            return f"memory: {memory_estimate(event.memory)}"
+        case TimeEstimated():
+            return f"time: about {duration(event.seconds)} in all"
+        case ResourcesUsed():
+            return f"used: {usage(event.usage)}"
         case ProgressReported():
             return _measured(event)
         case EpochCompleted():

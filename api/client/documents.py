@@ -51,10 +51,16 @@ _VERSION = f"""
     trainedTokens trainableParameters
   }}
 """
+_MEMORY = """
+  memory {
+    weights gradients optimizer activations logits base peak available fits method
+  }
+"""
 _JOB = f"""
   id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
   trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
+  estimate {{ {_MEMORY} seconds }} usage {{ peakMemoryBytes seconds }}
   error {_FAILURE} modelVersion {{ id version status }} {_START}
 """
 _EXPORT = f"""
@@ -214,6 +220,9 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
     ... on StartedFrom {{ source name }}
     ... on EngineChosen {{ path reason precision device lanes tokenBudget }}
     ... on Resumed {{ checkpointName epoch step }}
+    ... on MemoryEstimated {{ {_MEMORY} }}
+    ... on TimeEstimated {{ seconds }}
+    ... on ResourcesUsed {{ usage {{ peakMemoryBytes seconds }} }}
     ... on ProgressReported {{
       progress epoch totalEpochs step totalSteps loss accuracy learningRate gradientNorm
       tokensPerSecond estimatedTimeRemaining

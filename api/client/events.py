@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from api.client.resources import MemoryEstimate, ResourceUsage
 from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
 from training.config import StartKind
@@ -18,12 +19,15 @@ __all__ = [
     "EpochCompleted",
     "Event",
     "JobFinished",
+    "MemoryEstimated",
     "ProgressReported",
+    "ResourcesUsed",
     "Resumed",
     "SamplesGenerated",
     "StartedFrom",
     "StatusChanged",
     "StoppedEarly",
+    "TimeEstimated",
     "WarningRaised",
     "parse",
 ]
@@ -84,6 +88,27 @@ class Resumed(_Event):
     checkpoint_name: str
     epoch: int
     step: int
+
+
+class MemoryEstimated(_Event):
+    """The memory that the run will need was told."""
+
+    kind: Literal["MemoryEstimated"] = Field("MemoryEstimated", alias="__typename")
+    memory: MemoryEstimate
+
+
+class TimeEstimated(_Event):
+    """The seconds that the attempt will take were told."""
+
+    kind: Literal["TimeEstimated"] = Field("TimeEstimated", alias="__typename")
+    seconds: float
+
+
+class ResourcesUsed(_Event):
+    """What the attempt needed was measured."""
+
+    kind: Literal["ResourcesUsed"] = Field("ResourcesUsed", alias="__typename")
+    usage: ResourceUsage
 
 
 class ProgressReported(_Event):
@@ -170,6 +195,9 @@ Event = (
     | StartedFrom
     | EngineChosen
     | Resumed
+    | MemoryEstimated
+    | TimeEstimated
+    | ResourcesUsed
     | ProgressReported
     | EpochCompleted
     | CheckpointSaved

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
+from api.client.record import Record
+from api.client.resources import ResourceEstimate, ResourceUsage
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import DataType, StartKind
@@ -36,12 +35,6 @@ __all__ = [
 ]
 
 NodeT = TypeVar("NodeT")
-
-
-class Record(BaseModel):
-    """An immutable answer; what a newer server says beyond it is passed over."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
 class Page(Record, Generic[NodeT]):
@@ -225,6 +218,8 @@ class Job(Record):
     attempt: int
     queue_position: int | None
     last_seq: int
+    estimate: ResourceEstimate | None
+    usage: ResourceUsage | None
     error: Failure | None
     model_version: VersionReference | None
     started_from: StartPoint | None

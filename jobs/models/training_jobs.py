@@ -21,8 +21,10 @@ class TrainingJob(Leased):
 
     `config` is the whole resolved `TrainingConfig`; `log_offset` is how far, in bytes, the child's
     `events.jsonl` has been taken over; `last_seq` numbers the newest event. Losses and accuracies
-    are the newest measured; `estimated_time_remaining` is in seconds. `dataset` turns null if the
-    dataset is deleted later, so its name and hash are kept here too.
+    are the newest measured; `estimated_time_remaining` is in seconds. `estimate` holds the newest
+    attempt's `memory`, a `training.estimates.MemoryEstimate` as JSON, and its `seconds`, null until
+    they are told; `usage` its measured `peak_memory_bytes` and `seconds`, once it has ended.
+    `dataset` turns null if the dataset is deleted later, so its name and hash are kept here too.
 
     `saves_asked` numbers the requests for a checkpoint, and `saves_passed_on` is the newest that
     the child was told of. A job that starts from trained weights names the job that made them, and
@@ -59,6 +61,8 @@ class TrainingJob(Leased):
     stopped_early = fields.BooleanField(default=False, db_default=False)
     final_epoch: int | None = fields.IntField(null=True)
     samples: list[dict[str, Any]] = fields.JSONField(default=list)
+    estimate: dict[str, Any] | None = fields.JSONField(null=True)
+    usage: dict[str, Any] | None = fields.JSONField(null=True)
     error: dict[str, Any] | None = fields.JSONField(null=True)
     saves_asked = fields.IntField(default=0, db_default=0)
     saves_passed_on = fields.IntField(default=0, db_default=0)

@@ -14,7 +14,7 @@ from jobs.status import JobStatus
 from schema import ids
 from tests.api.clients import Client, receive, send, subscribe, values
 from tests.api.rows import PROGRESS, happen, make_completed_job
-from tests.factories import make_job, make_viewer
+from tests.factories import MEMORY, make_job, make_viewer
 from training import events as training
 from training.config import StartKind
 
@@ -201,6 +201,9 @@ EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq 
   ... on StartedFrom { source name }
   ... on EngineChosen { path reason precision device lanes tokenBudget }
   ... on Resumed { checkpointName epoch step }
+  ... on MemoryEstimated { memory { weights gradients optimizer activations logits base peak
+    available fits method } }
+  ... on TimeEstimated { seconds } ... on ResourcesUsed { usage { peakMemoryBytes seconds } }
   ... on ProgressReported { progress epoch totalEpochs step totalSteps loss accuracy learningRate
     gradientNorm tokensPerSecond estimatedTimeRemaining }
   ... on EpochCompleted { metrics { epoch trainingLoss validationLoss durationSeconds } }
@@ -231,6 +234,9 @@ RUN: tuple[training.Event, ...] = (
         token_budget=1024,
     ),
     training.Resumed(checkpoint="epoch-0", epoch=1, step=3),
+    training.MemoryEstimated(memory=MEMORY),
+    training.TimeEstimated(seconds=60.5),
+    training.ResourcesUsed(peak_memory_bytes=3_300_000_000, seconds=61.5),
     training.Progress(**PROGRESS),
     training.EpochCompleted(
         epoch=1,
@@ -270,13 +276,18 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 13))
+    assert [each["seq"] for each in seen] == list(range(1, 16))
     by_type = {each["__typename"]: each for each in seen}
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
     assert by_type["StartedFrom"]["source"] == "VERSION"
     assert by_type["EngineChosen"]["path"] == "PACKED"
     assert by_type["EngineChosen"]["tokenBudget"] == 1024
     assert by_type["Resumed"]["checkpointName"] == "epoch-0"
+    memory = MEMORY.model_dump(mode="json") | {"fits": False}
+    assert by_type["MemoryEstimated"]["memory"] == memory
+    assert by_type["TimeEstimated"]["seconds"] == 60.5
+    usage = {"peakMemoryBytes": 3_300_000_000, "seconds": 61.5}
+    assert by_type["ResourcesUsed"]["usage"] == usage
     assert by_type["ProgressReported"]["gradientNorm"] is None
     assert by_type["EpochCompleted"]["metrics"]["trainingLoss"] == 1.5
     assert by_type["CheckpointSaved"]["checkpoint"] == {
@@ -289,12 +300,30 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 12,
+        "seq": 15,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,
         "modelVersion": {"version": "v1.0.0", "job": {"id": job_id}},
     }
+
+
+async def test_a_job_shows_what_it_was_to_need_and_what_it_needed(client: Client) -> None:
+    viewer = await make_viewer()
+    job = await make_job(viewer, client.service)
+    query = """query($id: ID!) { getTrainingStatus(jobId: $id) { usage { peakMemoryBytes seconds }
+      estimate { seconds memory { peak activations fits } } } }"""
+    known = await client.as_viewer(viewer)
+    job_id = ids.encode(ids.Kind.JOB, job.id)
+    shown = (await known.data(query, id=job_id))["getTrainingStatus"]
+    assert shown == {"usage": None, "estimate": None}
+    estimate = {"memory": MEMORY.model_dump(mode="json"), "seconds": None}
+    usage = {"peak_memory_bytes": 3_300_000_000, "seconds": 61.5}
+    await TrainingJob.filter(id=job.id).update(estimate=estimate, usage=usage)
+    shown = (await known.data(query, id=job_id))["getTrainingStatus"]
+    assert shown["usage"] == {"peakMemoryBytes": 3_300_000_000, "seconds": 61.5}
+    memory = {"peak": 3_230_000_000, "activations": 900_000_000, "fits": False}
+    assert shown["estimate"] == {"seconds": None, "memory": memory}
 
 
 async def event(socket: Any) -> dict[str, Any]:

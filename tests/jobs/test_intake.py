@@ -15,7 +15,7 @@ from jobs.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus
-from tests.factories import make_job
+from tests.factories import MEMORY, make_job
 from tests.jobs.stage import (
     CANCELLED,
     COMPLETED,
@@ -30,10 +30,13 @@ from tests.jobs.stage import (
 from training.events import (
     DataPrepared,
     Event,
+    MemoryEstimated,
+    ResourcesUsed,
     Resumed,
     Sample,
     SamplesGenerated,
     StoppedEarly,
+    TimeEstimated,
     serialise,
 )
 
@@ -198,6 +201,23 @@ async def test_the_row_shows_the_newest_figures(run: Run) -> None:
     stored = await JobEvent.get(job_id=run.id, kind="DataPrepared")
     assert stored.data == prepared.model_dump(mode="json", exclude={"kind", "at"})
     assert stored.at == prepared.at
+
+
+async def test_the_row_holds_the_figures_of_the_newest_attempt(run: Run) -> None:
+    memory = MEMORY.model_dump(mode="json")
+    run.write(MemoryEstimated(memory=MEMORY), TimeEstimated(seconds=60.5))
+    await run.take()
+    row = await run.row()
+    assert (row.estimate, row.usage) == ({"memory": memory, "seconds": 60.5}, None)
+    used = {"peak_memory_bytes": 3_300_000_000, "seconds": 61.5}
+    run.write(ResourcesUsed.model_validate(used))
+    await run.take()
+    row = await run.row()
+    assert (row.estimate, row.usage) == ({"memory": memory, "seconds": 60.5}, used)
+    run.write(MemoryEstimated(memory=MEMORY.model_copy(update={"base": 1})))
+    await run.take()
+    row = await run.row()
+    assert (row.estimate, row.usage) == ({"memory": memory | {"base": 1}, "seconds": None}, None)
 
 
 async def test_left_over_phases_are_passed_over_and_the_rest_is_kept(run: Run) -> None:

@@ -15,7 +15,7 @@ from jobs.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, ModelVersion, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
-from tests.factories import make_dataset, make_job
+from tests.factories import MEMORY, make_dataset, make_job
 from tests.jobs.stage import (
     CANCELLED,
     COMPLETED,
@@ -39,6 +39,7 @@ from tests.jobs.stage import (
     starts,
 )
 from training.config import JobSpec, TrainingType
+from training.events import MemoryEstimated
 
 pytestmark = [pytest.mark.usefixtures("scripted"), pytest.mark.redis]
 
@@ -133,6 +134,35 @@ async def test_a_crashed_child_is_told_of_and_the_next_attempt_completes(quick: 
     assert (done.status, done.attempt, done.crashes) == (JobStatus.COMPLETED, 2, 1)
     attempts = [event.attempt for event in await history(job.id)]
     assert attempts == sorted(attempts)
+
+
+@pytest.mark.parametrize("available", [MEMORY.available, MEMORY.peak])
+async def test_a_child_that_is_killed_is_told_of_with_its_estimated_memory(
+    quick: Service, available: int
+) -> None:
+    job = await make_job(await make_viewer(), quick)
+    memory = MEMORY.model_copy(update={"available": available})
+    script_job(quick, job.id, [say(MemoryEstimated(memory=memory)), ["die"]])
+    await attempt(quick, job.id)
+    warning = (await history(job.id))[-1]
+    assert warning.data["message"] == (
+        "The training process died with signal 9. Of its memory the estimate was 3.23 GB "
+        "(weights 0.27 GB, gradients 0.02 GB, optimizer 0.04 GB, activations 0.90 GB, "
+        f"logits 1.50 GB, base 0.50 GB) with {available / 1e9:.2f} GB available."
+    )
+    advised = warning.data["remedy"].endswith(
+        "Most is taken by logits, 1.50 GB. Lower maxSequenceLength: what is held at once is at "
+        "least the longest row."
+    )
+    assert advised is not memory.fits
+
+
+async def test_a_child_that_ends_itself_is_told_of_without_its_memory(quick: Service) -> None:
+    job = await make_job(await make_viewer(), quick)
+    script_job(quick, job.id, [say(MemoryEstimated(memory=MEMORY)), ["exit", 7]])
+    await attempt(quick, job.id)
+    warning = (await history(job.id))[-1]
+    assert warning.data["message"] == "The training process died with exit code 7."
 
 
 async def test_a_job_that_always_crashes_fails_in_the_end(quick: Service) -> None:

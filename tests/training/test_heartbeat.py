@@ -55,16 +55,21 @@ def test_a_full_disk_silences_a_heartbeat_no_longer_than_it_is_full_and_hides_no
             raise DiskFull(Path("events.jsonl"))
         told.append(event)
 
-    with pytest.raises(KeyError, match="the first error"), Heartbeat(emit) as beats:
-        beats.measured(progress(1))
-        time.sleep(0.6)
-        disk_is_full = False
-        beats.measured(progress(2))
-        time.sleep(0.6)
-        assert {each.step for each in told} == {2}
-        disk_is_full = True
-        beats.measured(progress(3))
-        raise KeyError("the first error")
+    def fail() -> None:
+        nonlocal disk_is_full
+        with Heartbeat(emit) as beats:
+            beats.measured(progress(1))
+            time.sleep(0.6)
+            disk_is_full = False
+            beats.measured(progress(2))
+            time.sleep(0.6)
+            disk_is_full = True
+            beats.measured(progress(3))
+            raise KeyError("the first error")
+
+    with pytest.raises(KeyError, match="the first error"):
+        fail()
+    assert {each.step for each in told} == {2}
 
 
 def test_who_takes_long_steps_is_given_ten_times_as_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,24 +34,36 @@ TOKENS = 64
 
 KILLS = (
     (Moment.COMPUTE, 6, None),  # amid the second step of the first epoch
+    (Moment.COMPUTE, 10, None),  # amid the second epoch
+    (Moment.COMPUTE, 10, "epoch-001-step-000003"),  # amid the third epoch
+    (Moment.NAME, 1, "epoch-002-step-000006"),  # the last checkpoint is whole and has no name
+)
+"""When to kill each attempt, and the checkpoint that it had gone on from."""
+
+MORE_KILLS = (
     (Moment.SYNC, 2, None),  # the first checkpoint lacks files
     (Moment.NAME, 1, None),  # it is whole and has no name
     (Moment.ANNOUNCE, 1, None),  # it is there, and nobody was told
-    (Moment.COMPUTE, 6, "epoch-001-step-000003"),  # amid the second epoch
+    (Moment.COMPUTE, 6, "epoch-001-step-000003"),
     (Moment.TELL_EPOCH, 1, "epoch-001-step-000003"),  # between its last step and its checkpoint
     (Moment.DELETE, 1, "epoch-001-step-000003"),  # the second supersedes the first
-    (Moment.COMPUTE, 6, "epoch-002-step-000006"),  # amid the third epoch
-    (Moment.SYNC, 6, "epoch-002-step-000006"),
+    (Moment.SYNC, 7, "epoch-002-step-000006"),  # the third has its name, and nobody was told
     (Moment.NAME, 1, "epoch-003-step-000009"),  # the model is whole and has no name
 )
-"""When to kill each attempt, and the checkpoint that it had gone on from."""
+"""What does not depend on the method."""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("method", TrainingType)
-def test_a_run_that_is_killed_ten_times_is_the_very_same_model(
-    make_job: MakeJob, method: TrainingType, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("method", "kills"),
+    [(TrainingType.LORA, MORE_KILLS), *((method, KILLS) for method in TrainingType)],
+)
+def test_a_run_that_is_killed_again_and_again_is_the_very_same_model(
+    make_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+    method: TrainingType,
+    kills: Sequence[tuple[Moment, int, str | None]],
 ) -> None:
     monkeypatch.setattr(preparation, "CPU_TOKENS", TOKENS)
     choices = {
@@ -65,7 +77,7 @@ def test_a_run_that_is_killed_ten_times_is_the_very_same_model(
     }
     whole, job = make_job("whole", **choices), make_job("killed", **choices)
     assert run_here(whole).outcome is Outcome.COMPLETED
-    for moment, count, resumed in KILLS:
+    for moment, count, resumed in kills:
         told = len(whole_events(job))
         assert left(start_forked(job, kill_in_small_steps, moment, count)) == -signal.SIGKILL
         attempt = of_kind(whole_events(job)[told:], Resumed)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.factories import MEMORY
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from training import preparation
@@ -21,18 +22,24 @@ from training.errors import (
     ModelUnreadable,
     NonFiniteLoss,
     NothingToTrain,
+    OutOfMemory,
     TargetModulesNotFound,
 )
+from training.estimates import EstimateMethod
 from training.events import (
     CheckpointSaved,
     DataPrepared,
     EpochCompleted,
+    Finished,
+    MemoryEstimated,
     Outcome,
     Phase,
     PhaseStarted,
+    ResourcesUsed,
     Resumed,
     SamplesGenerated,
     StoppedEarly,
+    TimeEstimated,
     WarningRaised,
 )
 from training.files import damage, sha256_of
@@ -81,6 +88,60 @@ def test_a_run_ends_with_a_model_and_tells_its_way(make_job: MakeJob) -> None:
     assert damage(job / "model") is None
     adapter = json.loads((job / "model" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "tiny-model"
+
+
+def test_what_a_run_needs_is_estimated_first_and_measured_last(make_job: MakeJob) -> None:
+    job = make_job(rows=qa_rows(20), epochs=3)
+    run_here(job)
+    found = read_events(job)
+    kinds = [event.kind for event in found]
+    training = next(
+        index
+        for index, event in enumerate(found)
+        if isinstance(event, PhaseStarted) and event.phase is Phase.TRAINING
+    )
+    assert kinds.index("MemoryEstimated") < training < kinds.index("TimeEstimated")
+    assert kinds.index("TimeEstimated") < kinds.index("EpochCompleted")
+    assert kinds[-2:] == ["ResourcesUsed", "Finished"]
+    (estimated,), (used,) = of_kind(found, MemoryEstimated), of_kind(found, ResourcesUsed)
+    memory = estimated.memory
+    assert memory.method is EstimateMethod.DRY_RUN
+    assert memory.fits
+    adapter = 4 * of_kind(found, Finished)[0].result.trainable_parameters  # type: ignore[union-attr]
+    assert memory.optimizer == 2 * adapter
+    assert adapter < memory.weights < 10_000_000
+    assert memory.activations > 0
+    assert used.peak_memory_bytes >= memory.base
+    (time,) = of_kind(found, TimeEstimated)
+    assert used.seconds >= time.seconds * 0.5
+
+
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+def test_estimating_changes_nothing_of_the_run(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, method: TrainingType
+) -> None:
+    choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 1}
+    estimated, plain = make_job("estimated", **choices), make_job("plain", **choices)
+    run_here(estimated)
+    monkeypatch.setattr("training.pipeline.memory_estimate", lambda *_: MEMORY)
+    run_here(plain)
+    assert_same_weights(estimated, plain)
+
+
+def test_a_run_that_ends_for_lack_of_memory_says_what_it_was_to_need(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 B")
+
+    monkeypatch.setattr("training.pipeline.train", fail)
+    monkeypatch.setattr("training.forecast.available_bytes", lambda _hardware: 1000)
+    job = make_job()
+    with pytest.raises(OutOfMemory, match=r"the estimate was 0\.\d\d GB \(weights 0\.00 GB"):
+        run_here(job)
+    (warning,) = of_kind(read_events(job), WarningRaised)
+    assert warning.code == "MEMORY_MAY_NOT_SUFFICE"
+    assert warning.message.endswith("with 0.00 GB available.")
 
 
 def test_no_path_of_this_machine_is_in_the_model(make_job: MakeJob, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@
     test_silent_failures.py::test_trained_weights_are_moved_and_stored_in_fp32
     test_oracle.py::test_in_bf16_masters_keep_us_near_fp32
 14. A run that is resumed after its first epoch sees its rows in another order.
-    test_killed.py::test_a_run_that_is_killed_ten_times_is_the_very_same_model
+    test_killed.py::test_a_run_that_is_killed_again_and_again_is_the_very_same_model
     test_batches.py::test_a_plan_sees_each_row_once_an_epoch_in_another_order
 15. A checkpoint that lacks a part is taken for a whole one.
     test_pipeline.py::test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run

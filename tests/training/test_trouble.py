@@ -25,7 +25,14 @@ from training.errors import (
     OutOfMemory,
     TrainingError,
 )
-from training.events import CheckpointSaved, EpochCompleted, Outcome, Progress, Resumed
+from training.events import (
+    CheckpointSaved,
+    EpochCompleted,
+    Outcome,
+    Progress,
+    Resumed,
+    WarningRaised,
+)
 from training.files import damage
 from training.scores import Scores
 
@@ -169,12 +176,15 @@ def test_a_step_that_cannot_be_saved_does_not_hide_why_the_run_failed(
 
     spoil(monkeypatch)
     monkeypatch.setattr(CheckpointStore, "save", no_room)
-    with pytest.raises(error, match=message) as raised:
-        run_here(make_job(**STEPWISE))
-    assert raised.value.__notes__ == [
-        "Nor could the last good step be saved: The disk is full: checkpoints could not be "
-        "written. Older checkpoints are intact."
-    ]
+    job = make_job(**STEPWISE)
+    with pytest.raises(error, match=message):
+        run_here(job)
+    warning = of_kind(read_events(job), WarningRaised)[-1]
+    assert (warning.code, warning.message) == (
+        "LAST_STEP_NOT_SAVED",
+        "The last good step could not be saved: The disk is full: checkpoints could not be "
+        "written. Older checkpoints are intact.",
+    )
 
 
 def test_a_first_gradient_of_zero_fails_the_run_by_name(

@@ -1,7 +1,7 @@
 """A whole Llama-shaped model: embedding, layers, last norm, head; forward and backward."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,15 @@ class Decoder:
     widest: int
     """Elements of the widest input that a projection takes."""
 
+    def shortened(self, count: int) -> "Decoder":
+        """The same with its last layers alone, of which no result is to be expected."""
+        return replace(self, layers=self.layers[-count:])
+
+    @property
+    def layers_kept(self) -> int:
+        """Layers that keep what a backward pass needs."""
+        return len(self.layers) - self._first_trained()
+
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
         """What the head is given for each token of a pack (T, width), without dropout."""
@@ -63,6 +72,7 @@ class Decoder:
             stream, parts = layer.forward(stream, context)
             if index >= first:
                 kept.append(parts)
+            del parts
         chosen = stream.index_select(0, pack.positions)
         hidden, factor = self.norm.forward(chosen)
         by_hidden, sums = self.head.backward(hidden, pack.targets, share=share, gradients=gradients)

@@ -50,11 +50,21 @@ class Engine:
 
     def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
         """The rows as micro-batches, those of a round to be computed at the same time."""
+        for packs in self.divided(rows):
+            yield [self.packed(each) for each in packs]
+
+    def divided(self, rows: Sequence[Row]) -> list[list[list[Row]]]:
+        """The rows of each micro-batch of each round."""
+        if not rows:
+            return []
         lengths = [len(row.input_ids) for row in rows]
-        divided = divide(lengths, budget=self.budget // self.lanes, lanes=self.lanes)
-        for start in range(0, len(divided), self.lanes):
-            taken = divided[start : start + self.lanes]
-            yield [make_pack([rows[index] for index in pack], self._device) for pack in taken]
+        packs = divide(lengths, budget=self.budget // self.lanes, lanes=self.lanes)
+        taken = [[rows[index] for index in pack] for pack in packs]
+        return [taken[start : start + self.lanes] for start in range(0, len(taken), self.lanes)]
+
+    def packed(self, rows: Sequence[Row]) -> Pack:
+        """A micro-batch on the device."""
+        return make_pack(rows, self._device)
 
     def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
         """Add the gradient of `share` times the summed loss of a round, and give its scores.

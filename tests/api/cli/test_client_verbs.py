@@ -17,7 +17,7 @@ from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.api.client.test_events import end
 from tests.api.rows import PROGRESS, happen, make_completed_job
-from tests.factories import PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
+from tests.factories import MEMORY, PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
 
 
 @pytest.fixture
@@ -123,6 +123,13 @@ async def test_a_run_is_started_by_names_and_single_options(
     assert job.config["sample_prompts"] == ["1+1?"]
     shown = await shell.run("job", ids.encode(ids.Kind.JOB, job.id))
     assert "status\tQUEUED" in shown.out
+    assert "memory estimated" not in shown.out
+    estimate = {"memory": MEMORY.model_dump(mode="json"), "seconds": 61.2}
+    usage = {"peak_memory_bytes": 3_300_000_000, "seconds": 63.0}
+    await TrainingJob.filter(id=job.id).update(estimate=estimate, usage=usage)
+    shown = await shell.run("job", ids.encode(ids.Kind.JOB, job.id))
+    assert "memory estimated\t3.2 GB (weights 270.0 MB, " in shown.out
+    assert "time estimated\t1:01\nused\t3.3 GB of memory, 1:03\n" in shown.out
     assert (await shell.run("cancel", ids.encode(ids.Kind.JOB, job.id))).code == 0
     assert (await shell.run("jobs", "--status", "cancelled")).out.count("CANCELLED") == 1
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from api.cli.watching import line, watch
 from api.client.events import Event, parse
 from schema.training_events import EVENT_TYPES
+from tests import factories
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC).isoformat()
 METRICS = {
@@ -43,6 +44,7 @@ MEASURED = {
     "tokensPerSecond": 1900.0,
     "estimatedTimeRemaining": 3661.0,
 }
+MEMORY = factories.MEMORY.model_dump(mode="json") | {"fits": False}
 SAVED = {"name": "epoch-1", "epoch": 1, "step": 8, "validationLoss": 2.25, "sizeBytes": 5}
 VERSION = {"id": "version_1", "version": "v1.0.0", "status": "READY"}
 FAILURE = {"code": "DISK_FULL", "message": "The disk is full.", "remedy": "Make room."}
@@ -76,6 +78,18 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         "Resumed",
         {"checkpointName": "epoch-1", "epoch": 2, "step": 8},
         "resumed from epoch-1 (epoch 2, step 8)",
+    ),
+    (
+        "MemoryEstimated",
+        {"memory": MEMORY},
+        "memory: 3.2 GB (weights 270.0 MB, gradients 20.0 MB, optimizer 40.0 MB, "
+        "activations 900.0 MB, logits 1.5 GB, base 500.0 MB) of 2.0 GB: too little",
+    ),
+    ("TimeEstimated", {"seconds": 3661.2}, "time: about 1:01:01 in all"),
+    (
+        "ResourcesUsed",
+        {"usage": {"peakMemoryBytes": 3_300_000_000, "seconds": 61.0}},
+        "used: 3.3 GB of memory, 1:01",
     ),
     (
         "ProgressReported",

@@ -1,0 +1,42 @@
+"""A job in names and values."""
+
+from api.cli.output import duration, memory_estimate, percent, usage
+from api.client.results import Job
+
+__all__ = ["job_facts"]
+
+
+def job_facts(found: Job) -> list[tuple[str, str]]:
+    """Names and values, in the order in which one asks for them."""
+    left = duration(found.estimated_time_remaining)
+    facts = [
+        ("id", found.id),
+        ("status", found.status.value),
+        ("model", found.model.name),
+        ("dataset", found.dataset_name),
+        ("progress", f"{found.progress:.1f}%, {left} left"),
+        ("epoch", f"{found.current_epoch} of {found.total_epochs}"),
+        ("step", f"{found.step} of {found.total_steps or '-'}"),
+        ("loss", f"{found.training_loss}, validation {found.validation_loss}"),
+        (
+            "accuracy",
+            f"{percent(found.training_accuracy)}, validation {percent(found.validation_accuracy)}",
+        ),
+        ("attempt", str(found.attempt)),
+    ]
+    if found.started_from is not None:
+        start = found.started_from
+        facts.append(("started from", f"{start.source.value.lower()} {start.name}"))
+    if found.estimate is not None:
+        facts.append(("memory estimated", memory_estimate(found.estimate.memory)))
+        facts.append(("time estimated", duration(found.estimate.seconds)))
+    if found.usage is not None:
+        facts.append(("used", usage(found.usage)))
+    if found.queue_position is not None:
+        facts.append(("place in the queue", str(found.queue_position)))
+    if found.error is not None:
+        facts.append(("error", f"{found.error.code}: {found.error.message}"))
+        facts.append(("remedy", found.error.remedy or "-"))
+    if found.model_version is not None:
+        facts.append(("version", f"{found.model_version.version} ({found.model_version.id})"))
+    return facts

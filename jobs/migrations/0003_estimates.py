@@ -1,0 +1,24 @@
+from tortoise import migrations
+from tortoise.migrations import operations as ops
+from orjson import loads
+from tortoise.fields.data import JSON_DUMPS
+from tortoise import fields
+
+
+class Migration(migrations.Migration):
+    dependencies = [("jobs", "0002_control")]
+
+    initial = False
+
+    operations = [
+        ops.AddField(
+            model_name="TrainingJob",
+            name="estimate",
+            field=fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads),
+        ),
+        ops.AddField(
+            model_name="TrainingJob",
+            name="usage",
+            field=fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads),
+        ),
+    ]

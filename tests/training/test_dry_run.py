@@ -1,0 +1,185 @@
+"""What a dry run tells, against the same operations done for real."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from training.adapters import causal_model, make_trainable
+from training.config import TrainingType, resolve
+from training.dry_run import _RealOperations, _run, _unchanged, dry_run, real_run
+from training.engine.choice import Computes, choose
+from training.engine.decoder import Decoder
+from training.engine.gradients import Gradients
+from training.engine.packs import make_pack
+from training.forecast import Workload, _dry, heaviest, memory_estimate
+from training.hardware import probe
+from training.layers import two_of_each
+from training.ledger import Holding, Ledger
+from training.rendering import IGNORED, Row
+
+VOCABULARY = 512
+CPU = torch.device("cpu")
+COMMON = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0}
+LLAMA = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
+GPT2 = {"n_embd": 64, "n_layer": 6, "n_head": 4, "n_positions": 512, "attn_pdrop": 0.0}
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": LLAMA,
+    "qwen3": LLAMA | {"head_dim": 16},
+    "gpt2": GPT2,
+}
+
+
+def model_of(
+    kind: str, method: TrainingType = TrainingType.LORA, **changes: Any
+) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **COMMON | SHAPES[kind] | changes)
+    base = AutoModelForCausalLM.from_config(config)
+    model = causal_model(make_trainable(base, resolve(method, {})))
+    model.train()
+    return model
+
+
+def row(tokens: int, trained: int) -> Row:
+    ids = [5 + n % 100 for n in range(tokens)]
+    return Row(
+        line=1, input_ids=ids, labels=[IGNORED] * (tokens - trained) + ids[-trained:], content=b""
+    )
+
+
+ROWS = [row(64, 64), row(60, 20), row(56, 30)]
+
+
+def workload_of(model: PreTrainedModel, computes: Computes | None = None) -> Workload:
+    computes = computes or choose(model, ROWS, CPU).computes
+    trained = [each for each in model.parameters() if each.requires_grad]
+
+    def begin(layers: int | None) -> Callable[[Any], object]:
+        short = computes.shortened(layers) if layers is not None else computes
+        gradients = Gradients()
+        return lambda rows: short.backward(make_pack(rows), share=1.0, seed=0, gradients=gradients)
+
+    return Workload(
+        model=model,
+        layers=computes.layers_kept if isinstance(computes, Decoder) else None,
+        vocabulary_size=VOCABULARY,
+        weights=list(model.parameters()),
+        optimizer=[],
+        optimizer_bytes=8 * sum(each.numel() for each in trained),
+        rounds=[[ROWS]],
+        gradients=4 * sum(each.numel() for each in trained),
+        begin=begin,
+    )
+
+
+def told_and_real(model: PreTrainedModel) -> tuple[Holding, Holding]:
+    """A dry run of few layers, and what a real one of all holds."""
+    work = workload_of(model)
+    ledger = Ledger(model.config.vocab_size)
+    go = work.begin(None)  # kept, and with it the gradients
+    with _unchanged(model), _RealOperations(model, ledger):
+        _run(partial(go, ROWS), 2, ledger)
+    return _dry(work, ROWS), ledger.highest([])
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out:UserWarning")  # peft's, of GPT-2's Conv1D
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+def test_a_dry_run_of_two_layers_tells_what_a_real_run_of_all_holds(
+    kind: str, method: TrainingType
+) -> None:
+    dry, real = told_and_real(model_of(kind, method))
+    assert dry.total == pytest.approx(real.total, rel=0.02)
+
+
+@pytest.mark.parametrize("trained_layers", [1, 3, 5])
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_layers_that_are_trained_and_frozen_ones_are_told_apart(
+    kind: str, trained_layers: int
+) -> None:
+    model = model_of(kind, TrainingType.FULL)
+    model.requires_grad_(False)
+    layers = model.base_model.h if kind == "gpt2" else model.base_model.layers
+    for layer in layers[6 - trained_layers :]:
+        layer.requires_grad_(True)
+    dry, real = told_and_real(model)
+    assert dry.total == pytest.approx(real.total, rel=0.02)
+
+
+def test_two_layers_of_each_kind_stand_for_the_rest() -> None:
+    model = model_of("llama", TrainingType.FULL)
+    model.requires_grad_(False)
+    model.model.layers[5].requires_grad_(True)
+    with two_of_each(model) as stands:
+        assert [each.missing for each in stands] == [3]
+        assert len(model.model.layers) == 3
+    assert len(model.model.layers) == 6
+
+
+def test_the_two_gradients_of_a_tied_weight_are_held_once() -> None:
+    model = model_of("llama", TrainingType.FULL, vocab_size=8192, tie_word_embeddings=True)
+    dry, real = told_and_real(model)
+    assert dry.total == pytest.approx(real.total, rel=0.02)
+
+
+@pytest.mark.parametrize("look", [dry_run, real_run])
+def test_nothing_is_changed_by_looking(look: Callable[..., Holding]) -> None:
+    model = model_of("gpt2", TrainingType.FULL)
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    parameter = next(each for each in model.parameters() if each.requires_grad)
+    parameter.grad = torch.ones_like(parameter)
+    go = workload_of(model).begin(None)
+    state = torch.get_rng_state()
+    look(model, partial(go, ROWS), passes=2, vocabulary_size=VOCABULARY)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    assert torch.equal(parameter.grad, torch.ones_like(parameter))
+    others = [each for each in model.parameters() if each is not parameter]
+    assert [each for each in others if each.grad is not None] == []
+
+
+class Undescribed(torch.autograd.Function):
+    """Looks at numbers, which fake tensors do not have."""
+
+    @staticmethod
+    def forward(_ctx: Any, inputs: Tensor) -> Tensor:
+        torch.from_numpy(inputs.detach().numpy())
+        return inputs.clone()
+
+    @staticmethod
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def test_a_model_that_cannot_run_dry_is_measured_on_short_rows() -> None:
+    model = model_of("gpt2", TrainingType.FULL)
+    computes = choose(model, ROWS, CPU).computes
+    dry = memory_estimate(workload_of(model, computes), probe())
+    norm = model.transformer.ln_f
+    norm.register_forward_hook(lambda _module, _given, output: Undescribed.apply(output.float()))
+    measured = memory_estimate(workload_of(model, computes), probe())
+    assert (dry.method, measured.method) == ("DRY_RUN", "MEASURED")
+    for name in ("weights", "optimizer", "gradients"):
+        assert getattr(measured, name) == getattr(dry, name)
+    held, told = (each.activations + each.logits for each in (dry, measured))
+    assert told == pytest.approx(held, rel=0.2)
+    assert [each for each in model.parameters() if each.grad is not None] == []
+
+
+def test_the_heaviest_rounds_are_those_with_most_tokens_labels_or_length() -> None:
+    many, long, trained = [[row(60, 1)] * 5], [[row(200, 1)]], [[row(100, 100)]]
+    assert heaviest([[[row(9, 1)]], many, long, trained]) == [many, trained, long]
+    assert heaviest([many]) == [many]
+    assert heaviest([]) == []

@@ -1,0 +1,64 @@
+"""A process's own figures, against what it is known to have done."""
+
+import time
+from mmap import mmap
+from pathlib import Path
+
+import pytest
+
+from training import process
+
+MEGABYTE = 2**20
+
+
+def test_memory_that_is_taken_and_given_back_shows() -> None:
+    before = process.resident_bytes()
+    with mmap(-1, 64 * MEGABYTE) as taken:
+        taken.write(b"x" * (64 * MEGABYTE))
+        held = process.resident_bytes() - before
+        peak = process.peak_resident_bytes()
+    assert held >= 63 * MEGABYTE
+    assert peak >= before + 63 * MEGABYTE
+    assert process.resident_bytes() < before + 32 * MEGABYTE
+    assert process.peak_resident_bytes() >= peak
+
+
+def test_more_is_available_than_is_held() -> None:
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert process.resident_bytes() < process.available_bytes() <= total
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limits"),
+    [
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": "5000"}, [5000]),
+        ("0::/gone\n", {"memory.max": "7000"}, [7000]),
+        ("4:memory:/a\n2:cpu:/a\n", {"memory/a/memory.limit_in_bytes": "900"}, [900]),
+        ("0::/\n", {}, []),
+    ],
+)
+def test_the_limits_of_control_groups_are_found(
+    groups: str, files: dict[str, str], limits: list[int], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    assert list(process.control_group_limits(groups, tmp_path)) == limits
+
+
+def test_a_process_knows_its_age() -> None:
+    first = process.seconds_alive()
+    time.sleep(0.05)
+    assert 0 < first < 3600
+    assert process.seconds_alive() - first == pytest.approx(0.05, abs=0.04)
+
+
+def test_mapped_files_are_found_by_their_ending(tmp_path: Path) -> None:
+    path = tmp_path / "some.weights"
+    path.write_bytes(b"x" * MEGABYTE)
+    with path.open("r+b") as file, mmap(file.fileno(), 0) as mapped:
+        assert mapped.read() == b"x" * MEGABYTE
+        (found,) = process.mappings_of(".weights")
+    assert (found.end - found.start, found.resident_bytes) == (MEGABYTE, MEGABYTE)
+    assert process.mappings_of(".weights") == []

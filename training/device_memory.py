@@ -1,0 +1,49 @@
+"""The memory that training fills: the accelerator's where there is one, else this process's."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from training import process
+from training.hardware import Hardware
+
+_WEIGHT_FILES: Final = ".safetensors"
+"""Weights of the stored element type are not copied: pages of the file stand for them."""
+
+
+def peak_bytes(hardware: Hardware) -> int:
+    """The most that was held since the process began."""
+    if hardware.device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return process.peak_resident_bytes()
+
+
+def available_bytes(hardware: Hardware) -> int:
+    """The most the process could hold, what it holds now included."""
+    if hardware.device == "cuda":
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
+    return process.available_bytes()
+
+
+def bytes_beside(tensors: Iterable[Tensor], hardware: Hardware) -> int:
+    """What is held now for anything but these tensors."""
+    storages = {each.untyped_storage()._cdata: each.untyped_storage() for each in tensors}
+    if hardware.device == "cuda":
+        ours = sum(each.nbytes() for each in storages.values() if each.device.type == "cuda")
+        return max(0, torch.cuda.memory_allocated() - ours)
+    process.give_back_freed_memory()  # training takes it again, and so it is not beside it
+    mappings = process.mappings_of(_WEIGHT_FILES)
+    ours = sum(each.resident_bytes for each in mappings)
+    for storage in storages.values():
+        address = storage.data_ptr()
+        if not any(each.start <= address < each.end for each in mappings):
+            ours += storage.nbytes()
+    return max(0, process.resident_bytes() - ours)
+
+
+def size_of(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the tensors, of those that share memory once."""
+    storages = {each.untyped_storage()._cdata: each.untyped_storage() for each in tensors}
+    return sum(each.nbytes() for each in storages.values())
