@@ -17,6 +17,7 @@ from training.config import TrainingConfig, TrainingType
 from training.dropout import Dropout
 from training.errors import TargetModulesNotFound, TrainingError
 from training.hardware import Hardware
+from training.sharding import like
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
 
@@ -50,7 +51,7 @@ def restore_weights(model: Module, weights: Mapping[str, Tensor]) -> None:
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, tensor in weights.items():
-            parameters[name].copy_(tensor)
+            parameters[name].copy_(like(parameters[name], tensor))
 
 
 def save_trained(
@@ -59,12 +60,14 @@ def save_trained(
     *,
     base_name: str,
     folder: Path,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the adapter, or the whole fp32 weights, and the tokenizer with its chat template.
 
-    `base_name` is the public name by which an adapter refers to its base.
+    `base_name` is the public name by which an adapter refers to its base. `state` has the tensors
+    to write where the model's own are split among processes.
     """
-    model.save_pretrained(str(folder))
+    model.save_pretrained(str(folder), state_dict=dict(state) if state else None)
     tokenizer.save_pretrained(folder)
     if isinstance(model, PeftModel):
         (folder / "README.md").unlink(missing_ok=True)  # peft's card template, all blanks

@@ -95,14 +95,19 @@ def batches(rows: Sequence[Row], *, padding_id: int) -> Iterator[Batch]:
 
     The loss of a step is a sum over tokens, so that how rows are batched does not change it.
     """
-    together: list[Row] = []
+    for together in packs(rows):
+        yield collate(together, padding_id)
+
+
+def packs(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows that go through the model together, by what they cost to pad."""
+    grouped: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: len(row.input_ids), reverse=True):
-        if together and not _fits(together, row):
-            yield _collate(together, padding_id)
-            together = []
-        together.append(row)
-    if together:
-        yield _collate(together, padding_id)
+        if grouped and _fits(grouped[-1], row):
+            grouped[-1].append(row)
+        else:
+            grouped.append([row])
+    return grouped
 
 
 def _fits(together: Sequence[Row], row: Row) -> bool:
@@ -114,7 +119,8 @@ def _fits(together: Sequence[Row], row: Row) -> bool:
     return not (wasteful and longest * len(together) >= TOKENS_WORTH_A_PASS)
 
 
-def _collate(rows: Sequence[Row], padding_id: int) -> Batch:
+def collate(rows: Sequence[Row], padding_id: int) -> Batch:
+    """The rows as one batch."""
     longest = max(len(row.input_ids) for row in rows)
     shape = (len(rows), longest)
     input_ids = torch.full(shape, padding_id, dtype=torch.int64)

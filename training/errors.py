@@ -9,7 +9,7 @@
   x NothingToTrain         no row has a token that bears loss
   x TargetModulesNotFound  LoRA was told to adapt modules that the model lacks
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
-  x OutOfMemory, DiskFull  the machine is too small
+  x OutOfMemory, DiskFull, DevicesMissing  the machine is too small
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model
 """
@@ -187,6 +187,17 @@ class DiskFull(TrainingError):
             "DISK_FULL",
             f"The disk is full: {path} could not be written. Older checkpoints are intact.",
             "Free space, or lower checkpointing.keepBest, and start the job again to resume it.",
+        )
+
+
+class DevicesMissing(TrainingError):
+    """A job asks for more devices than the machine it came to has."""
+
+    def __init__(self, wanted: int, present: int) -> None:
+        super().__init__(
+            "DEVICES_MISSING",
+            f"The job asks for at least {wanted} devices, and this machine has {present}.",
+            "Ask for fewer devices, or set TUNERY_WORKER_DEVICES to what the worker has.",
         )
 
 

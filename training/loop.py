@@ -26,6 +26,7 @@ from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
 from training.stepper import Measurement, Stepper
+from training.world import WORLD_OF_ONE, World
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Run:
     store: CheckpointStore
     emit: Callable[[Event], None]
     should_stop: Callable[[], bool]
+    world: World = WORLD_OF_ONE
 
 
 def train(run: Run) -> bool:
@@ -143,7 +145,10 @@ def _save(run: Run, metrics: EpochMetrics | None) -> None:
     """Save where the run stands, delete what retention no longer keeps, and tell both."""
     state = run.stepper.state
     checkpoint = Checkpoint(name=checkpoint_name(state), metrics=metrics, state=state)
-    run.store.save(checkpoint, run.stepper.tensors())
+    tensors = run.stepper.tensors()
+    if not run.world.leads:
+        return
+    run.store.save(checkpoint, tensors)
     removed = superfluous(run.store.all(), run.config.checkpointing.keep_best)
     for name in removed:
         run.store.remove(name)
@@ -153,7 +158,7 @@ def _save(run: Run, metrics: EpochMetrics | None) -> None:
 def _save_stopped(run: Run) -> None:
     """Save the last step boundary, unless nothing was done or it is saved already."""
     state = run.stepper.state
-    saved = {checkpoint.name for checkpoint in run.store.all()}
+    saved = run.world.from_leader(lambda: {checkpoint.name for checkpoint in run.store.all()})
     if state.step > 0 and checkpoint_name(state) not in saved:
         last = state.history[-1] if state.history and state.step_in_epoch == 0 else None
         _save(run, last)

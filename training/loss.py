@@ -5,8 +5,9 @@ a trained token and to no other. Architectures that do more after their head tha
 are found by comparison, and take the whole forward pass.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final
 
 import torch
@@ -15,10 +16,11 @@ from torch.nn import Module
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 from transformers import PreTrainedModel
 
-from training.batches import Batch, batches
+from training.batches import Batch, collate, packs
 from training.hardware import Hardware
 from training.rendering import IGNORED, Row
 from training.scores import Scores
+from training.world import WORLD_OF_ONE, World
 
 _AFTER_THE_HEAD: Final = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 """Options of architectures that scale or squash what the head returns."""
@@ -30,34 +32,55 @@ class TokenLoss:
     """Sums of loss over rows, with or without gradients, for one model."""
 
     def __init__(
-        self, model: PreTrainedModel, hardware: Hardware, *, padding_id: int, probe: Row
+        self,
+        model: PreTrainedModel,
+        hardware: Hardware,
+        *,
+        padding_id: int,
+        probe: Row,
+        world: World = WORLD_OF_ONE,
     ) -> None:
         self._model = model
+        self._world = world
         self._hardware = hardware
         self._padding_id = padding_id
         self.whole_forward = not self._head_can_be_split(probe)
         """True where the head had to be applied to every position."""
 
     def backward(self, rows: Sequence[Row], *, step_tokens: int) -> Scores:
-        """Add the gradient of the rows' share in the mean loss over `step_tokens` tokens."""
+        """Add the gradient of the rows' share in the mean loss over `step_tokens` tokens.
+
+        Of the rows that all processes are given alike, each takes its part; the scores are of all.
+        """
         scores = Scores()
-        for batch in batches(rows, padding_id=self._padding_id):
+        for batch, counts in self._batches(rows):
             loss, correct = self._sums(batch)
-            if batch.trained_tokens:
-                (loss / step_tokens).backward()  # type: ignore[no-untyped-call]
-            scores = scores.plus(Scores(loss.item(), int(correct), batch.trained_tokens))
-        return scores
+            if batch.trained_tokens or self._world.is_sharded:
+                (loss * counts / step_tokens).backward()  # type: ignore[no-untyped-call]
+            if counts:
+                scores = scores.plus(Scores(loss.item(), int(correct), batch.trained_tokens))
+        return self._world.total(scores)
 
     @torch.no_grad()
     def score(self, rows: Sequence[Row]) -> Scores:
         """The rows' loss and accuracy; the caller chooses the model's mode."""
         scores = Scores()
-        for batch in batches(rows, padding_id=self._padding_id):
+        for batch, counts in self._batches(rows):
             loss, correct = self._sums(batch)
-            scores = scores.plus(Scores(loss.item(), int(correct), batch.trained_tokens))
-        return scores
+            if counts:
+                scores = scores.plus(Scores(loss.item(), int(correct), batch.trained_tokens))
+        return self._world.total(scores)
+
+    def _batches(self, rows: Sequence[Row]) -> Iterator[tuple[Batch, bool]]:
+        """This process's batches, and whether they count."""
+        for turn in self._world.turns(rows, packs):
+            if turn.rows:
+                yield collate(turn.rows, self._padding_id), turn.counts
 
     def _sums(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._world.through(partial(self._sums_inside, batch))
+
+    def _sums_inside(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy and correct predictions. Position i predicts label i + 1.
 
         Padding lies to the right, where causal attention never looks, so that no mask is needed.
@@ -88,8 +111,7 @@ class TokenLoss:
         was_training = self._model.training
         self._model.eval()  # type: ignore[no-untyped-call]
         with autocast(self._hardware):
-            whole = _whole_logits(self._model, input_ids).float()
-            split = _projected(self._model, _hidden(self._model, input_ids)).float()
+            whole, split = self._world.through(lambda: _both_ways(self._model, input_ids))
         self._model.train(was_training)
         return whole.shape == split.shape and torch.allclose(whole, split, rtol=1e-6, atol=1e-6)
 
@@ -104,6 +126,12 @@ def autocast(hardware: Hardware) -> AbstractContextManager[object]:
 def _selected(per_token: Tensor, positions: Tensor) -> Tensor:
     """Rows of a (rows, tokens, width) tensor at positions of its (rows, tokens - 1) part."""
     return per_token[:, :-1].reshape(-1, per_token.shape[-1]).index_select(0, positions)
+
+
+def _both_ways(model: PreTrainedModel, input_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits of the whole model, and those of its head applied to what its decoder gives."""
+    split = _projected(model, _hidden(model, input_ids))
+    return _whole_logits(model, input_ids).float(), split.float()
 
 
 def _whole_logits(model: PreTrainedModel, input_ids: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from training.config import TrainingConfig
+from training.sharding import like
 
 
 def trainable_parameters(model: Module) -> dict[str, Parameter]:
@@ -41,9 +42,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Give a fresh optimizer the memory that `optimizer_tensors` returned."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = like(parameters[int(index)], tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

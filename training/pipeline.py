@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
+from peft import PeftModel
+
 from training.adapters import restore_weights, save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
 from training.config import JobSpec, TrainingType
@@ -28,7 +30,10 @@ from training.hardware import library_versions
 from training.loop import checkpoint_event, train
 from training.optimizer import trainable_parameters
 from training.preparation import Prepared, prepare
+from training.ranks import ALONE, Place
 from training.retention import best
+from training.sharding import complete_state
+from training.world import World, joined
 
 SCORE_TOLERANCE: Final = 1e-3
 """How far the best checkpoint may score from its record, relative to it. On the machine that
@@ -36,15 +41,39 @@ saved it the two are equal; another machine's kernels may round otherwise."""
 
 
 def run(
-    spec: JobSpec, job_dir: Path, *, log: EventLog, should_stop: Callable[[], bool]
+    spec: JobSpec,
+    job_dir: Path,
+    *,
+    log: EventLog,
+    should_stop: Callable[[], bool],
+    place: Place = ALONE,
 ) -> Finished:
     """Train as `spec` says, in `job_dir`, going on from what an earlier attempt left there.
 
     What happens after the start of PREPARING is told to `log`; the end is returned and not told.
+    `place` is this process's among those that train together, each of which calls this.
     Raises a `TrainingError` where the run cannot go on.
     """
+    with joined(place, job_dir) as world:
+        return _run(
+            spec,
+            job_dir,
+            log=log,
+            should_stop=lambda: world.any_of(should_stop()),
+            world=world,
+        )
+
+
+def _run(
+    spec: JobSpec,
+    job_dir: Path,
+    *,
+    log: EventLog,
+    should_stop: Callable[[], bool],
+    world: World,
+) -> Finished:
     store = CheckpointStore(job_dir / "checkpoints")
-    prepared = prepare(spec, store, emit=log.emit, should_stop=should_stop)
+    prepared = prepare(spec, store, emit=log.emit, should_stop=should_stop, world=world)
     if prepared is None:
         return Finished(outcome=Outcome.CANCELLED)
     _answer_samples(prepared, "BEFORE", log)
@@ -57,15 +86,8 @@ def run(
     if should_stop():
         return Finished(outcome=Outcome.CANCELLED)
     _answer_samples(prepared, "AFTER", log)
-    model_dir = job_dir / "model"
-    with whole_folder(model_dir) as folder:
-        save_trained(
-            prepared.model,
-            prepared.tokenizer,
-            base_name=public_name(spec.model_path),
-            folder=folder,
-        )
-    result = _result(prepared, chosen, size_bytes=size_of(model_dir))
+    size_bytes = _save_model(prepared, job_dir / "model", base_name=public_name(spec.model_path))
+    result = _result(prepared, chosen, size_bytes=size_bytes)
     return Finished(outcome=Outcome.COMPLETED, result=result)
 
 
@@ -78,7 +100,7 @@ def _resume(prepared: Prepared, log: EventLog) -> None:
     """Stand where the newest whole checkpoint was saved, and tell what a killed attempt saved and
     could not tell."""
     run = prepared.run
-    newest = run.store.newest_whole()
+    newest = run.world.from_leader(run.store.newest_whole)
     for name, reason in newest.damaged:
         log.emit(
             WarningRaised(
@@ -87,7 +109,8 @@ def _resume(prepared: Prepared, log: EventLog) -> None:
                 remedy="The run goes on from the checkpoint before it. Check the disk.",
             )
         )
-    _announce(run.store, log)
+    if run.world.leads:
+        _announce(run.store, log)
     checkpoint = newest.checkpoint
     if checkpoint is None:
         return
@@ -112,12 +135,19 @@ def _announce(store: CheckpointStore, log: EventLog) -> None:
 def _answer_samples(prepared: Prepared, stage: Literal["BEFORE", "AFTER"], log: EventLog) -> None:
     """Answer the sample prompts, once in the life of a run."""
     prompts = prepared.run.config.sample_prompts
-    if not prompts or log.has_sampled(stage):
+    world = prepared.run.world
+    if not prompts or world.from_leader(lambda: log.has_sampled(stage)):
         return
     samples = tuple(
         Sample(
             prompt=prompt,
-            answer=answer(prepared.model, prepared.tokenizer, prompt, hardware=prepared.hardware),
+            answer=answer(
+                prepared.model,
+                prepared.tokenizer,
+                prompt,
+                hardware=prepared.hardware,
+                through=world.through,
+            ),
         )
         for prompt in prompts
     )
@@ -130,21 +160,39 @@ def _take_best(prepared: Prepared) -> Checkpoint:
     Raises `BestCheckpointMismatch`.
     """
     run = prepared.run
-    by_name = {checkpoint.name: checkpoint for checkpoint in run.store.all()}
-    name = best(list(by_name.values()))
-    if name is None or not run.store.is_whole(name):
-        raise TrainingError(
-            "BEST_CHECKPOINT_LOST",
-            f"The best checkpoint {name or ''} is missing or damaged.",
-            "Check the machine's disk, and run the job again.",
-        )
+    chosen = run.world.from_leader(lambda: _best_whole(run.store))
+    name = chosen.name
     restore_weights(prepared.model, run.store.load(name).weights)
-    chosen = by_name[name]
     recorded = chosen.metrics.validation_loss if chosen.metrics else None
     scores = evaluate(prepared.model, run.loss, run.validation)
     if recorded is not None and scores is not None:
         _check_score(name, recorded=recorded, measured=scores.loss)
     return chosen
+
+
+def _best_whole(store: CheckpointStore) -> Checkpoint:
+    by_name = {checkpoint.name: checkpoint for checkpoint in store.all()}
+    name = best(list(by_name.values()))
+    if name is None or not store.is_whole(name):
+        raise TrainingError(
+            "BEST_CHECKPOINT_LOST",
+            f"The best checkpoint {name or ''} is missing or damaged.",
+            "Check the machine's disk, and run the job again.",
+        )
+    return by_name[name]
+
+
+def _save_model(prepared: Prepared, model_dir: Path, *, base_name: str) -> int:
+    """Write the trained model, which only the leader does; its size in bytes."""
+    model, world = prepared.model, prepared.run.world
+    state = None
+    if world.is_sharded:
+        adapter = isinstance(model, PeftModel)
+        state = complete_state(model, keep=world.leads, trained_only=adapter)
+    if world.leads:
+        with whole_folder(model_dir) as folder:
+            save_trained(model, prepared.tokenizer, base_name=base_name, folder=folder, state=state)
+    return world.from_leader(lambda: size_of(model_dir))
 
 
 def _check_score(name: str, *, recorded: float, measured: float) -> None:

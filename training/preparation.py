@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ from training.adapters import TrainableModel, base_dtype, causal_model, make_tra
 from training.base_models import load_base, load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
-from training.config import DataType, JobSpec
+from training.config import DataType, JobSpec, Sharding, TrainingConfig
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import DataPrepared, Event, WarningRaised
 from training.hardware import Hardware, probe
@@ -22,7 +22,9 @@ from training.loss import TokenLoss
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer
 from training.schedule import total_steps
+from training.sharding import shard
 from training.stepper import Stepper
+from training.world import World
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
@@ -44,6 +46,7 @@ def prepare(
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
+    world: World,
 ) -> Prepared | None:
     """A run ready to take its first step, whatever `store` holds; None where told to stop.
 
@@ -62,8 +65,8 @@ def prepare(
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
-    model.to(torch.device(hardware.device))  # type: ignore[arg-type]  # annotated wrongly
-    loss = _loss(model, tokenizer, hardware=hardware, parts=parts, emit=emit)
+    world = _settled(model, config, hardware=hardware, world=world)
+    loss = _loss(model, tokenizer, hardware=hardware, parts=parts, emit=emit, world=world)
     run = Run(
         stepper=Stepper(
             model,
@@ -71,6 +74,7 @@ def prepare(
             parts.training,
             config=config,
             total_steps=total_steps(len(parts.training), config),
+            world=world,
         ),
         loss=loss,
         validation=parts.validation,
@@ -79,6 +83,7 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
+        world=world,
     )
     return Prepared(run, model, tokenizer, hardware)
 
@@ -100,6 +105,17 @@ def _be_deterministic() -> None:
     """Same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _settled(
+    model: TrainableModel, config: TrainingConfig, *, hardware: Hardware, world: World
+) -> World:
+    """Put the model where it is trained: whole on this process's device, or split among all."""
+    if config.sharding is Sharding.NONE or world.size == 1:
+        model.to(torch.device(hardware.device))  # type: ignore[arg-type]  # annotated wrongly
+        return world
+    passage = shard(model, causal_model(model), size=world.size, hardware=hardware)
+    return replace(world, through=passage)
 
 
 def _records(spec: JobSpec) -> list[tuple[int, Record]]:
@@ -191,9 +207,16 @@ def _loss(
     hardware: Hardware,
     parts: Split,
     emit: Callable[[Event], None],
+    world: World,
 ) -> TokenLoss:
     padding_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
-    loss = TokenLoss(causal_model(model), hardware, padding_id=padding_id, probe=parts.training[0])
+    loss = TokenLoss(
+        causal_model(model),
+        hardware,
+        padding_id=padding_id,
+        probe=parts.training[0],
+        world=world,
+    )
     if loss.whole_forward:
         emit(
             WarningRaised(

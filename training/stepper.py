@@ -24,7 +24,9 @@ from training.optimizer import (
 from training.rendering import Row
 from training.schedule import learning_rate
 from training.scores import Scores
+from training.sharding import gathered, own_part, whole
 from training.state import TrainingState
+from training.world import WORLD_OF_ONE, World
 
 
 class GradientSource(Protocol):
@@ -61,8 +63,10 @@ class Stepper:
         *,
         config: TrainingConfig,
         total_steps: int,
+        world: World = WORLD_OF_ONE,
     ) -> None:
         self.model = model
+        self._world = world
         self.total_steps = total_steps
         self._gradients = gradients
         self._rows = rows
@@ -80,11 +84,18 @@ class Stepper:
         self._gradient_norm: float | None = None
         self._tokens = 0
         self._seconds = 0.0
-        self.state = TrainingState(untrained=fingerprint(self._parameters))
+        self.state = TrainingState(untrained=fingerprint(self._parameters, self._world))
 
     def tensors(self) -> Tensors:
-        """Everything `restore` needs, beside `state`, to go on as if never interrupted."""
-        return Tensors(self._parameters, optimizer_tensors(self._optimizer), _random_states())
+        """Everything `restore` needs, beside `state`, to go on as if never interrupted.
+
+        Whole, however many processes hold them; only the leader is given them.
+        """
+        return Tensors(
+            gathered(self._parameters, keep=self._world.leads),
+            gathered(optimizer_tensors(self._optimizer), keep=self._world.leads),
+            _random_states(),
+        )
 
     def restore(self, state: TrainingState, tensors: Tensors) -> None:
         """Stand where a checkpoint was saved."""
@@ -116,7 +127,7 @@ class Stepper:
 
     def raise_if_untrained(self) -> None:
         """Raise `NothingTrained` where no trainable weight differs from its first value."""
-        if fingerprint(self._parameters) == self.state.untrained:
+        if fingerprint(self._parameters, self._world) == self.state.untrained:
             raise NothingTrained(f"no weight moved in {self.state.step} steps")
 
     def _step(
@@ -132,6 +143,7 @@ class Stepper:
         scores = Scores()
         for done, indices in enumerate(micro_batches, start=1):
             rows = [self._rows[i] for i in indices]
+            torch.manual_seed(self._draw(done))
             scores = scores.plus(self._gradients.backward(rows, step_tokens=step_tokens))
             if not math.isfinite(scores.loss_sum):
                 raise NonFiniteLoss(self.state.epoch + 1, self.state.step + 1, scores.loss_sum)
@@ -151,9 +163,12 @@ class Stepper:
     def _apply(self, rate: float) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
+        self._world.add_up_gradients(list(self._parameters.values()))
         norm = float(
-            torch.nn.utils.clip_grad_norm_(
-                self._parameters.values(), self._config.max_gradient_norm
+            whole(
+                torch.nn.utils.clip_grad_norm_(
+                    self._parameters.values(), self._config.max_gradient_norm
+                )
             )
         )
         if not math.isfinite(norm):
@@ -165,6 +180,12 @@ class Stepper:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._gradient_norm = norm
+
+    def _draw(self, micro_batch: int) -> int:
+        """The seed of a micro-batch's dropout in this process: a function of where the run stands,
+        so that each process, resumed or not, draws what it would have drawn."""
+        place = f"{self._config.seed}:{self.state.step}:{micro_batch}:{self._world.rank}"
+        return int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
 
     def _advance(self, scores: Scores, seconds: float) -> None:
         state = self.state
@@ -192,12 +213,15 @@ class Stepper:
         )
 
 
-def fingerprint(parameters: Mapping[str, Parameter]) -> str:
-    """A checksum of fp32 weights, cheap enough to take of a whole model."""
+def fingerprint(parameters: Mapping[str, Parameter], world: World) -> str:
+    """A checksum of fp32 weights, cheap enough to take of a whole model, and the same whether it
+    lies in one process or is split among several."""
     sums = [
-        int(each.detach().reshape(-1).view(torch.int32).sum(dtype=torch.int64))
+        int(own_part(each.detach()).reshape(-1).view(torch.int32).sum(dtype=torch.int64))
         for each in parameters.values()
     ]
+    if world.is_sharded:
+        sums = world.add_up_integers(sums)
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 

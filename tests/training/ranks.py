@@ -1,0 +1,42 @@
+"""Running a job in several processes in tests, without each paying for its imports."""
+
+import os
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from training import hardware, run
+from training.ranks import Place, clear
+
+Sabotage = Callable[[int], None]
+
+
+def run_ranks(job: Path, size: int, sabotage: Sabotage | None = None) -> list[int | None]:
+    """Run a job in `size` processes, in fp32; their exit codes by rank.
+
+    They are forked from a process that has imported all they need. `sabotage` is called in each
+    with its rank before it starts.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.ranks", "training.pipeline"])
+    clear(job)
+    processes = [
+        context.Process(target=_run_rank, args=(job, Place(rank, size, rank), sabotage))
+        for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _run_rank(job: Path, place: Place, sabotage: Sabotage | None) -> None:
+    torch.set_num_threads(1)
+    hardware._cpu_has_bfloat16 = lambda: False
+    os.environ.update(place.environment())
+    if sabotage is not None:
+        sabotage(place.rank)
+    raise SystemExit(run.main([str(job)]))

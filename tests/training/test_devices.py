@@ -1,0 +1,136 @@
+"""The same job on two devices, which on a CPU are two processes: the same losses, one run."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here
+from tests.training.ranks import run_ranks
+from training import hardware
+from training.config import Sharding, TrainingType
+from training.events import (
+    CheckpointSaved,
+    EpochCompleted,
+    Event,
+    Finished,
+    Outcome,
+    Progress,
+    Resumed,
+    SamplesGenerated,
+)
+from training.stopping import StopRequest
+
+MakeJob = Callable[..., Path]
+
+pytestmark = pytest.mark.slow
+
+BOUND = 1e-6
+"""Relative, in fp32; what was measured is 7e-8. Sums over tokens are taken in another order."""
+
+METHODS = [TrainingType.LORA, TrainingType.FULL]
+SHARDINGS = [Sharding.NONE, Sharding.FULL]
+
+STOP_AT = 13
+"""Looks at the request to stop: two while preparing and one after it, six in the three steps of the
+first epoch, one in its validation, two in the first step of the second and one before the next."""
+
+STEPS = {"rows": qa_rows(30), "gradient_accumulation_steps": 2, "lora_dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: False)
+
+
+def losses(job: Path) -> list[float]:
+    """Of the last telling of each epoch, training and validation."""
+    epochs = {event.epoch: event for event in of_kind(read_events(job), EpochCompleted)}
+    return [
+        loss
+        for _, event in sorted(epochs.items())
+        for loss in (event.training_loss, event.validation_loss or math.nan)
+    ]
+
+
+def outcomes(job: Path) -> list[Outcome]:
+    return [event.outcome for event in of_kind(read_events(job), Finished)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_devices_give_the_losses_of_one(make_job: MakeJob, method: TrainingType) -> None:
+    choices = {"training_type": method, "sample_prompts": ["Is it?"], **STEPS}
+    one = make_job("one", **choices)
+    run_here(one)
+    for sharding in SHARDINGS:
+        two = make_job(f"two-{sharding}", sharding=sharding, **choices)
+        assert run_ranks(two, 2) == [0, 0]
+        assert losses(two) == pytest.approx(losses(one), rel=BOUND)
+        found, expected = read_events(two), read_events(one)
+        assert without_progress(found)[1:] == without_progress(expected)  # PREPARING is run.py's
+        assert of_kind(found, SamplesGenerated)[0].samples == (
+            of_kind(expected, SamplesGenerated)[0].samples
+        )
+        assert model_difference(one, two) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("method", "sharding"),
+    [
+        (TrainingType.LORA, Sharding.NONE),
+        (TrainingType.LORA, Sharding.FULL),
+        (TrainingType.FULL, Sharding.FULL),
+    ],
+)
+def test_a_run_goes_on_with_another_number_of_devices(
+    make_job: MakeJob, method: TrainingType, sharding: Sharding
+) -> None:
+    choices = {"training_type": method, "sharding": sharding, **STEPS}
+    whole = make_job("whole", **choices)
+    run_here(whole)
+    fewer = make_job("fewer", **choices)
+    assert run_ranks(fewer, 2, stop_in_second_epoch) == [0, 0]
+    assert [event.epoch for event in of_kind(read_events(fewer), CheckpointSaved)] == [1, 2]
+    run_here(fewer)
+    more = make_job("more", **choices)
+    looks = count(1)
+    run_here(more, should_stop=lambda: next(looks) > STOP_AT)
+    assert run_ranks(more, 2) == [0, 0]
+    for job in (fewer, more):
+        assert outcomes(job) == [Outcome.CANCELLED, Outcome.COMPLETED]
+        (resumed,) = of_kind(read_events(job), Resumed)
+        assert (resumed.epoch, resumed.step) == (2, 4)
+        assert [event.epoch for event in of_kind(read_events(job), EpochCompleted)] == [1, 2]
+        assert losses(job) == pytest.approx(losses(whole), rel=BOUND)
+
+
+def test_a_resumed_run_on_two_devices_draws_the_same_dropout(make_job: MakeJob) -> None:
+    choices = STEPS | {"lora_dropout": 0.2, "sharding": Sharding.FULL}
+    whole, stopped = make_job("whole", **choices), make_job("stopped", **choices)
+    assert run_ranks(whole, 2) == [0, 0]
+    assert run_ranks(stopped, 2, stop_in_second_epoch) == [0, 0]
+    assert run_ranks(stopped, 2) == [0, 0]
+    assert outcomes(stopped) == [Outcome.CANCELLED, Outcome.COMPLETED]
+    assert losses(stopped) == losses(whole)
+    assert model_difference(whole, stopped) == 0.0
+
+
+def stop_in_second_epoch(rank: int) -> None:
+    """Only the second process is told to stop, and both must."""
+    if rank == 1:
+        looks = count(1)
+        StopRequest.__call__ = lambda _self: next(looks) > STOP_AT
+
+
+def without_progress(found: Sequence[Event]) -> list[str]:
+    return [type(event).__name__ for event in found if not isinstance(event, Progress)]
+
+
+def model_difference(first: Path, second: Path) -> float:
+    (ours,), (theirs,) = ((job / "model").glob("*.safetensors") for job in (first, second))
+    one, other = load_file(ours), load_file(theirs)
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
