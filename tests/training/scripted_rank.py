@@ -16,11 +16,14 @@ from typing import Any
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, parse
 from training.ranks import place_in, word_file
+from training.stopping import on_lost_parent
 
 
 def main() -> None:
     asked = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    assert sys.argv[2:] == ["--lifeline"]
+    on_lost_parent(asked.set)
     job = Path(sys.argv[1])
     place = place_in(os.environ)
     (job / f"pid-{place.rank}").write_text(str(os.getpid()))

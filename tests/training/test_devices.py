@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from tests.training.ranks import run_ranks
-from training import hardware
+from training import hardware, launch
 from training.config import Sharding, TrainingType
+from training.errors import OutOfMemory
 from training.events import (
     CheckpointSaved,
     EpochCompleted,
@@ -22,6 +23,7 @@ from training.events import (
     Resumed,
     SamplesGenerated,
 )
+from training.stepper import Stepper
 from training.stopping import StopRequest
 
 MakeJob = Callable[..., Path]
@@ -116,6 +118,28 @@ def test_a_resumed_run_on_two_devices_draws_the_same_dropout(make_job: MakeJob) 
     assert outcomes(stopped) == [Outcome.CANCELLED, Outcome.COMPLETED]
     assert losses(stopped) == losses(whole)
     assert model_difference(whole, stopped) == 0.0
+
+
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_failure_in_one_process_is_the_runs_by_name(
+    make_job: MakeJob, sharding: Sharding
+) -> None:
+    job = make_job(sharding=sharding)
+    assert run_ranks(job, 2, run_out_of_memory) == [1, 1]
+    assert launch._conclude(job, {0: 1, 1: 1}, 2) == 0
+    (end,) = of_kind(read_events(job), Finished)
+    assert end.error is not None
+    assert (end.outcome, end.error.code) == (Outcome.FAILED, "OUT_OF_MEMORY")
+    assert end.error.message == "In process 1 of 2: The machine ran out of memory: no more."
+
+
+def run_out_of_memory(rank: int) -> None:
+    if rank == 1:
+        Stepper._apply = _refuse
+
+
+def _refuse(_stepper: Stepper, _rate: float) -> None:
+    raise OutOfMemory("no more")
 
 
 def stop_in_second_epoch(rank: int) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.jobs.stage import is_alive
 from tests.training.jobs import read_events
 from training import launch as launching
 from training.events import Finished, Outcome, serialise
@@ -42,10 +45,6 @@ def play(job: Path, *scripts: Script, stop: threading.Event | None = None) -> in
         [False] * len(scripts)
     )
     return code
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def ends(job: Path) -> Sequence[tuple[str, str]]:
@@ -103,6 +102,35 @@ def test_a_request_to_stop_reaches_every_process(tmp_path: Path) -> None:
     assert [event.outcome for event in read_events(tmp_path) if isinstance(event, Finished)] == [
         Outcome.CANCELLED
     ]
+
+
+def test_orphans_leave_as_if_asked_to_stop(tmp_path: Path) -> None:
+    end = serialise(Finished(outcome=Outcome.CANCELLED)).decode()
+    (tmp_path / "script.json").write_text(json.dumps([[["wait"], ["event", end]], [["wait"]]]))
+    program = (
+        "import sys; from pathlib import Path; from training.launch import launch\n"
+        f"launch(Path(sys.argv[1]), 2, should_stop=lambda: False, program={SCRIPTED!r})"
+    )
+    launcher = subprocess.Popen([sys.executable, "-P", "-c", program, str(tmp_path)])
+    pids = [eventually_read(tmp_path / f"pid-{rank}") for rank in range(2)]
+    assert [is_alive(pid) for pid in pids] == [True, True]
+    launcher.kill()
+    launcher.wait()
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (told,) = read_events(tmp_path)
+    assert isinstance(told, Finished)
+    assert told.outcome is Outcome.CANCELLED
+
+
+def eventually_read(path: Path) -> int:
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return int(path.read_text())
 
 
 def test_the_others_may_leave_before_the_leader_but_not_stay_after_it(tmp_path: Path) -> None:
