@@ -18,6 +18,7 @@ from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import ENDED, JobStatus, TaskStatus
+from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding
 from training.config import TrainingConfig, TrainingType, resolve
 from training.facts import ModelFacts
 from training.validation import Finding, RunFacts, Severity, check
@@ -58,7 +59,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         message = f"There is no {error.kind} with this id that you can see."
         remedy = "Choose one from listModels or listDatasets."
         return Validation((_error("NOT_FOUND", (path,), message, remedy),), None)
-    validation = _judge(request, settings, model, dataset)
+    validation = await _judge(request, settings, model, dataset)
     try:
         _refuse_unready(model)
     except Conflict as error:
@@ -77,11 +78,11 @@ async def submit(
     model = await registry.get(viewer, request.model_id)
     dataset = await datasets.get(viewer, request.dataset_id)
     _refuse_unready(model)
-    validation = _judge(request, settings, model, dataset)
+    validation = await _judge(request, settings, model, dataset)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
-        job = await _insert(viewer, model, dataset, validation.config)
+        job = await _insert(viewer, model, dataset, validation)
     await queue.enqueue(Work.TRAIN, job.id, attempt=1)
     return job
 
@@ -142,7 +143,7 @@ async def queue_position(job: TrainingJob) -> int | None:
     return 1 + await TrainingJob.filter(earlier, status=JobStatus.QUEUED).count()
 
 
-def _judge(
+async def _judge(
     request: RunRequest, settings: Settings, model: BaseModel, dataset: Dataset
 ) -> Validation:
     facts = ModelFacts.model_validate(model.facts) if model.facts else None
@@ -158,7 +159,9 @@ def _judge(
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
     )
-    return Validation(tuple(check(config, known)), config)
+    findings = check(config, known)
+    waiting = await device_finding(config, settings.lease_seconds)
+    return Validation((*findings, *([waiting] if waiting else [])), config)
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:
@@ -199,8 +202,10 @@ def _refuse_unready(model: BaseModel) -> None:
 
 
 async def _insert(
-    viewer: Viewer, model: BaseModel, dataset: Dataset, config: TrainingConfig
+    viewer: Viewer, model: BaseModel, dataset: Dataset, validation: Validation
 ) -> TrainingJob:
+    config = validation.config
+    assert config is not None  # noqa: S101 - a valid one has
     if not await Dataset.filter(id=dataset.id, deleting=False).update(uses=F("uses") + 1):
         raise NotFound("dataset", dataset.id)
     job = await TrainingJob.create(
@@ -209,13 +214,23 @@ async def _insert(
         dataset_name=dataset.name,
         dataset_sha256=dataset.sha256,
         config=config.model_dump(mode="json"),
+        devices=config.devices,
         total_epochs=config.epochs,
         owner_id=viewer.user_id,
     )
     created = Entry(STATUS_CHANGED, {"from": None, "to": JobStatus.QUEUED, "reason": "submitted"})
-    job.last_seq = await append(job.id, [created])
+    job.last_seq = await append(job.id, [created, *_warnings(validation)])
     await audit.record(viewer, "submitJob", job, job.id, model=model.name, dataset=dataset.name)
     return job
+
+
+def _warnings(validation: Validation) -> list[Entry]:
+    """What the job's history must say, lest it waits for ever without a word."""
+    return [
+        Entry("WarningRaised", finding.model_dump(include={"code", "message", "remedy"}))
+        for finding in validation.findings
+        if finding.code == NO_WORKER_HAS_DEVICES
+    ]
 
 
 async def _cancel_from(viewer: Viewer, job: TrainingJob) -> TrainingJob:

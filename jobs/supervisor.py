@@ -23,7 +23,7 @@ from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
 from training.events import Failure, Outcome
 
-__all__ = ["Attempt", "supervise"]
+__all__ = ["Attempt", "Seat", "supervise"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +49,26 @@ class _Office:
     settings: Settings
     artifacts: Artifacts
     queue: Queue
+    cuda_devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A worker's place for one job: whose it is, and the CUDA devices that belong to it."""
+
+    worker_id: str
+    cuda_devices: tuple[str, ...] = ()
 
 
 async def supervise(
-    job_id: UUID, *, worker_id: str, settings: Settings, artifacts: Artifacts, queue: Queue
+    job_id: UUID, *, seat: Seat, settings: Settings, artifacts: Artifacts, queue: Queue
 ) -> None:
     """Run one attempt at a job, if it is still there to be claimed.
 
     Cancelling this coroutine asks the child to save a checkpoint and puts the job back into the
     queue. Losing the lease ends the child and changes nothing.
     """
-    office = _Office(worker_id, settings, artifacts, queue)
+    office = _Office(seat.worker_id, settings, artifacts, queue, seat.cuda_devices)
     await until_left(partial(_attempt, job_id, office))
 
 
@@ -104,6 +113,7 @@ class Attempt:
             str(self._folder),
             log=self._folder / "train.log",
             threads=self._office.settings.threads,
+            cuda_devices=self._office.cuda_devices,
         )
         logger.info("job %s: attempt %s runs as %s", self._job.id, self._job.attempt, child.pid)
         try:

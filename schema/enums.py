@@ -9,7 +9,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
-from training.config import DataType, Scheduler, TrainingType
+from training.config import DataType, Scheduler, Sharding, TrainingType
 from training.export.spec import ExportFormat
 from training.validation import Severity
 
@@ -20,6 +20,7 @@ __all__ = [
     "Role",
     "Scheduler",
     "Severity",
+    "Sharding",
     "TaskStatus",
     "TrainingType",
     "VersionStatus",
@@ -78,6 +79,14 @@ describe(
         "COSINE": "Falls along half a cosine.",
         "LINEAR": "Falls along a line.",
         "CONSTANT": "Stays as it is.",
+    },
+)
+describe(
+    Sharding,
+    "How several devices hold a model.",
+    {
+        "NONE": "Each holds it whole.",
+        "FULL": "Each holds a part of every tensor: less memory, more traffic.",
     },
 )
 describe(

@@ -26,6 +26,7 @@ from schema.subscriptions import TrainingSubscriptions
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
 from schema.versions import VersionQueries
+from schema.workers import WorkerQueries
 
 __all__ = ["Schema", "build_schema"]
 
@@ -40,6 +41,7 @@ class Query(
     VersionQueries,
     TrainingQueries,
     ExportQueries,
+    WorkerQueries,
     NodeQueries,
 ):
     pass

@@ -6,6 +6,7 @@ from typing import Final
 from training.config import LEARNING_RATES, DataType, Frozen, TrainingConfig, TrainingType
 from training.findings import PATHS, Finding, Severity, apply, combined_patch, merge, patch_for
 from training.limits import beyond_limits, beyond_usual
+from training.placement import placement_findings
 from training.schedule import total_steps, validation_rows
 
 __all__ = ["MAX_SAMPLE_PROMPTS", "Finding", "RunFacts", "Severity", "check"]
@@ -36,6 +37,7 @@ def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
     findings = list(beyond_limits(config, facts.context_length))
     repaired = apply(config, combined_patch(findings))
     findings += [*_data(facts), *_sample_prompts(repaired, facts), *_relations(repaired, facts)]
+    findings += [*placement_findings(repaired)]
     findings += [*beyond_usual(repaired, _training_rows(repaired, facts))]
     findings += [*_advice(repaired, facts)]
     findings = _with_fitting_warmup(findings, config, facts)

@@ -23,6 +23,7 @@ from api.client.results import (
     User,
     Validation,
     Version,
+    Worker,
 )
 from api.client.runs import RunOptions
 from jobs.status import JobStatus
@@ -160,6 +161,11 @@ class Client:
         """Ask a job to stop."""
         answer = await self._ask(documents.CANCEL_TRAINING, jobId=job_id)
         return Job.model_validate(_accepted(answer))
+
+    async def workers(self, first: int = 20, after: str | None = None) -> Page[Worker]:
+        """The workers that are there, newest first."""
+        answer = await self._ask(documents.LIST_WORKERS, first=first, after=after)
+        return _page(Worker, answer)
 
     async def versions(
         self, model_name: str, *, first: int = 20, after: str | None = None

@@ -14,6 +14,7 @@ __all__ = [
     "LIST_MODELS",
     "LIST_MODEL_VERSIONS",
     "LIST_TRAINING_JOBS",
+    "LIST_WORKERS",
     "LOGIN",
     "ME",
     "REFRESH_TOKEN",
@@ -117,7 +118,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       gradientAccumulationSteps maxGradientNorm scheduler loraRank loraAlpha loraDropout
       targetModules maxSequenceLength validationSplit shuffle maxSamples seed
       earlyStopping {{ enabled patience minDelta }}
-      checkpointing {{ enabled interval keepBest }} samplePrompts
+      checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
   }}
 }}
@@ -148,6 +149,13 @@ LIST_MODEL_VERSIONS: Final = f"""
 query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
   listModelVersions(modelName: $modelName, first: $first, after: $after) {{
     edges {{ node {{ {_VERSION} }} }} {_PAGE}
+  }}
+}}
+"""
+LIST_WORKERS: Final = f"""
+query ListWorkers($first: Int!, $after: String) {{
+  listWorkers(first: $first, after: $after) {{
+    edges {{ node {{ name devices devicesInUse slots startedAt seenAt }} }} {_PAGE}
   }}
 }}
 """

@@ -6,7 +6,7 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import Scheduler, TrainingType
+from training.config import Scheduler, Sharding, TrainingType
 
 __all__ = [
     "CheckpointingOptions",
@@ -75,6 +75,8 @@ class RunOptions(_Options):
     data: DataOptions = Field(default_factory=DataOptions)
     early_stopping: EarlyStoppingOptions | None = None
     checkpointing: CheckpointingOptions | None = None
+    devices: int | None = None
+    sharding: Sharding | None = None
     sample_prompts: tuple[str, ...] | None = None
 
     def as_input(self) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Migrations of filled databases, by several processes, and settings that are refused."""
 
 import asyncio
+import json
 import os
 import shutil
 import sqlite3
@@ -21,13 +22,17 @@ from tests.conftest import SECRET
 from tests.factories import make_job
 from tests.jobs.stage import as_environment, make_viewer, start_python
 
-REBUILD = """
+MIGRATIONS = sorted(
+    path.stem for path in (Path(database.__file__).parent / "migrations").glob("0*.py")
+)
+
+REBUILD = f"""
 from tortoise import fields, migrations
 from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0001_initial")]
+    dependencies = [("jobs", "{MIGRATIONS[-1]}")]
 
     operations = [
         ops.AlterField(
@@ -48,7 +53,7 @@ print(json.dumps(asyncio.run(migrate(Settings()))))
 
 TABLES = {
     *("audit_entries", "base_models", "checkpoints", "datasets", "epochs", "exports"),
-    *("job_events", "model_versions", "training_jobs", "users"),
+    *("job_events", "model_versions", "training_jobs", "users", "workers"),
 }
 
 
@@ -69,7 +74,7 @@ def counts(path: Path) -> dict[str, object]:
 
 async def test_migrating_twice_applies_once(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "new" / "home", secret=SECRET)
-    assert await migrate(settings) == ["0001_initial"]
+    assert await migrate(settings) == MIGRATIONS
     file = settings.home / "tunery.db"
     before = look(file, "SELECT sql FROM sqlite_master ORDER BY name")
     assert await migrate(settings) == []
@@ -92,7 +97,7 @@ async def test_processes_that_migrate_at_once_do_it_once(tmp_path: Path) -> None
     ]
     outputs = [await process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
-    assert sorted(output for output, _ in outputs) == [b'["0001_initial"]\n', b"[]\n", b"[]\n"]
+    assert sorted((json.loads(output) for output, _ in outputs), key=len) == [[], [], MIGRATIONS]
 
 
 async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
@@ -110,7 +115,7 @@ async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
     assert before["job_events"] == before["training_jobs"] == 3
     _add_migration(tmp_path / "packages", REBUILD, monkeypatch)
     settings = service.settings.model_copy(update={"home": copy})
-    assert await _migrate_elsewhere(settings) == ["0002_rebuild"]
+    assert await _migrate_elsewhere(settings) == ["9999_rebuild"]
     assert counts(copy / "tunery.db") == before
     assert indexes(copy / "tunery.db") == kept
     ddl = look(copy / "tunery.db", "SELECT sql FROM sqlite_master WHERE name='training_jobs'")
@@ -126,7 +131,7 @@ async def test_an_index_that_a_migration_takes_away_stays_away(
         other.execute('CREATE INDEX "idx_of_old" ON "users" ("role")')
     _add_migration(tmp_path / "packages", REBUILD, monkeypatch)
     kept = indexes(file) - {("idx_of_old", "users")}
-    assert await _migrate_elsewhere(settings) == ["0002_rebuild"]
+    assert await _migrate_elsewhere(settings) == ["9999_rebuild"]
     assert indexes(file) == kept
 
 
@@ -134,7 +139,7 @@ def _add_migration(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -
     """A package with our migrations and one more."""
     package = folder / "more_migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", package)
-    (package / "0002_rebuild.py").write_text(source)
+    (package / "9999_rebuild.py").write_text(source)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setitem(database._APP, "migrations", "more_migrations")
     for name in [name for name in sys.modules if name.startswith("more_migrations")]:
