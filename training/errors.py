@@ -10,6 +10,7 @@
   x TargetModulesNotFound  LoRA was told to adapt modules that the model lacks
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
   x OutOfMemory, DiskFull, DevicesMissing  the machine is too small
+  x ProcessesDisagree      those that train together do not do the same
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model
 """
@@ -198,6 +199,17 @@ class DevicesMissing(TrainingError):
             "DEVICES_MISSING",
             f"The job asks for at least {wanted} devices, and this machine has {present}.",
             "Ask for fewer devices, or set TUNERY_WORKER_DEVICES to what the worker has.",
+        )
+
+
+class ProcessesDisagree(TrainingError):
+    """The processes that train together were not given, or did not make, the same."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "PROCESSES_DISAGREE",
+            f"The processes that train together do not have the same {what}.",
+            "Run them with the same versions of all libraries, on the same files.",
         )
 
 

@@ -1,6 +1,7 @@
 """The preparing phase: records to rows, a base model to a trainable one, both to a run."""
 
 import json
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,8 @@ def prepare(
         return None
     base = load_base(spec.model_path, base_dtype(config.training_type, hardware))
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
+    tokens = (array("q", row.input_ids).tobytes() for side in parts for row in side)
+    world.raise_unless_same("rows", tokens)
     if should_stop():
         return None
     torch.manual_seed(config.seed)

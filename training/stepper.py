@@ -84,7 +84,9 @@ class Stepper:
         self._gradient_norm: float | None = None
         self._tokens = 0
         self._seconds = 0.0
-        self.state = TrainingState(untrained=fingerprint(self._parameters, self._world))
+        untrained = fingerprint(self._parameters, world)
+        world.raise_unless_same("weights to begin with", [untrained.encode()])
+        self.state = TrainingState(untrained=untrained)
 
     def tensors(self) -> Tensors:
         """Everything `restore` needs, beside `state`, to go on as if never interrupted.

@@ -4,7 +4,8 @@ Each holds the same rows in the same order and takes the same decisions from the
 only one of them can know, it tells the others here. Alone, every word of this costs nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.errors import DevicesMissing
+from training.errors import DevicesMissing, ProcessesDisagree
 from training.ranks import MASTER_ADDRESS, Place, meeting_file
 from training.rendering import Row
 from training.scores import Scores
@@ -68,6 +69,17 @@ class World:
         if self.size == 1:
             return flag
         return any(raised for (raised,) in self._all([float(flag)]))
+
+    def raise_unless_same(self, what: str, parts: Iterable[bytes]) -> None:
+        """Raise `ProcessesDisagree` about `what` where the bytes differ between processes."""
+        if self.size == 1:
+            return
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        rows = self._all([float(byte) for byte in digest.digest()])
+        if any(row != rows[0] for row in rows):
+            raise ProcessesDisagree(what)
 
     def from_leader(self, decide: Callable[[], T]) -> T:
         """What the leader decides; nobody else is asked."""

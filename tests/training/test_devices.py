@@ -79,6 +79,17 @@ def test_two_devices_give_the_losses_of_one(make_job: MakeJob, method: TrainingT
         assert model_difference(one, two) < 1e-5
 
 
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_device_without_an_example_of_its_own_changes_nothing(
+    make_job: MakeJob, sharding: Sharding
+) -> None:
+    choices = STEPS | {"batch_size": 1, "gradient_accumulation_steps": 3, "max_steps": 4}
+    one, two = make_job("one", **choices), make_job("two", sharding=sharding, **choices)
+    run_here(one)
+    assert run_ranks(two, 2) == [0, 0]
+    assert losses(two) == pytest.approx(losses(one), rel=BOUND)
+
+
 @pytest.mark.parametrize(
     ("method", "sharding"),
     [
