@@ -9,9 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_PACKAGES := .demo/packages/.installed
+BENCH_PEERS := .bench/peers/.installed
 PACKAGES := api schema jobs training
 
-.PHONY: install format check test quick demo serve build schema migration clean
+.PHONY: install format check test quick demo serve build schema migration bench-peers clean
 
 install: $(INSTALLED)
 
@@ -54,6 +55,16 @@ $(DEMO_PACKAGES):
 demo: $(INSTALLED) $(DEMO_PACKAGES)
 	$(BIN)/python -P -m api.demo
 
+$(BENCH_PEERS): benchmarks/training/peers.txt
+	@echo "==> Setting up the peers of the training benchmark in $(@D)."
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(@D)/bin/python -m pip install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(@D)/bin/python -m pip install --requirement $<
+	@touch $@
+
+bench-peers: $(INSTALLED) $(DEMO_PACKAGES) $(BENCH_PEERS)
+
 serve: $(INSTALLED)
 	$(BIN)/tunery up
 
@@ -69,4 +80,4 @@ build: $(INSTALLED)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .demo dist
+	rm -rf $(VENV) .demo .bench dist

@@ -10,10 +10,12 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
 from training.config import DataType, Scheduler, Sharding, TrainingType
+from training.events import ComputePath
 from training.export.spec import ExportFormat
 from training.validation import Severity
 
 __all__ = [
+    "ComputePath",
     "DataType",
     "ExportFormat",
     "JobStatus",
@@ -49,6 +51,15 @@ describe(
         "VIEWER": "Reads its own things and the registered models.",
         "TRAINER": "Also creates datasets, registers models, trains and exports.",
         "ADMIN": "Also sees and changes what others own, and manages accounts.",
+    },
+)
+describe(
+    ComputePath,
+    "The ways of computing a model, fastest first.",
+    {
+        "FUSED": "Layers written out in both directions, rows packed without padding.",
+        "PACKED": "The model's own layers, rows packed without padding.",
+        "PADDED": "The model's own layers, rows padded to one length.",
     },
 )
 describe(

@@ -11,7 +11,7 @@ import strawberry
 from jobs.models import JobEvent
 from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
-from schema.enums import JobStatus, describe
+from schema.enums import ComputePath, JobStatus, describe
 from schema.nodes import Failure, failure
 from schema.scalars import BigInt
 
@@ -60,6 +60,20 @@ class DataPrepared(TrainingEvent):
     tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
     trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
     total_steps: int = strawberry.field(description="Optimizer steps in all.")
+
+
+@strawberry.type(description="How the run computes: chosen by comparison with the model itself.")
+class EngineChosen(TrainingEvent):
+    path: ComputePath = strawberry.field(description="Which way of computing the model is taken.")
+    reason: str | None = strawberry.field(
+        description="What spoke against the faster ways; null where the fastest is taken."
+    )
+    precision: str = strawberry.field(description="The element type computed in, by torch's name.")
+    device: str = strawberry.field(description="What computes.")
+    lanes: int = strawberry.field(description="Micro-batches computed at the same time.")
+    token_budget: int = strawberry.field(
+        description="Tokens that these hold together, at most, single longer rows excepted."
+    )
 
 
 @strawberry.type(description="The run goes on from a checkpoint instead of from the start.")
@@ -162,6 +176,10 @@ def _status_changed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
     )
 
 
+def _engine_chosen(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    return EngineChosen(**common, **row.data | {"path": ComputePath(row.data["path"])})
+
+
 def _resumed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
     name, epoch, step = row.data["checkpoint"], row.data["epoch"], row.data["step"]
     return Resumed(**common, checkpoint_name=name, epoch=epoch, step=step)
@@ -193,6 +211,7 @@ def _job_finished(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
 _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEvent]]] = {
     "StatusChanged": _status_changed,
     "DataPrepared": lambda row, common: DataPrepared(**common, **row.data),
+    "EngineChosen": _engine_chosen,
     "Resumed": _resumed,
     "Progress": lambda row, common: ProgressReported(**common, **row.data),
     "EpochCompleted": _epoch_completed,
@@ -206,6 +225,7 @@ _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEven
 EVENT_TYPES: Final = (
     StatusChanged,
     DataPrepared,
+    EngineChosen,
     Resumed,
     ProgressReported,
     EpochCompleted,

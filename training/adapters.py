@@ -7,29 +7,26 @@ from typing import TypeAlias
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor
-from torch.nn import Module
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.base_models import first_line
 from training.config import TrainingConfig, TrainingType
-from training.dropout import Dropout
 from training.errors import TargetModulesNotFound, TrainingError
 from training.hardware import Hardware
-from training.sharding import like
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
 
 
 def base_dtype(training_type: TrainingType, hardware: Hardware) -> torch.dtype:
-    """What the base is held in: frozen weights in bf16 where that is fast, trained ones in fp32."""
+    """What the base is loaded in: as it is computed with where it stays as it is, and in fp32 where
+    it is trained, since its masters are made of it."""
     frozen = training_type is TrainingType.LORA
-    return torch.bfloat16 if frozen and hardware.bfloat16 else torch.float32
+    return hardware.dtype if frozen else torch.float32
 
 
 def make_trainable(base: PreTrainedModel, config: TrainingConfig) -> TrainableModel:
-    """The model with exactly those parameters trainable that the method trains, all in fp32.
+    """The model with exactly those parameters trainable that the method trains.
 
     The base is changed in place. LoRA adapts every linear layer but the output head, unless
     `target_modules` names others. Raises `TargetModulesNotFound`.
@@ -44,14 +41,6 @@ def make_trainable(base: PreTrainedModel, config: TrainingConfig) -> TrainableMo
         f"The training type {config.training_type} is not available here.",
         "Use one of LORA, FULL.",
     )
-
-
-def restore_weights(model: Module, weights: Mapping[str, Tensor]) -> None:
-    """Set the trainable parameters to stored ones of the same names."""
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            parameters[name].copy_(like(parameters[name], tensor))
 
 
 def save_trained(
@@ -113,15 +102,4 @@ def _with_lora(base: PreTrainedModel, config: TrainingConfig) -> PeftModel:
     except ValueError as error:
         raise TargetModulesNotFound(names or ("all-linear",), first_line(error)) from error
     assert isinstance(model, PeftModel)  # noqa: S101 - peft is untyped here
-    _lighten(model, config.lora_dropout)
     return model
-
-
-def _lighten(model: PeftModel, dropout: float) -> None:
-    """Spare each adapter what costs more than its own arithmetic: dropout drawn number by number,
-    and a copy of its input in fp32, which autocast would turn back into bf16."""
-    for layer in model.modules():
-        if isinstance(layer, LoraLayer):
-            layer.cast_input_dtype_enabled = False
-            for name in layer.lora_dropout:
-                layer.lora_dropout[name] = Dropout(dropout)

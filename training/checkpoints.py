@@ -3,7 +3,6 @@
 JOB_DIR/checkpoints/epoch-002-step-000120/
     weights.safetensors     the trainable parameters
     optimizer.safetensors   the optimizer's memory
-    random.safetensors      the states of the random generators
     checkpoint.json         position, history, early stopping
     manifest.json           size and sha256 of each of them
 """
@@ -46,7 +45,6 @@ class Tensors(NamedTuple):
 
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Tensor]
-    random: Mapping[str, Tensor]
 
 
 class Newest(NamedTuple):

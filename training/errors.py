@@ -15,6 +15,7 @@
   x ParityFailed           an exported file is not the trained model
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -139,10 +140,12 @@ class TargetModulesNotFound(TrainingError):
 class NonFiniteLoss(TrainingError):
     """The loss became NaN or infinite; the weights were not touched by it."""
 
-    def __init__(self, epoch: int, step: int, loss: float) -> None:
+    def __init__(self, epoch: int, step: int, loss: float, *, lines: Sequence[int] = ()) -> None:
+        numbers = ", ".join(str(line) for line in sorted(lines))
+        within = f", in the micro-batch of the records {numbers}" if numbers else ""
         super().__init__(
             "NON_FINITE_LOSS",
-            f"The loss became {loss} in epoch {epoch} at step {step}.",
+            f"The loss became {loss} in epoch {epoch} at step {step}{within}.",
             "Lower the learning rate, add warm-up steps, or look for damaged records.",
         )
 

@@ -1,34 +1,29 @@
 """How well a model predicts rows it is not trained on."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from torch.nn import Module
-
-from training.loss import TokenLoss
+from training.engine.engine import Engine
 from training.rendering import Row
 from training.scores import Scores
-
-_ROWS_AT_ONCE: Final = 32
-"""Few enough that a stop is heeded soon, many enough to group rows of like length."""
+from training.turns import turns
+from training.world import WORLD_OF_ONE, World
 
 
 def evaluate(
-    model: Module,
-    loss: TokenLoss,
+    engine: Engine,
     rows: Sequence[Row],
     *,
+    world: World = WORLD_OF_ONE,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Scores | None:
-    """The rows' token-weighted scores, without dropout; None if told to stop amid them."""
-    was_training = model.training
-    model.eval()
-    try:
-        scores = Scores()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            if should_stop():
-                return None
-            scores = scores.plus(loss.score(rows[start : start + _ROWS_AT_ONCE]))
-        return scores
-    finally:
-        model.train(was_training)
+    """The rows' token-weighted scores, without dropout; None if told to stop amid them.
+
+    All processes of the world are given the same rows, and each computes its share.
+    """
+    scores = Scores()
+    for turn in turns(engine, rows, world):
+        if should_stop():
+            return None
+        found = engine.score(turn.packs)
+        scores = scores.plus(found) if turn.counts else scores
+    return world.total(scores)

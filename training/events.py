@@ -29,6 +29,17 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
 
 
+class ComputePath(StrEnum):
+    """The ways of computing a model, fastest first."""
+
+    FUSED = "FUSED"
+    """Layers written out in both directions, rows packed."""
+    PACKED = "PACKED"
+    """The model's own layers, rows packed."""
+    PADDED = "PADDED"
+    """The model's own layers, rows padded to one length."""
+
+
 class Failure(Frozen):
     """Why something failed: a stable code, a sentence with the value, and what to do about it."""
 
@@ -66,6 +77,21 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+
+
+class EngineChosen(_Event):
+    """How the run computes. `reason` says what spoke against the faster ways."""
+
+    kind: Literal["EngineChosen"] = "EngineChosen"
+    path: ComputePath
+    reason: str | None
+    precision: str
+    """The element type computed in, by torch's name."""
+    device: str
+    lanes: int
+    """Micro-batches computed at the same time."""
+    token_budget: int
+    """Tokens that these hold together, at most."""
 
 
 class Resumed(_Event):
@@ -177,6 +203,7 @@ class Finished(_Event):
 Event = (
     PhaseStarted
     | DataPrepared
+    | EngineChosen
     | Resumed
     | Progress
     | EpochCompleted

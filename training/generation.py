@@ -9,7 +9,6 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from training.adapters import TrainableModel, causal_model
 from training.base_models import stop_token_ids
 from training.hardware import Hardware
-from training.loss import autocast
 from training.world import Passage, directly
 
 
@@ -41,14 +40,13 @@ def answer(
     was_training = model.training
     model.eval()
     generate: Callable[..., Tensor] = causal_model(model).generate  # type: ignore[assignment]
-    with autocast(hardware):
-        generated = through(
-            lambda: generate(
-                input_ids=asked["input_ids"],
-                attention_mask=asked["attention_mask"],
-                generation_config=greedy,
-            )
+    generated = through(
+        lambda: generate(
+            input_ids=asked["input_ids"],
+            attention_mask=asked["attention_mask"],
+            generation_config=greedy,
         )
+    )
     model.train(was_training)
     new = generated[0, asked["input_ids"].shape[1] :]
     return str(tokenizer.decode(new, skip_special_tokens=True)).strip()

@@ -1,12 +1,16 @@
 """What this machine computes with, probed, and which library versions do it."""
 
 import os
+import time
 from importlib import metadata
 from typing import Final
 
 import torch
 
 from training.config import Frozen
+
+_PROBED: Final = 512
+"""Rows and columns of the matrices that are multiplied to see which arithmetic is faster."""
 
 LIBRARIES: Final = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 
@@ -21,6 +25,11 @@ class Hardware(Frozen):
     """Cores this process may use."""
     bfloat16: bool
     """Whether bf16 arithmetic is native; where it is not, fp32 is faster. fp16 is never used."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in."""
+        return torch.bfloat16 if self.bfloat16 else torch.float32
 
 
 def probe() -> Hardware:
@@ -47,5 +56,18 @@ def library_versions() -> dict[str, str]:
 
 
 def _cpu_has_bfloat16() -> bool:
+    """Whether the processor names such instructions, and a matrix product is the faster for it."""
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    named = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return bool(named) and _seconds(torch.bfloat16) < _seconds(torch.float32)
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """The shortest time of some matrix products; a machine that is busy slows both kinds."""
+    left = torch.ones(_PROBED, _PROBED).to(dtype)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(left, left)
+        times.append(time.perf_counter() - started)
+    return min(times)

@@ -4,10 +4,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from training.checkpoints import Checkpoint, CheckpointStore, checkpoint_name
 from training.config import TrainingConfig
-from training.errors import NonFiniteLoss
+from training.errors import NonFiniteLoss, OutOfMemory
 from training.evaluation import evaluate
 from training.events import (
     CheckpointSaved,
@@ -18,14 +19,13 @@ from training.events import (
     WarningRaised,
 )
 from training.heartbeat import Heartbeat
-from training.loss import TokenLoss
 from training.overfitting import began_to_overfit
 from training.rendering import Row
 from training.retention import best, superfluous
 from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
-from training.stepper import Measurement, Stepper
+from training.stepper import Measurement, Stepper, Watch
 from training.world import WORLD_OF_ONE, World
 
 
@@ -34,7 +34,6 @@ class Run:
     """A run that is ready to train, from its start or from a checkpoint."""
 
     stepper: Stepper
-    loss: TokenLoss
     validation: Sequence[Row]
     training_rows: int
     config: TrainingConfig
@@ -50,9 +49,9 @@ def train(run: Run) -> bool:
     Raises what `Stepper.run_epoch` raises, and `DiskFull`.
     """
     with Heartbeat(run.emit) as heartbeat:
-        report = _reporter(run, heartbeat)
+        watch = Watch(_reporter(run, heartbeat), run.should_stop, partial(_tell_halved, run))
         while not run.stepper.is_over():
-            finished = run.stepper.run_epoch(measured=report, should_stop=run.should_stop)
+            finished = run.stepper.run_epoch(watch)
             if not (finished and _close_epoch(run)):
                 _save_stopped(run)
                 return False
@@ -82,7 +81,7 @@ def _close_epoch(run: Run) -> bool:
     validation = None
     if run.validation:
         validation = evaluate(
-            run.stepper.model, run.loss, run.validation, should_stop=run.should_stop
+            run.stepper.engine, run.validation, world=run.world, should_stop=run.should_stop
         )
         if validation is None:
             return False
@@ -191,6 +190,17 @@ def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
         )
 
     return report
+
+
+def _tell_halved(run: Run, budget: int, error: OutOfMemory) -> None:
+    run.emit(
+        WarningRaised(
+            code="TOKEN_BUDGET_HALVED",
+            message=f"{error.message} From here on {budget} tokens are held at once, half as many as "
+            "before; each step still sees the same examples.",
+            remedy="Nothing needs to be done. A smaller maxSequenceLength would need less memory.",
+        )
+    )
 
 
 def _overfitting(metrics: EpochMetrics) -> WarningRaised:

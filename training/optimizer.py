@@ -4,15 +4,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Parameter
 
 from training.config import TrainingConfig
 from training.sharding import like
-
-
-def trainable_parameters(model: Module) -> dict[str, Parameter]:
-    """The parameters that training moves, by name, each once however often it is tied."""
-    return {name: each for name, each in model.named_parameters() if each.requires_grad}
 
 
 def make_optimizer(

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from peft import PeftModel
 
-from training.adapters import restore_weights, save_trained
+from training.adapters import save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
 from training.config import JobSpec, TrainingType
 from training.errors import BestCheckpointMismatch, TrainingError
@@ -28,7 +28,6 @@ from training.files import size_of, whole_folder
 from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
-from training.optimizer import trainable_parameters
 from training.preparation import Prepared, prepare
 from training.ranks import ALONE, Place
 from training.retention import best
@@ -162,9 +161,9 @@ def _take_best(prepared: Prepared) -> Checkpoint:
     run = prepared.run
     chosen = run.world.from_leader(lambda: _best_whole(run.store))
     name = chosen.name
-    restore_weights(prepared.model, run.store.load(name).weights)
+    run.stepper.engine.weights.restore(run.store.load(name).weights)
     recorded = chosen.metrics.validation_loss if chosen.metrics else None
-    scores = evaluate(prepared.model, run.loss, run.validation)
+    scores = evaluate(run.stepper.engine, run.validation, world=run.world)
     if recorded is not None and scores is not None:
         _check_score(name, recorded=recorded, measured=scores.loss)
     return chosen
@@ -185,6 +184,7 @@ def _best_whole(store: CheckpointStore) -> Checkpoint:
 def _save_model(prepared: Prepared, model_dir: Path, *, base_name: str) -> int:
     """Write the trained model, which only the leader does; its size in bytes."""
     model, world = prepared.model, prepared.run.world
+    prepared.run.stepper.engine.weights.install()
     state = None
     if world.is_sharded:
         adapter = isinstance(model, PeftModel)
@@ -217,7 +217,7 @@ def _result(prepared: Prepared, chosen: Checkpoint, *, size_bytes: int) -> Train
         training_records=run.training_rows,
         trained_tokens=state.trained_tokens,
         trainable_parameters=sum(
-            each.numel() for each in trainable_parameters(prepared.model).values()
+            each.numel() for each in run.stepper.engine.weights.masters.values()
         ),
         duration_seconds=state.seconds,
         size_bytes=size_bytes,

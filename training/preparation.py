@@ -15,13 +15,18 @@ from training.base_models import load_base, load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
 from training.config import DataType, JobSpec, Sharding, TrainingConfig
+from training.engine.choice import choose
+from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
+from training.engine.generic import GenericDecoder
+from training.engine.lanes import Lanes, make_lanes
+from training.engine.sharded import ShardedDecoder
+from training.engine.trainable import TrainableWeights
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
-from training.events import DataPrepared, Event, WarningRaised
+from training.events import ComputePath, DataPrepared, EngineChosen, Event, WarningRaised
 from training.hardware import Hardware, probe
 from training.loop import Run
-from training.loss import TokenLoss
 from training.records import Record, parse
-from training.rendering import Rendered, Renderer
+from training.rendering import Rendered, Renderer, Row
 from training.schedule import total_steps
 from training.sharding import shard
 from training.stepper import Stepper
@@ -54,7 +59,7 @@ def prepare(
     Raises a `TrainingError` for what cannot be read, rendered or trained.
     """
     config = spec.config
-    hardware = probe()
+    hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     records = _records(spec)
@@ -68,18 +73,19 @@ def prepare(
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
-    world = _settled(model, config, hardware=hardware, world=world)
-    loss = _loss(model, tokenizer, hardware=hardware, parts=parts, emit=emit, world=world)
+    if config.sharding is Sharding.FULL and world.size > 1:
+        engine, world = _sharded(model, hardware, rows=parts.training, world=world)
+    else:
+        engine = _engine(model, hardware, rows=parts.training, config=config, world=world)
+    emit(_chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
-            model,
-            loss,
+            engine,
             parts.training,
             config=config,
             total_steps=total_steps(len(parts.training), config),
             world=world,
         ),
-        loss=loss,
         validation=parts.validation,
         training_rows=len(parts.training),
         config=config,
@@ -108,17 +114,6 @@ def _be_deterministic() -> None:
     """Same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def _settled(
-    model: TrainableModel, config: TrainingConfig, *, hardware: Hardware, world: World
-) -> World:
-    """Put the model where it is trained: whole on this process's device, or split among all."""
-    if config.sharding is Sharding.NONE or world.size == 1:
-        model.to(torch.device(hardware.device))  # type: ignore[arg-type]  # annotated wrongly
-        return world
-    passage = shard(model, causal_model(model), size=world.size, hardware=hardware)
-    return replace(world, through=passage)
 
 
 def _records(spec: JobSpec) -> list[tuple[int, Record]]:
@@ -203,29 +198,63 @@ def _lines(numbers: Sequence[int]) -> str:
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _loss(
-    model: TrainableModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    hardware: Hardware,
-    parts: Split,
-    emit: Callable[[Event], None],
-    world: World,
-) -> TokenLoss:
-    padding_id = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
-    loss = TokenLoss(
-        causal_model(model),
-        hardware,
-        padding_id=padding_id,
-        probe=parts.training[0],
-        world=world,
+def _sharded(
+    model: TrainableModel, hardware: Hardware, *, rows: Sequence[Row], world: World
+) -> tuple[Engine, World]:
+    """An engine for a model that is split among the processes from here on, and their world."""
+    device = torch.device(hardware.device)
+    inner = causal_model(model)
+    choice = choose(inner, rows, torch.device("cpu"), sharded=True)
+    passage = shard(model, inner, size=world.size, hardware=hardware)
+    weights = TrainableWeights(model, None)
+    decoder = GenericDecoder(inner, None, packs=choice.path is ComputePath.PACKED)
+    computes = ShardedDecoder(decoder, weights.parameters, passage, choice.whole_logits)
+    engine = Engine(
+        choice._replace(computes=computes),
+        weights,
+        Lanes(1),
+        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        device=device,
     )
-    if loss.whole_forward:
-        emit(
-            WarningRaised(
-                code="WHOLE_FORWARD",
-                message="This architecture transforms the output of its head, so that the head is "
-                "computed for every token, which is slower and takes more memory.",
-            )
-        )
-    return loss
+    return engine, replace(world, through=passage)
+
+
+def _engine(
+    model: TrainableModel,
+    hardware: Hardware,
+    *,
+    rows: Sequence[Row],
+    config: TrainingConfig,
+    world: World,
+) -> Engine:
+    device = torch.device(hardware.device)
+    weights = TrainableWeights(model, hardware.dtype)
+    model.to(device)  # type: ignore[arg-type]  # annotated wrongly
+    tokens_per_step = (
+        sum(len(row.input_ids) for row in rows)
+        / len(rows)
+        * (config.batch_size * config.gradient_accumulation_steps)
+        / world.size
+    )
+    return Engine(
+        choose(causal_model(model), rows, device),
+        weights,
+        make_lanes(tokens_per_step, threads=torch.get_num_threads())
+        if hardware.device == "cpu"
+        else Lanes(1),
+        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        device=device,
+    )
+
+
+def _chosen(engine: Engine, hardware: Hardware) -> EngineChosen:
+    choice = engine.choice
+    reasons = [*choice.reasons]
+    return EngineChosen(
+        path=choice.path,
+        reason="; ".join(reasons) or None,
+        precision=str(hardware.dtype).removeprefix("torch."),
+        device=hardware.name,
+        lanes=engine.lanes,
+        token_budget=engine.budget,
+    )

@@ -20,15 +20,18 @@ T = TypeVar("T")
 def shard(model: Module, layers: Module, *, size: int, hardware: Hardware) -> Passage:
     """Split a model's parameters among `size` processes, in place; what its passes must run in.
 
-    `layers` is the model, or the part of it, that knows which of its modules are layers. Parameters
-    keep their type; they are gathered and computed with in bf16 where the hardware is fast at that,
-    and their gradients are added up in fp32.
+    `layers` is the model, or the part of it, that knows which of its modules are layers. What is
+    trained stays in fp32 and is gathered in what the hardware computes in; its gradients are added
+    up in fp32.
     """
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.dtype.is_floating_point:
+            parameter.data = parameter.data.to(hardware.dtype)
     mesh = init_device_mesh(hardware.device, (size,))
     policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if hardware.bfloat16 else None,
+        param_dtype=hardware.dtype,
         reduce_dtype=torch.float32,
-        cast_forward_inputs=False,  # autocast does
+        cast_forward_inputs=False,  # positions stay exact
     )
     names = set(getattr(layers, "_no_split_modules", None) or ())
     for module in list(layers.modules()):

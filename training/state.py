@@ -40,5 +40,7 @@ class TrainingState(Frozen):
     patience: Patience = Patience()
     history: tuple[EpochMetrics, ...] = ()
     stopped_early: bool = False
+    token_budget: int | None = None
+    """Tokens held at once, which memory may have lowered: other micro-batches round otherwise."""
     untrained: str = ""
     """A fingerprint of the trainable weights before the first step."""

@@ -3,37 +3,29 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn import Module, Parameter
+from torch.nn import Parameter
 
-from training.adapters import restore_weights
 from training.batches import Plan
 from training.checkpoints import Tensors
 from training.config import TrainingConfig
-from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained
-from training.optimizer import (
-    make_optimizer,
-    optimizer_tensors,
-    restore_optimizer,
-    trainable_parameters,
-)
+from training.engine.engine import Engine
+from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained, OutOfMemory
+from training.libraries import memory_failures_named
+from training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from training.rendering import Row
 from training.schedule import learning_rate
 from training.scores import Scores
 from training.sharding import gathered, own_part, whole
 from training.state import TrainingState
+from training.turns import Turn, turns
 from training.world import WORLD_OF_ONE, World
 
-
-class GradientSource(Protocol):
-    """What a stepper needs of an engine."""
-
-    def backward(self, rows: Sequence[Row], *, step_tokens: int) -> Scores:
-        """Add the gradient of the rows' share in the mean loss over `step_tokens` tokens."""
+_PLACES: Final = 2**32
+"""More packs than a step has."""
 
 
 class Measurement(NamedTuple):
@@ -49,61 +41,67 @@ class Measurement(NamedTuple):
     """Real tokens, padding not counted, while this process stepped."""
 
 
+class Watch(NamedTuple):
+    """Who is told what while steps are taken, and who may stop them."""
+
+    measured: Callable[[Measurement], None]
+    should_stop: Callable[[], bool]
+    halved: Callable[[int, OutOfMemory], None]
+    """Called with the tokens now held at once, after memory ran out with twice as many."""
+
+
 class Stepper:
-    """A model, its optimizer, and where they stand.
+    """An engine, its optimizer, and where they stand.
 
     `state` always describes the last step boundary, and `tensors()` belongs to it.
     """
 
     def __init__(
         self,
-        model: Module,
-        gradients: GradientSource,
+        engine: Engine,
         rows: Sequence[Row],
         *,
         config: TrainingConfig,
         total_steps: int,
         world: World = WORLD_OF_ONE,
     ) -> None:
-        self.model = model
+        self.engine = engine
         self._world = world
         self.total_steps = total_steps
-        self._gradients = gradients
         self._rows = rows
-        self._trained_tokens = [row.trained_tokens for row in rows]
         self._config = config
         self._plan = Plan(
             rows=len(rows),
-            batch_size=config.batch_size,
-            accumulation=config.gradient_accumulation_steps,
+            rows_per_step=config.batch_size * config.gradient_accumulation_steps,
             shuffle=config.shuffle,
             seed=config.seed,
         )
-        self._parameters = trainable_parameters(model)
-        self._optimizer = make_optimizer(self._parameters, config)
+        self._masters = engine.weights.masters
+        self._optimizer = make_optimizer(self._masters, config)
         self._gradient_norm: float | None = None
         self._tokens = 0
         self._seconds = 0.0
-        untrained = fingerprint(self._parameters, world)
+        untrained = fingerprint(self._masters, world)
         world.raise_unless_same("weights to begin with", [untrained.encode()])
-        self.state = TrainingState(untrained=untrained)
+        self.state = TrainingState(untrained=untrained, token_budget=engine.budget)
 
     def tensors(self) -> Tensors:
         """Everything `restore` needs, beside `state`, to go on as if never interrupted.
 
-        Whole, however many processes hold them; only the leader is given them.
+        What dropout drops is a function of the seed and the step, so that no random generator has
+        a state to be kept. Whole, however many processes hold them; only the leader is given them.
         """
+        keep = self._world.leads
         return Tensors(
-            gathered(self._parameters, keep=self._world.leads),
-            gathered(optimizer_tensors(self._optimizer), keep=self._world.leads),
-            _random_states(),
+            gathered(self._masters, keep=keep),
+            gathered(optimizer_tensors(self._optimizer), keep=keep),
         )
 
     def restore(self, state: TrainingState, tensors: Tensors) -> None:
         """Stand where a checkpoint was saved."""
-        restore_weights(self.model, tensors.weights)
+        self.engine.weights.restore(tensors.weights)
         restore_optimizer(self._optimizer, tensors.optimizer)
-        _restore_random_states(tensors.random)
+        self.engine.budget = state.token_budget or self.engine.budget
         self.state = state
 
     def is_over(self) -> bool:
@@ -111,68 +109,112 @@ class Stepper:
         done = self.state.epoch >= self._config.epochs or self.state.step >= self.total_steps
         return (done and self.state.step_in_epoch == 0) or self.state.stopped_early
 
-    def run_epoch(
-        self, *, measured: Callable[[Measurement], None], should_stop: Callable[[], bool]
-    ) -> bool:
+    def run_epoch(self, watch: Watch) -> bool:
         """The steps left of the epoch in progress; False where it was stopped before their end.
 
-        A step that a stop interrupts is undone. Raises `NonFiniteLoss`, `NonFiniteGradient` and
-        `NothingTrained`, the weights being those of the last good step.
+        A step that a stop interrupts is undone. Raises `NonFiniteLoss`, `NonFiniteGradient`,
+        `NothingTrained` and `OutOfMemory`, the weights being those of the last good step.
         """
-        self.model.train()
         for step in self._plan.steps(self.state.epoch)[self.state.step_in_epoch :]:
             if self.state.step >= self.total_steps:
                 break
-            if should_stop() or not self._step(step, measured, should_stop):
+            if watch.should_stop() or not self._step([self._rows[i] for i in step], watch):
                 return False
         return True
 
     def raise_if_untrained(self) -> None:
         """Raise `NothingTrained` where no trainable weight differs from its first value."""
-        if fingerprint(self._parameters, self._world) == self.state.untrained:
+        if fingerprint(self._masters, self._world) == self.state.untrained:
             raise NothingTrained(f"no weight moved in {self.state.step} steps")
 
-    def _step(
-        self,
-        micro_batches: Sequence[Sequence[int]],
-        measured: Callable[[Measurement], None],
-        should_stop: Callable[[], bool],
-    ) -> bool:
+    def _step(self, rows: Sequence[Row], watch: Watch) -> bool:
         started = time.monotonic()
-        random_states = _random_states()
         rate = learning_rate(self.state.step, config=self._config, steps=self.total_steps)
-        step_tokens = sum(self._trained_tokens[i] for indices in micro_batches for i in indices)
-        scores = Scores()
-        for done, indices in enumerate(micro_batches, start=1):
-            rows = [self._rows[i] for i in indices]
-            torch.manual_seed(self._draw(done))
-            scores = scores.plus(self._gradients.backward(rows, step_tokens=step_tokens))
-            if not math.isfinite(scores.loss_sum):
-                raise NonFiniteLoss(self.state.epoch + 1, self.state.step + 1, scores.loss_sum)
-            self._tokens += sum(len(row.input_ids) for row in rows)
-            if done == len(micro_batches):
-                break
-            measured(self._measurement(done / len(micro_batches), scores, rate, started))
-            if should_stop():
-                self._optimizer.zero_grad()
-                _restore_random_states(random_states)
-                return False
+        scores = self._backward(rows, rate=rate, started=started, watch=watch)
+        if scores is None:
+            self.engine.discard()
+            return False
         self._apply(rate)
         self._advance(scores, time.monotonic() - started)
-        measured(self._measurement(0.0, scores, rate, time.monotonic()))
+        watch.measured(self._measurement(0.0, scores, rate=rate, started=time.monotonic()))
         return True
+
+    def _backward(
+        self, rows: Sequence[Row], *, rate: float, started: float, watch: Watch
+    ) -> Scores | None:
+        """The step's gradients, with as many tokens at once as memory takes; None if stopped."""
+        while True:
+            try:
+                with memory_failures_named():
+                    return self._gradients(rows, rate=rate, started=started, watch=watch)
+            except OutOfMemory as error:
+                self.engine.discard()
+                if self._world.is_sharded or not self.engine.halve_budget():
+                    raise  # of a sharded model, the others wait in the middle of a pass
+                watch.halved(self.engine.budget, error)
+
+    def _gradients(
+        self, rows: Sequence[Row], *, rate: float, started: float, watch: Watch
+    ) -> Scores | None:
+        tokens = sum(len(row.input_ids) for row in rows)
+        share = 1 / sum(row.trained_tokens for row in rows)
+        scores, done = Scores(), 0
+        for turn, seeds in self._seeded(turns(self.engine, rows, self._world)):
+            scores = scores.plus(self._turn(turn, share=share, seeds=seeds))
+            if not math.isfinite(scores.loss_sum):
+                lines = [row.line for pack in turn.packs for row in pack.rows]
+                raise NonFiniteLoss(
+                    self.state.epoch + 1, self.state.step + 1, scores.loss_sum, lines=lines
+                )
+            # Rows are dealt out evenly, so that what is done here is done everywhere.
+            taken = self._world.size * sum(pack.tokens for pack in turn.packs) * turn.counts
+            done = min(tokens, done + taken)
+            self._tokens += taken
+            if not turn.is_last:
+                if scores.tokens:
+                    share_done = done / tokens
+                    watch.measured(
+                        self._measurement(share_done, scores, rate=rate, started=started)
+                    )
+                if watch.should_stop():
+                    return None
+        return self._world.total(scores)
+
+    def _turn(self, turn: Turn, *, share: float, seeds: Sequence[int]) -> Scores:
+        """A turn's gradients and scores. Where memory runs out in one process it does in all, so
+        that they go on with the same budget; but for a sharded model, whose passes cannot be left.
+        """
+        if not turn.counts:
+            share = 0.0
+        if self._world.size == 1 or self._world.is_sharded:
+            scores = self.engine.backward(turn.packs, share=share, seeds=seeds)
+            return scores if turn.counts else Scores()
+        failure, scores = None, Scores()
+        try:
+            with memory_failures_named():
+                scores = self.engine.backward(turn.packs, share=share, seeds=seeds)
+        except OutOfMemory as error:
+            failure = error
+        if self._world.any_of(failure is not None):
+            raise failure or OutOfMemory("another device had none left")
+        return scores
+
+    def _seeded(self, dealt: Iterator[Turn]) -> Iterator[tuple[Turn, Sequence[int]]]:
+        """Turns with a seed for each pack: a function of the run's seed, the step and its place,
+        which no other process has."""
+        count = self._world.rank * _PLACES
+        for turn in dealt:
+            places = range(count, count + len(turn.packs))
+            count += len(turn.packs)
+            yield turn, [_seed(self._config.seed, self.state.step, place) for place in places]
 
     def _apply(self, rate: float) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
-        self._world.add_up_gradients(list(self._parameters.values()))
-        norm = float(
-            whole(
-                torch.nn.utils.clip_grad_norm_(
-                    self._parameters.values(), self._config.max_gradient_norm
-                )
-            )
-        )
+        self.engine.collect()
+        masters = list(self._masters.values())
+        self._world.add_up_gradients(masters)
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(masters, self._config.max_gradient_norm)))
         if not math.isfinite(norm):
             raise NonFiniteGradient(epoch, step, norm)
         if norm == 0 and self.state.step == 0:
@@ -181,13 +223,8 @@ class Stepper:
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad()
+        self.engine.weights.publish()
         self._gradient_norm = norm
-
-    def _draw(self, micro_batch: int) -> int:
-        """The seed of a micro-batch's dropout in this process: a function of where the run stands,
-        so that each process, resumed or not, draws what it would have drawn."""
-        place = f"{self._config.seed}:{self.state.step}:{micro_batch}:{self._world.rank}"
-        return int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
 
     def _advance(self, scores: Scores, seconds: float) -> None:
         state = self.state
@@ -199,11 +236,12 @@ class Stepper:
                 "scores": state.scores.plus(scores),
                 "trained_tokens": state.trained_tokens + scores.tokens,
                 "epoch_seconds": state.epoch_seconds + seconds,
+                "token_budget": self.engine.budget,
             }
         )
 
     def _measurement(
-        self, share: float, scores: Scores, rate: float, started: float
+        self, share: float, scores: Scores, *, rate: float, started: float
     ) -> Measurement:
         seconds = self._seconds + time.monotonic() - started
         return Measurement(
@@ -215,7 +253,7 @@ class Stepper:
         )
 
 
-def fingerprint(parameters: Mapping[str, Parameter], world: World) -> str:
+def fingerprint(parameters: Mapping[str, Parameter], world: World = WORLD_OF_ONE) -> str:
     """A checksum of fp32 weights, cheap enough to take of a whole model, and the same whether it
     lies in one process or is split among several."""
     sums = [
@@ -227,14 +265,6 @@ def fingerprint(parameters: Mapping[str, Parameter], world: World) -> str:
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 
-def _random_states() -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _restore_random_states(states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+def _seed(seed: int, step: int, place: int) -> int:
+    digest = hashlib.blake2b(f"{seed}:{step}:{place}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest)

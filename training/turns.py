@@ -1,19 +1,23 @@
-"""How the rows of an optimizer step are dealt out among the processes that train together."""
+"""How the rows of a step are dealt out among the processes that train together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from training.engine.engine import Engine
+from training.engine.packs import Pack, make_pack
 from training.rendering import Row
+from training.world import World
 
 
 class Turn(NamedTuple):
-    """One forward and backward pass of one process. All processes take equally many."""
+    """What one process computes at a time; all processes take equally many turns."""
 
-    rows: Sequence[Row]
+    packs: Sequence[Pack]
     """None where this process has nothing left to do while others have."""
     counts: bool = True
     """False for a pass made only because the others' passes need this process; it must weigh
     nothing."""
+    is_last: bool = False
 
 
 def deal(rows: Sequence[Row], hands: int) -> list[list[Row]]:
@@ -31,28 +35,21 @@ def deal(rows: Sequence[Row], hands: int) -> list[list[Row]]:
     return [[rows[index] for index in sorted(share)] for share in shares]
 
 
-def turns(
-    rows: Sequence[Row],
-    pack: Callable[[Sequence[Row]], Sequence[Sequence[Row]]],
-    *,
-    rank: int,
-    size: int,
-    in_step: bool,
-) -> list[Turn]:
-    """The passes of the process `rank` of `size` over its share of the rows.
+def turns(engine: Engine, rows: Sequence[Row], world: World) -> Iterator[Turn]:
+    """This process's turns with its share of the rows, which all processes are given alike.
 
-    `pack` groups rows that go through the model together. Every process groups everybody's rows,
-    and so knows how many passes the others make without asking. Where passes have to be made `in_step`,
-    a process with fewer packs repeats the smallest there is, to no effect.
+    Where the passes of a sharded model have to be made together, a process that has none left
+    makes them with the shortest row, to no effect.
     """
-    packs = [pack(share) for share in deal(rows, size)]
-    own = [Turn(each) for each in packs[rank]]
-    missing = max(map(len, packs)) - len(own)
-    if missing and in_step:
-        smallest = min((each for share in packs for each in share), key=_tokens)
-        return own + [Turn(smallest, counts=False)] * missing
-    return own + [Turn(())] * missing
+    own = deal(rows, world.size)[world.rank] if world.size > 1 else rows
+    count = world.most(engine.round_count(own))
+    number = 0
+    for number, packs in enumerate(engine.rounds(own), start=1):
+        yield Turn(packs, is_last=number == count)
+    for missing in range(number + 1, count + 1):
+        packs = [make_pack([_shortest(rows)], engine.device)] if world.is_sharded else []
+        yield Turn(packs, counts=False, is_last=missing == count)
 
 
-def _tokens(rows: Sequence[Row]) -> int:
-    return sum(len(row.input_ids) for row in rows)
+def _shortest(rows: Sequence[Row]) -> Row:
+    return min(rows, key=lambda row: len(row.input_ids))

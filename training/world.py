@@ -20,9 +20,7 @@ from torch.nn import Parameter
 
 from training.errors import DevicesMissing, ProcessesDisagree
 from training.ranks import MASTER_ADDRESS, Place, meeting_file
-from training.rendering import Row
 from training.scores import Scores
-from training.turns import Turn, turns
 
 PATIENCE: Final = timedelta(hours=2)
 """How long a process waits for another, which may be writing a large checkpoint. One that died is
@@ -97,11 +95,11 @@ class World:
         loss_sum, correct, tokens = map(sum, zip(*rows, strict=True))
         return Scores(loss_sum, int(correct), int(tokens))
 
-    def turns(
-        self, rows: Sequence[Row], pack: Callable[[Sequence[Row]], Sequence[Sequence[Row]]]
-    ) -> list[Turn]:
-        """This process's passes over its share of the rows of a step; as many for each process."""
-        return turns(rows, pack, rank=self.rank, size=self.size, in_step=self.is_sharded)
+    def most(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.size == 1:
+            return number
+        return int(max(theirs for (theirs,) in self._all([float(number)])))
 
     def add_up_gradients(self, parameters: Sequence[Parameter]) -> None:
         """Give every process the sum of all processes' gradients, added up in fp32.

@@ -15,6 +15,7 @@ from api.cli.output import duration, percent
 from api.client.events import (
     CheckpointSaved,
     DataPrepared,
+    EngineChosen,
     EpochCompleted,
     Event,
     JobFinished,
@@ -119,12 +120,14 @@ def line(event: Event) -> str:
     return f"{event.at.astimezone():%H:%M:%S} {_said(event)}"
 
 
-def _said(event: Event) -> str:  # noqa: C901, PLR0911  # one case an event
+def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an event
     match event:
         case StatusChanged():
             return f"status {event.to.value}" + (f": {event.reason}" if event.reason else "")
         case DataPrepared():
             return _prepared(event)
+        case EngineChosen():
+            return _chosen(event)
         case Resumed():
             return f"resumed from {event.checkpoint_name} (epoch {event.epoch}, step {event.step})"
         case ProgressReported():
@@ -155,6 +158,15 @@ def _prepared(event: DataPrepared) -> str:
     if event.dropped_records:
         said += f", {event.dropped_records} records dropped"
     return said
+
+
+def _chosen(event: EngineChosen) -> str:
+    said = (
+        f"engine: {event.path.value} in {event.precision} on {event.device}, up to "
+        f"{event.token_budget:,} tokens at once in {event.lanes} "
+        f"lane{'' if event.lanes == 1 else 's'}"
+    )
+    return said + (f" ({event.reason})" if event.reason else "")
 
 
 def _measured(event: ProgressReported) -> str:

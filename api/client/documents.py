@@ -176,6 +176,7 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
       trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
       totalSteps
     }}
+    ... on EngineChosen {{ path reason precision device lanes tokenBudget }}
     ... on Resumed {{ checkpointName epoch step }}
     ... on ProgressReported {{
       progress epoch totalEpochs step totalSteps loss accuracy learningRate gradientNorm

@@ -7,11 +7,13 @@ from pydantic import Field, TypeAdapter
 
 from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
+from training.events import ComputePath
 
 __all__ = [
     "Answer",
     "CheckpointSaved",
     "DataPrepared",
+    "EngineChosen",
     "EpochCompleted",
     "Event",
     "JobFinished",
@@ -51,6 +53,18 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+
+
+class EngineChosen(_Event):
+    """How the run computes, and what spoke against the faster ways."""
+
+    kind: Literal["EngineChosen"] = Field("EngineChosen", alias="__typename")
+    path: ComputePath
+    reason: str | None
+    precision: str
+    device: str
+    lanes: int
+    token_budget: int
 
 
 class Resumed(_Event):
@@ -142,6 +156,7 @@ class JobFinished(_Event):
 Event = (
     StatusChanged
     | DataPrepared
+    | EngineChosen
     | Resumed
     | ProgressReported
     | EpochCompleted

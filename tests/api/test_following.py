@@ -197,6 +197,7 @@ async def test_whoever_leaves_is_forgotten(followed: tuple[Client, TrainingJob, 
 EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq at
   ... on DataPrepared { trainingRecords validationRecords droppedRecords truncatedRecords tokens
     trainedTokens totalSteps }
+  ... on EngineChosen { path reason precision device lanes tokenBudget }
   ... on Resumed { checkpointName epoch step }
   ... on ProgressReported { progress epoch totalEpochs step totalSteps loss accuracy learningRate
     gradientNorm tokensPerSecond estimatedTimeRemaining }
@@ -217,6 +218,14 @@ RUN: tuple[training.Event, ...] = (
         tokens=6_000_000_000,
         trained_tokens=5_000_000_000,
         total_steps=9,
+    ),
+    training.EngineChosen(
+        path=training.ComputePath.PACKED,
+        reason="FUSED cannot compute it",
+        precision="bfloat16",
+        device="AVX512",
+        lanes=1,
+        token_budget=1024,
     ),
     training.Resumed(checkpoint="epoch-0", epoch=1, step=3),
     training.Progress(**PROGRESS),
@@ -256,9 +265,11 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 11))
+    assert [each["seq"] for each in seen] == list(range(1, 12))
     by_type = {each["__typename"]: each for each in seen}
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
+    assert by_type["EngineChosen"]["path"] == "PACKED"
+    assert by_type["EngineChosen"]["tokenBudget"] == 1024
     assert by_type["Resumed"]["checkpointName"] == "epoch-0"
     assert by_type["ProgressReported"]["gradientNorm"] is None
     assert by_type["EpochCompleted"]["metrics"]["trainingLoss"] == 1.5
@@ -270,7 +281,7 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 10,
+        "seq": 11,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,

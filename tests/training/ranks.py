@@ -7,11 +7,14 @@ from pathlib import Path
 
 import torch
 
-from training import hardware, run
+from training import hardware, preparation, run
 from training.ranks import Place, clear
 from training.world import World, joined
 
 Sabotage = Callable[[int], None]
+
+FEW_TOKENS = 96
+"""So small a budget that a step takes several turns."""
 
 
 def run_ranks(job: Path, size: int, sabotage: Sabotage | None = None) -> list[int | None]:
@@ -47,6 +50,7 @@ def _in_each(size: int, target: Callable[..., None], *arguments: object) -> list
 def _run_rank(place: Place, job: Path, sabotage: Sabotage | None) -> None:
     torch.set_num_threads(1)
     hardware._cpu_has_bfloat16 = lambda: False
+    preparation.CPU_TOKENS = FEW_TOKENS  # type: ignore[misc]
     os.environ.update(place.environment())
     if sabotage is not None:
         sabotage(place.rank)

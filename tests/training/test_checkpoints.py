@@ -15,7 +15,6 @@ from training.state import TrainingState
 TENSORS = Tensors(
     weights={"w": torch.arange(6.0).reshape(2, 3)},
     optimizer={"0.step": torch.tensor(3.0)},
-    random={"cpu": torch.get_rng_state()},
 )
 
 
@@ -36,7 +35,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert newest.damaged == ()
     loaded = store.load(name)
     assert torch.equal(loaded.weights["w"], TENSORS.weights["w"])
-    assert torch.equal(loaded.random["cpu"], TENSORS.random["cpu"])
+    assert torch.equal(loaded.optimizer["0.step"], TENSORS.optimizer["0.step"])
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "unlink", "manifest"])

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
+from training import preparation
 from training.config import DataType, TrainingType
+from training.engine.engine import Engine
 from training.errors import (
     BestCheckpointMismatch,
     DatasetDamaged,
@@ -34,7 +36,6 @@ from training.events import (
     WarningRaised,
 )
 from training.files import damage, sha256_of
-from training.loss import TokenLoss
 from training.scores import Scores
 
 MakeJob = Callable[..., Path]
@@ -131,8 +132,9 @@ def test_the_same_seed_gives_the_same_model(make_job: MakeJob, method: TrainingT
 
 @pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
 def test_a_stopped_run_goes_on_to_the_very_same_model(
-    make_job: MakeJob, method: TrainingType
+    make_job: MakeJob, method: TrainingType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(preparation, "CPU_TOKENS", 64)  # several micro-batches a step
     choices = {
         "training_type": method,
         "batch_size": 2,
@@ -282,7 +284,7 @@ def test_a_best_checkpoint_that_scores_otherwise_is_an_error(make_job: MakeJob) 
 def test_a_validation_loss_that_is_not_finite_ends_the_run_by_name(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TokenLoss, "score", lambda _self, rows: Scores(math.nan, 0, len(rows)))
+    monkeypatch.setattr(Engine, "score", lambda _self, packs: Scores(math.nan, 0, len(packs)))
     job = make_job()
     with pytest.raises(NonFiniteLoss, match="in epoch 1"):
         run_here(job)

@@ -1,50 +1,99 @@
 """Steps that must not be taken, and steps that must be undone."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 from torch import nn
 
 from training.config import TrainingType, resolve
-from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained
+from training.engine.packs import Pack, make_pack
+from training.engine.trainable import TrainableWeights
+from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained, OutOfMemory
 from training.rendering import Row
 from training.scores import Scores
-from training.stepper import Measurement, Stepper
+from training.stepper import Measurement, Stepper, Watch
 
 
-class Gradients:
-    """Sets every gradient to a value, and reports a loss."""
+class FakeEngine:
+    """Sets every gradient to a value that depends on the pack's seed, and reports a loss."""
 
-    def __init__(self, model: nn.Module, gradient: float, loss: float = 1.0) -> None:
-        self.model, self.gradient, self.loss = model, gradient, loss
+    def __init__(self, model: nn.Module, gradient: float, loss: float) -> None:
+        self.gradient, self.loss = gradient, loss
+        self.weights = TrainableWeights(model, torch.float32)
+        self.budget = 8
+        self._sums: dict[nn.Parameter, torch.Tensor] = {}
 
-    def backward(self, rows: Sequence[Row], *, step_tokens: int) -> Scores:
-        noise = torch.rand(())  # what dropout does to the random generator
-        for each in self.model.parameters():
-            added = torch.full_like(each, self.gradient) * noise / step_tokens
-            each.grad = added if each.grad is None else each.grad + added
-        return Scores(self.loss, 0, len(rows))
+    def round_count(self, rows: Sequence[Row]) -> int:
+        return -(-len(rows) // (self.budget // 2))
+
+    def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
+        width = self.budget // 2
+        yield from ([make_pack(rows[n : n + width])] for n in range(0, len(rows), width))
+
+    def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
+        (pack,), (seed,) = packs, seeds
+        for each in self.weights.masters.values():
+            added = torch.full_like(each, self.gradient) * (1 + seed % 7) * share
+            self._sums[each] = self._sums.get(each, 0) + added
+        return Scores(self.loss, 0, len(pack.targets))
+
+    def collect(self) -> None:
+        for each, gradient in self._sums.items():
+            each.grad = gradient
+        self.discard()
+
+    def discard(self) -> None:
+        self._sums = {}
+
+    def halve_budget(self) -> bool:
+        self.budget //= 2
+        return self.budget >= 2
 
 
-def stepper(gradient: float = 1.0, loss: float = 1.0, **choices: object) -> Stepper:
+class SmallMemory(FakeEngine):
+    """Runs out of memory, after some of a step, while it holds more tokens than `bearable`."""
+
+    bearable = 4
+
+    def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
+        if self._sums and self.budget > self.bearable:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: tried 123 bytes")
+        return super().backward(packs, share=share, seeds=seeds)
+
+
+def stepper(
+    gradient: float = 1.0,
+    loss: float = 1.0,
+    *,
+    kind: type[FakeEngine] = FakeEngine,
+    budget: int = 2,
+    **choices: object,
+) -> Stepper:
     torch.manual_seed(1)
-    model = nn.Linear(3, 2)
-    rows = [Row(n, [1, 2], [-100, 2], b"") for n in range(8)]
+    rows = [Row(n + 1, [1, 2], [-100, 2], b"") for n in range(8)]
     config = resolve(
         TrainingType.FULL,
         {"learning_rate": 0.1, "batch_size": 1, "gradient_accumulation_steps": 4, **choices},
     )
-    return Stepper(model, Gradients(model, gradient, loss), rows, config=config, total_steps=6)
+    engine = kind(nn.Linear(3, 2), gradient, loss)
+    engine.budget = budget
+    return Stepper(engine, rows, config=config, total_steps=6)
 
 
-def ignore(_measurement: Measurement) -> None:
-    pass
+def watch(
+    measured: Callable[[Measurement], None] = lambda _measurement: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    halved: Callable[[int, OutOfMemory], None] = lambda _budget, _error: None,
+) -> Watch:
+    return Watch(measured, should_stop, halved)
 
 
 def weights(of: Stepper) -> torch.Tensor:
-    return torch.cat([each.detach().flatten().clone() for each in of.model.parameters()])
+    return torch.cat(
+        [each.detach().flatten().clone() for each in of.engine.weights.masters.values()]
+    )
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -52,7 +101,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(loss: float) -> None:
     subject = stepper(loss=loss)
     before = weights(subject)
     with pytest.raises(NonFiniteLoss, match="in epoch 1 at step 1"):
-        subject.run_epoch(measured=ignore, should_stop=lambda: False)
+        subject.run_epoch(watch())
     assert torch.equal(weights(subject), before)
 
 
@@ -60,7 +109,7 @@ def test_a_loss_that_is_not_finite_is_never_told_as_a_measurement() -> None:
     subject = stepper(loss=math.nan, gradient_accumulation_steps=2)
     told: list[Measurement] = []
     with pytest.raises(NonFiniteLoss, match="in epoch 1 at step 1"):
-        subject.run_epoch(measured=told.append, should_stop=lambda: False)
+        subject.run_epoch(watch(told.append))
     assert told == []
 
 
@@ -69,18 +118,18 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(gradient: float) ->
     subject = stepper(gradient=gradient)
     before = weights(subject)
     with pytest.raises(NonFiniteGradient, match="in epoch 1 at step 1"):
-        subject.run_epoch(measured=ignore, should_stop=lambda: False)
+        subject.run_epoch(watch())
     assert torch.equal(weights(subject), before)
 
 
 def test_a_first_gradient_of_zero_is_an_error() -> None:
     with pytest.raises(NothingTrained, match="the gradient of the first step is zero"):
-        stepper(gradient=0.0).run_epoch(measured=ignore, should_stop=lambda: False)
+        stepper(gradient=0.0).run_epoch(watch())
 
 
 def test_weights_that_do_not_move_are_an_error() -> None:
     subject = stepper(learning_rate=1e-30, weight_decay=0.0)
-    subject.run_epoch(measured=ignore, should_stop=lambda: False)
+    subject.run_epoch(watch())
     with pytest.raises(NothingTrained, match="no weight moved in 2 steps"):
         subject.raise_if_untrained()
 
@@ -93,18 +142,18 @@ def after(calls: int) -> Callable[[], bool]:
 
 def test_an_interrupted_step_is_undone_and_done_again_exactly() -> None:
     whole = stepper()
-    assert whole.run_epoch(measured=ignore, should_stop=lambda: False)
+    assert whole.run_epoch(watch())
     for calls in range(8):
         stopped = stepper()
-        assert not stopped.run_epoch(measured=ignore, should_stop=after(calls))
-        assert stopped.run_epoch(measured=ignore, should_stop=lambda: False)
+        assert not stopped.run_epoch(watch(should_stop=after(calls)))
+        assert stopped.run_epoch(watch())
         assert torch.equal(weights(stopped), weights(whole))
         assert stopped.state.scores == whole.state.scores
 
 
 def test_a_step_is_measured_after_each_micro_batch() -> None:
     seen: list[Measurement] = []
-    stepper().run_epoch(measured=seen.append, should_stop=lambda: False)
+    stepper().run_epoch(watch(seen.append))
     assert [each.steps for each in seen] == [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0]
     assert [each.gradient_norm is None for each in seen] == [True] * 3 + [False] * 5
 
@@ -116,3 +165,38 @@ def test_norms_and_biases_are_not_decayed() -> None:
         (1.0, 1),
         (0.0, 1),
     ]
+
+
+def test_a_loss_that_is_not_finite_names_the_records_of_its_micro_batch() -> None:
+    with pytest.raises(NonFiniteLoss, match="in the micro-batch of the records 1, 2") as raised:
+        stepper(loss=math.nan, budget=4, shuffle=False).run_epoch(watch())
+    assert raised.value.code == "NON_FINITE_LOSS"
+
+
+def test_memory_that_runs_out_halves_what_is_held_and_not_the_step() -> None:
+    told: list[tuple[int, str]] = []
+    subject = stepper(kind=SmallMemory, budget=8, batch_size=4, gradient_accumulation_steps=2)
+    assert subject.run_epoch(watch(halved=lambda budget, error: told.append((budget, error.code))))
+    assert told == [(4, "OUT_OF_MEMORY")]
+    alone = stepper(budget=4, batch_size=4, gradient_accumulation_steps=2)
+    assert alone.run_epoch(watch())
+    assert torch.equal(weights(subject), weights(alone))
+    assert subject.state.scores == alone.state.scores
+    assert subject.state.token_budget == 4
+
+
+def test_memory_that_cannot_be_halved_further_is_an_error_and_moves_nothing() -> None:
+    subject = stepper(kind=SmallMemory, budget=8, batch_size=8, gradient_accumulation_steps=1)
+    subject.engine.bearable = 0
+    before = weights(subject)
+    with pytest.raises(OutOfMemory, match="tried 123 bytes"):
+        subject.run_epoch(watch())
+    assert torch.equal(weights(subject), before)
+
+
+def test_a_lowered_budget_is_resumed_with() -> None:
+    lowered = stepper(kind=SmallMemory, budget=8, batch_size=4, gradient_accumulation_steps=2)
+    assert lowered.run_epoch(watch())
+    resumed = stepper(budget=8)
+    resumed.restore(lowered.state, lowered.tensors())
+    assert resumed.engine.budget == 4

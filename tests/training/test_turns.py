@@ -1,11 +1,16 @@
 """How rows are dealt out among processes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
+import torch
 
+from training.engine.packs import Pack, make_pack
 from training.rendering import Row
-from training.turns import deal, turns
+from training.turns import Turn, deal, turns
+from training.world import WORLD_OF_ONE
 
 
 def row(length: int) -> Row:
@@ -16,12 +21,41 @@ def lengths(rows: Sequence[Row]) -> list[int]:
     return [len(each.input_ids) for each in rows]
 
 
-def one_by_one(rows: Sequence[Row]) -> list[list[Row]]:
-    return [[each] for each in rows]
+class OneByOne(NamedTuple):
+    """An engine that computes a row at a time."""
+
+    device: torch.device = torch.device("cpu")
+
+    def round_count(self, rows: Sequence[Row]) -> int:
+        return len(rows)
+
+    def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
+        yield from ([make_pack([each])] for each in rows)
 
 
-def all_together(rows: Sequence[Row]) -> list[list[Row]]:
-    return [list(rows)] if rows else []
+@dataclass
+class Told:
+    """A world whose other processes have been heard already."""
+
+    rank: int
+    size: int
+    is_sharded: bool
+    longest: int
+
+    def most(self, number: int) -> int:
+        assert number <= self.longest
+        return self.longest
+
+
+def hands(rows: Sequence[Row], size: int, *, is_sharded: bool) -> list[list[Turn]]:
+    longest = max(map(len, deal(rows, size)))
+    return [
+        list(turns(OneByOne(), rows, Told(rank, size, is_sharded, longest))) for rank in range(size)
+    ]
+
+
+def shown(hand: Sequence[Turn]) -> list[tuple[list[int], bool]]:
+    return [([pack.tokens for pack in turn.packs], turn.counts) for turn in hand]
 
 
 def test_rows_are_dealt_by_their_tokens_and_keep_their_order() -> None:
@@ -31,32 +65,27 @@ def test_rows_are_dealt_by_their_tokens_and_keep_their_order() -> None:
 
 def test_alone_a_process_has_every_row_in_its_order() -> None:
     rows = [row(length) for length in (3, 9, 1)]
-    assert deal(rows, 1) == [rows]
-    assert [turn.rows for turn in turns(rows, one_by_one, rank=0, size=1, in_step=False)] == [
-        [each] for each in rows
-    ]
+    found = list(turns(OneByOne(), rows, WORLD_OF_ONE))
+    assert [pack.rows for turn in found for pack in turn.packs] == [(each,) for each in rows]
+    assert [turn.is_last for turn in found] == [False, False, True]
 
 
-@pytest.mark.parametrize("in_step", [False, True])
-def test_every_row_counts_in_one_process_and_all_take_as_many_turns(in_step: bool) -> None:
-    rows = [row(length) for length in (20, 1, 2, 3, 4, 5)]
-    hands = [turns(rows, one_by_one, rank=rank, size=3, in_step=in_step) for rank in range(3)]
-    assert [len(hand) for hand in hands] == [3, 3, 3]
-    counted = [each for hand in hands for turn in hand if turn.counts for each in turn.rows]
-    assert sorted(lengths(counted)) == [1, 2, 3, 4, 5, 20]
+@pytest.mark.parametrize("is_sharded", [False, True])
+def test_every_row_counts_in_one_process_and_all_take_as_many_turns(is_sharded: bool) -> None:
+    found = hands([row(length) for length in (20, 1, 2, 3, 4, 5)], 3, is_sharded=is_sharded)
+    assert [[turn.is_last for turn in hand] for hand in found] == [[False, False, True]] * 3
+    counted = [pack.tokens for hand in found for turn in hand if turn.counts for pack in turn.packs]
+    assert sorted(counted) == [1, 2, 3, 4, 5, 20]
 
 
-def test_who_has_no_pack_left_is_idle_or_repeats_the_smallest_to_no_effect() -> None:
+def test_who_has_no_rows_left_is_idle_or_repeats_the_shortest_to_no_effect() -> None:
     rows = [row(9), row(2), row(3)]
-    idle = turns(rows, one_by_one, rank=0, size=2, in_step=False)
-    assert [(lengths(turn.rows), turn.counts) for turn in idle] == [([9], True), ([], True)]
-    in_step = turns(rows, one_by_one, rank=0, size=2, in_step=True)
-    assert [(lengths(turn.rows), turn.counts) for turn in in_step] == [([9], True), ([2], False)]
+    assert shown(hands(rows, 2, is_sharded=False)[0]) == [([9], True), ([], False)]
+    assert shown(hands(rows, 2, is_sharded=True)[0]) == [([9], True), ([2], False)]
 
 
 def test_with_fewer_rows_than_processes_the_others_repeat_one() -> None:
-    hands = [turns([row(5)], all_together, rank=rank, size=2, in_step=True) for rank in range(2)]
-    assert [[(lengths(turn.rows), turn.counts) for turn in hand] for hand in hands] == [
+    assert [shown(hand) for hand in hands([row(5)], 2, is_sharded=True)] == [
         [([5], True)],
         [([5], False)],
     ]

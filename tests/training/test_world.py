@@ -26,6 +26,7 @@ def hear_words(world: World) -> None:
     assert world.total(Scores(0.1 * (world.rank + 1), world.rank, 10)) == Scores(
         0.1 + 0.2 + 0.1 * 3, 3, 30
     )
+    assert world.most(world.rank * 2) == 4
     assert world.add_up_integers([2**62, world.rank]) == [-(2**62), 3]
     world.raise_unless_same("rows", [b"these", b"rows"])
     with pytest.raises(ProcessesDisagree, match="do not have the same rows"):
@@ -56,6 +57,7 @@ def add_up_gradients(world: World) -> None:
 def test_alone_a_process_asks_nobody() -> None:
     assert WORLD_OF_ONE.leads
     assert WORLD_OF_ONE.any_of(True)
+    assert WORLD_OF_ONE.most(5) == 5
     assert WORLD_OF_ONE.from_leader(lambda: 7) == 7
     assert WORLD_OF_ONE.total(Scores(1.5, 2, 3)) == Scores(1.5, 2, 3)
     assert WORLD_OF_ONE.through(lambda: "ran") == "ran"

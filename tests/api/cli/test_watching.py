@@ -60,6 +60,19 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         "3 records cut, 1 records dropped",
     ),
     (
+        "EngineChosen",
+        {
+            "path": "PACKED",
+            "reason": "FUSED cannot compute it: its layers are of the type gpt2",
+            "precision": "bfloat16",
+            "device": "AVX512",
+            "lanes": 1,
+            "tokenBudget": 1024,
+        },
+        "engine: PACKED in bfloat16 on AVX512, up to 1,024 tokens at once in 1 lane "
+        "(FUSED cannot compute it: its layers are of the type gpt2)",
+    ),
+    (
         "Resumed",
         {"checkpointName": "epoch-1", "epoch": 2, "step": 8},
         "resumed from epoch-1 (epoch 2, step 8)",

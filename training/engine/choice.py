@@ -1,0 +1,114 @@
+"""Which way of computing a model is taken: the fastest that is found to agree with the model itself.
+
+Each candidate is asked for what the head is given at every token of a pack of two rows, and must say
+what the model says of each row alone. Rows that saw each other, a scaled embedding, a window or an
+activation passed over would show there, an order of magnitude above rounding.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from training.engine.generic import GenericDecoder
+from training.engine.gradients import Gradients
+from training.engine.head import Head, TokenSums
+from training.engine.packs import Pack, make_pack
+from training.engine.reading import OtherShape, head_of, read
+from training.events import ComputePath
+from training.rendering import Row
+
+_PROBED_TOKENS: Final = 48
+_TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}
+"""How far vectors may differ, relative to their length. In bf16 two orders of summation differ by
+some hundredths after many layers; in fp32 by some millionths."""
+
+
+class Computes(Protocol):
+    """A model as the engine uses it."""
+
+    def hidden(self, pack: Pack) -> Tensor:
+        """What the head is given for each token of a pack (T, width), without dropout."""
+
+    def score(self, pack: Pack) -> TokenSums:
+        """Loss and accuracy at the tokens that bear loss, without dropout."""
+
+    def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
+        """Add the gradient of `share` times the pack's summed loss; the sums as they are."""
+
+
+class Choice(NamedTuple):
+    """The way taken, and why no faster one was."""
+
+    computes: Computes
+    path: ComputePath
+    reasons: tuple[str, ...]
+    """What spoke against the faster ones, each a clause without a full stop."""
+    whole_logits: bool
+    """Whether the head could not be applied by itself, so that it is at every position."""
+
+
+def choose(
+    model: PreTrainedModel, rows: Sequence[Row], device: torch.device, *, sharded: bool = False
+) -> Choice:
+    """The fastest way that agrees with the model on the heads of some rows.
+
+    A model that is going to be `sharded` can be computed by its own layers alone.
+    """
+    probe = [_beginning(row) for row in rows[:2]]
+    head = head_of(model)
+    reference = GenericDecoder(model, head, packs=False)
+    alone = [make_pack([row], device) for row in probe]
+    expected = {pack.rows[0].line: reference.hidden(pack) for pack in alone}
+    reasons = ["its tensors are split among devices"] if sharded else []
+    if not _head_agrees(model, head, alone[0], expected[alone[0].rows[0].line]):
+        reasons.append("its output head does more than it says")
+        return Choice(
+            GenericDecoder(model, None, packs=False), ComputePath.PADDED, tuple(reasons), True
+        )
+    together = make_pack(probe, device)
+    wanted = torch.cat([expected[row.line] for row in together.rows])
+    candidates: list[tuple[ComputePath, Callable[[], Computes]]] = [
+        (ComputePath.FUSED, lambda: read(model)),
+        (ComputePath.PACKED, lambda: GenericDecoder(model, head, packs=True)),
+    ]
+    for path, make in candidates[1:] if sharded else candidates:
+        try:
+            computes = make()
+            difference = _difference(computes.hidden(together), wanted)
+        except (OtherShape, TypeError) as error:
+            reasons.append(f"{path} cannot compute it: {error}")
+            continue
+        if difference <= _TOLERANCE[wanted.dtype]:
+            return Choice(computes, path, tuple(reasons), False)
+        reasons.append(f"{path} would differ by {difference:.2g} of what it computes")
+    return Choice(reference, ComputePath.PADDED, tuple(reasons), False)
+
+
+def _beginning(row: Row) -> Row:
+    return row._replace(
+        input_ids=row.input_ids[:_PROBED_TOKENS], labels=row.labels[:_PROBED_TOKENS]
+    )
+
+
+def _difference(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference of a token's vector, relative to that vector's length."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    apart = torch.linalg.vector_norm((found - wanted).float(), dim=-1)
+    length = torch.linalg.vector_norm(wanted.float(), dim=-1)
+    return float((apart / length.clamp_min(1e-9)).max())
+
+
+@torch.no_grad()
+def _head_agrees(model: PreTrainedModel, head: Head, pack: Pack, hidden: Tensor) -> bool:
+    """Whether body and head, applied apart, give the logits of the whole model."""
+    if getattr(model, model.base_model_prefix, model) is model:
+        return False
+    was_training = model.training
+    model.eval()  # type: ignore[no-untyped-call]
+    whole = model(input_ids=pack.input_ids[None], use_cache=False).logits[0].float()
+    model.train(was_training)
+    return _difference(head.logits(hidden), whole) <= _TOLERANCE[hidden.dtype]

@@ -1,0 +1,109 @@
+"""A whole Llama-shaped model: embedding, layers, last norm, head; forward and backward."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from training.engine.attention import make_segments
+from training.engine.dropout import Dropout
+from training.engine.gradients import Gradients
+from training.engine.head import Head, TokenSums
+from training.engine.layer import Context, Layer, LayerKept
+from training.engine.norm import RootMeanSquareNorm
+from training.engine.packs import Pack
+from training.engine.rotation import Rotation
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """The parts of a model in the order in which a token meets them."""
+
+    embedding: Tensor
+    trained_embedding: Parameter | None
+    angles: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Cosines and sines (1, T, d), for some tensor of the dtype wanted and positions (1, T)."""
+    layers: tuple[Layer, ...]
+    norm: RootMeanSquareNorm
+    head: Head
+    dropout: float
+    """The probability with which an adapter drops an element of its input."""
+    widest: int
+    """Elements of the widest input that a projection takes."""
+
+    @torch.no_grad()
+    def hidden(self, pack: Pack) -> Tensor:
+        """What the head is given for each token of a pack (T, width), without dropout."""
+        stream, context = self._begin(pack, training=False, seed=0)
+        for layer in self.layers:
+            stream, _ = layer.forward(stream, context)
+        return self.norm.forward(stream)[0]
+
+    @torch.no_grad()
+    def score(self, pack: Pack) -> TokenSums:
+        """Loss and accuracy at the tokens that bear loss, without dropout."""
+        stream, context = self._begin(pack, training=False, seed=0)
+        for layer in self.layers:
+            stream, _ = layer.forward(stream, context)
+        hidden, _ = self.norm.forward(stream.index_select(0, pack.positions))
+        return self.head.score(hidden, pack.targets)
+
+    @torch.no_grad()
+    def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
+        """Add the gradient of `share` times the pack's summed loss; the sums as they are.
+
+        `seed` decides what dropout drops.
+        """
+        stream, context = self._begin(pack, training=True, seed=seed)
+        first = self._first_trained()
+        kept: list[LayerKept] = []
+        for index, layer in enumerate(self.layers):
+            stream, parts = layer.forward(stream, context)
+            if index >= first:
+                kept.append(parts)
+        chosen = stream.index_select(0, pack.positions)
+        hidden, factor = self.norm.forward(chosen)
+        by_hidden, sums = self.head.backward(hidden, pack.targets, share=share, gradients=gradients)
+        by_chosen = self.norm.backward(by_hidden, chosen, factor, gradients=gradients)
+        gradient = torch.zeros_like(stream).index_copy_(0, pack.positions, by_chosen)
+        for layer in reversed(self.layers[first:]):
+            gradient = layer.backward(gradient, kept.pop(), context, gradients)
+        if self.trained_embedding is not None:
+            gradients.rows(self.trained_embedding).index_add_(0, pack.input_ids, gradient.float())
+        return sums
+
+    def _begin(self, pack: Pack, *, training: bool, seed: int) -> tuple[Tensor, Context]:
+        stream = self.embedding.index_select(0, pack.input_ids)
+        cosines, sines = self.angles(stream[None], pack.position_ids[None])
+        half = cosines.shape[-1] // 2
+        cosines, sines = (
+            cosines[0, :, None, :half].contiguous(),
+            sines[0, :, None, :half].contiguous(),
+        )
+        context = Context(
+            rotation=Rotation(cosines, sines, -sines),
+            segments={
+                window: make_segments(
+                    pack.lengths, dtype=stream.dtype, device=stream.device, window=window
+                )
+                for window in {layer.attention.window for layer in self.layers}
+            },
+            dropout=Dropout(
+                self.dropout if training else 0.0,
+                seed=seed,
+                largest=pack.tokens * self.widest,
+                dtype=stream.dtype,
+                device=stream.device,
+            ),
+            training=training,
+        )
+        return stream, context
+
+    def _first_trained(self) -> int:
+        """The lowest layer that a gradient must reach."""
+        if self.trained_embedding is not None:
+            return 0
+        trained = (index for index, layer in enumerate(self.layers) if layer.is_trained)
+        return next(trained, len(self.layers))

@@ -1,0 +1,115 @@
+"""The engine of a run: rows in, gradients and scores out, whatever the model and the machine."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import torch
+
+from training.engine.choice import Choice
+from training.engine.gradients import Gradients
+from training.engine.lanes import Lanes
+from training.engine.packs import Pack, divide, make_pack
+from training.engine.trainable import TrainableWeights
+from training.events import ComputePath
+from training.rendering import Row
+from training.scores import Scores
+
+CPU_TOKENS: Final = 1024
+"""Tokens in memory at once on a CPU: a matrix product is at full speed with far fewer."""
+GPU_TOKENS: Final = 8192
+_LEAST_TOKENS: Final = 64
+
+
+class Engine:
+    """Computes what the optimizer needs of a step's rows, a round of micro-batches at a time.
+
+    `budget` bounds the tokens that the micro-batches of a round hold together; a single longer row
+    is computed by itself.
+    """
+
+    def __init__(
+        self,
+        choice: Choice,
+        weights: TrainableWeights,
+        lanes: Lanes,
+        *,
+        budget: int,
+        device: torch.device,
+    ) -> None:
+        self.choice = choice
+        self.weights = weights
+        self.budget = budget
+        self._lanes = lanes if choice.path is ComputePath.FUSED else Lanes(1)
+        self.device = device
+        self._gradients = [Gradients() for _ in range(self._lanes.count)]
+
+    @property
+    def lanes(self) -> int:
+        """Micro-batches computed at the same time."""
+        return self._lanes.count
+
+    def round_count(self, rows: Sequence[Row]) -> int:
+        """How many rounds the rows make."""
+        return -(-len(self._divided(rows)) // self.lanes)
+
+    def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
+        """The rows as micro-batches, those of a round to be computed at the same time."""
+        divided = self._divided(rows)
+        for start in range(0, len(divided), self.lanes):
+            taken = divided[start : start + self.lanes]
+            yield [make_pack([rows[index] for index in pack], self.device) for pack in taken]
+
+    def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
+        """Add the gradient of `share` times the summed loss of a round, and give its scores.
+
+        Each pack has a seed, which decides what dropout drops in it.
+        """
+
+        def work(place: int, item: tuple[Pack, int]) -> Scores:
+            pack, seed = item
+            sums = self.choice.computes.backward(
+                pack, share=share, seed=seed, gradients=self._gradients[place]
+            )
+            return Scores(sums.loss, sums.correct, len(pack.targets))
+
+        return _total(self._lanes.run(work, zip(packs, seeds, strict=True)))
+
+    def score(self, packs: Sequence[Pack]) -> Scores:
+        """The loss and accuracy of a round, without dropout."""
+
+        def work(_place: int, pack: Pack) -> Scores:
+            sums = self.choice.computes.score(pack)
+            return Scores(sums.loss, sums.correct, len(pack.targets))
+
+        return _total(self._lanes.run(work, packs))
+
+    def collect(self) -> None:
+        """Hand the step's gradients to the masters."""
+        self.weights.collect(self._gradients)
+
+    def discard(self) -> None:
+        """Forget the step's gradients."""
+        for each in self._gradients:
+            each.clear()
+
+    def _divided(self, rows: Sequence[Row]) -> list[list[int]]:
+        lengths = [len(row.input_ids) for row in rows]
+        return divide(lengths, budget=self.budget // self.lanes, lanes=self.lanes)
+
+    def halve_budget(self) -> bool:
+        """Hold half as many tokens at once from now on; False where that is not to be had."""
+        if self.budget // 2 < _LEAST_TOKENS * self.lanes:
+            return False
+        self.budget //= 2
+        return True
+
+    def close(self) -> None:
+        """Let go of the lanes."""
+        self._lanes.close()
+
+
+def _total(parts: Sequence[Scores]) -> Scores:
+    total = Scores()
+    for part in parts:
+        total = total.plus(part)
+    return total

@@ -1,0 +1,96 @@
+"""The output head and the cross-entropy behind it, for some tokens at a time.
+
+Only tokens that bear loss are projected onto the vocabulary, and of those only a chunk is there at
+once: the gradient is computed in the same breath, so that no (tokens, vocabulary) tensor is kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn import functional as F  # noqa: N812 - the name the field knows
+
+from training.engine.gradients import Gradients
+
+_CHUNK_BYTES: Final = 32 * 2**20
+"""What the fp32 logits of a chunk may take."""
+
+
+class TokenSums(NamedTuple):
+    """Summed loss in nats, and correct predictions, over some tokens."""
+
+    loss: float
+    correct: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """Logits W x + b, multiplied by `scale` and then squashed to `cap` * tanh(logits / cap)."""
+
+    weight: Callable[[], Tensor]
+    bias: Tensor | None = None
+    trained_weight: Parameter | None = None
+    trained_bias: Parameter | None = None
+    scale: float = 1.0
+    cap: float | None = None
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The logits (N, vocabulary) of all tokens at once, in fp32."""
+        return self._logits(hidden, self.weight())[0]
+
+    def score(self, hidden: Tensor, targets: Tensor) -> TokenSums:
+        """Sums over tokens (N, width) that should predict `targets` (N)."""
+        weight = self.weight()
+        loss, correct = 0.0, 0
+        for rows, wanted in self._chunks(hidden, targets, weight):
+            logits, _ = self._logits(rows, weight)
+            loss += float(F.cross_entropy(logits, wanted, reduction="sum"))
+            correct += int((logits.argmax(dim=-1) == wanted).sum())
+        return TokenSums(loss, correct)
+
+    def backward(
+        self, hidden: Tensor, targets: Tensor, *, share: float, gradients: Gradients
+    ) -> tuple[Tensor, TokenSums]:
+        """The gradient of `share` times the summed loss at the tokens, and the sums as they are."""
+        weight = self.weight()
+        by_hidden, loss, correct = [], 0.0, 0
+        for rows, wanted in self._chunks(hidden, targets, weight):
+            logits, slope = self._logits(rows, weight)
+            highest, likeliest = logits.max(dim=-1, keepdim=True)
+            correct += int((likeliest.squeeze(1) == wanted).sum())
+            logits.sub_(highest)
+            right = logits.gather(1, wanted[:, None])
+            total = logits.exp_().sum(dim=-1, keepdim=True)
+            loss += float((total.log() - right).sum())
+            factor = share * self.scale
+            by_logits = logits.mul_(factor / total)
+            by_logits.scatter_add_(1, wanted[:, None], torch.full_like(right, -factor))
+            if slope is not None:
+                by_logits.mul_(slope)
+            narrow = by_logits.to(weight.dtype)
+            by_hidden.append(narrow @ weight)
+            if self.trained_weight is not None:
+                gradients.add(self.trained_weight, narrow.t() @ rows)
+            if self.trained_bias is not None:
+                gradients.add(self.trained_bias, by_logits.sum(0))
+        return torch.cat(by_hidden), TokenSums(loss, correct)
+
+    def _chunks(
+        self, hidden: Tensor, targets: Tensor, weight: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        size = max(16, _CHUNK_BYTES // (4 * weight.shape[0]))
+        return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
+
+    def _logits(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits in fp32, and where they are squashed the slope of that."""
+        logits = F.linear(hidden, weight, self.bias).float()
+        if self.scale != 1.0:
+            logits.mul_(self.scale)
+        if self.cap is None:
+            return logits, None
+        squashed = torch.tanh(logits.div_(self.cap))
+        slope = 1 - squashed.square()
+        return squashed.mul_(self.cap), slope

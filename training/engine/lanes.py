@@ -1,0 +1,60 @@
+"""Micro-batches side by side on a CPU, each on threads of its own.
+
+Many operations of a small model take less time than it takes to share them out among threads and
+to wait for the last. A thread that has a micro-batch to itself waits for nobody: on two cores that
+is worth a third, and much more where other processes take their turns on the same cores.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_TOKENS_WORTH_A_LANE: Final = 128
+"""A micro-batch of fewer tokens computes its matrix products at less than full speed."""
+
+
+class Lanes:
+    """A fixed number of threads, each of which computes with `threads` threads of its own."""
+
+    def __init__(self, count: int, *, threads: int = 0) -> None:
+        """One lane, or `threads` of 0, computes on the calling thread as torch is set up."""
+        self.count = count
+        self._pool = (
+            ThreadPoolExecutor(
+                count,
+                thread_name_prefix="lane",
+                initializer=torch.set_num_threads,
+                initargs=(threads,),
+            )
+            if count > 1 and threads
+            else None
+        )
+
+    def run(self, work: Callable[[int, T], R], items: Iterable[T]) -> list[R]:
+        """`work(place, item)` for at most `count` items at once, in their order.
+
+        All have come to an end before the first error among them is raised.
+        """
+        if self._pool is None:
+            return [work(place, item) for place, item in enumerate(items)]
+        futures = [self._pool.submit(work, place, item) for place, item in enumerate(items)]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+        return [future.result() for future in futures]
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+def make_lanes(step_tokens: float, *, threads: int) -> Lanes:
+    """Lanes for steps of so many tokens, on a CPU of so many threads."""
+    count = max(1, min(threads, int(step_tokens // _TOKENS_WORTH_A_LANE)))
+    return Lanes(count, threads=threads // count)

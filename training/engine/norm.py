@@ -1,0 +1,43 @@
+"""Root-mean-square normalisation, forward and backward (Zhang and Sennrich, 2019)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from training.engine.gradients import Gradients
+
+
+@dataclass(frozen=True)
+class RootMeanSquareNorm:
+    """y = w x / sqrt(mean(x^2) + epsilon) over the last dimension, computed in fp32."""
+
+    weight: Tensor
+    trained_weight: Parameter | None
+    epsilon: float
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs, and the factor (…, 1) that made each vector's root mean square one."""
+        wide = inputs.float()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        factor = length.square_().div_(inputs.shape[-1]).add_(self.epsilon).rsqrt_()
+        return self.again(inputs, factor), factor
+
+    def again(self, inputs: Tensor, factor: Tensor) -> Tensor:
+        """The outputs, the factor being known."""
+        normal = (inputs.float() if inputs.dtype is not torch.float32 else inputs) * factor
+        return normal.to(inputs.dtype).mul_(self.weight)
+
+    def backward(
+        self, gradient: Tensor, inputs: Tensor, factor: Tensor, *, gradients: Gradients
+    ) -> Tensor:
+        """The gradient of the inputs."""
+        normal = inputs.float() * factor
+        wide = gradient.float()
+        if self.trained_weight is not None:
+            by_weight = (wide * normal).reshape(-1, normal.shape[-1]).sum(0)
+            gradients.add(self.trained_weight, by_weight)
+        scaled = wide * self.weight
+        along = (scaled * normal).mean(-1, keepdim=True)
+        return scaled.sub_(normal.mul_(along)).mul_(factor).to(inputs.dtype)
