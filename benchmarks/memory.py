@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from benchmarks.server import Server, describe_machine, resident_bytes, running_server
-from jobs import lifecycle
+from jobs import control
 from jobs.service import open_service
 from jobs.settings import Settings
 from tests.factories import make_job, make_viewer
@@ -44,7 +44,7 @@ async def _token(settings: Settings) -> str:
     async with open_service(settings) as service:
         viewer = await make_viewer(email="bench@example.org")
         job = await make_job(viewer, service)
-        await lifecycle.cancel(viewer, job.id, queue=service.queue)  # else the worker takes it
+        await control.cancel(viewer, job.id, queue=service.queue)  # else the worker takes it
         return service.tokens.issue(await job.owner).access_token
 
 

@@ -29,6 +29,10 @@ class Artifacts:
         """The folder in which a training job's child works."""
         return self.root / "jobs" / str(job_id)
 
+    def checkpoints(self, job_id: UUID) -> Path:
+        """The folder of a training job's checkpoints, one folder each."""
+        return self.job(job_id) / "checkpoints"
+
     def model_check(self, model_id: UUID) -> Path:
         """The folder in which a registered model is looked at."""
         return self.root / "models" / str(model_id)

@@ -5,6 +5,7 @@ changes nothing.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from tortoise.expressions import F
@@ -16,7 +17,35 @@ from jobs.models import BaseModel, ModelVersion, TrainingJob
 from jobs.status import JobStatus, VersionStatus
 from training.events import Failure, TrainingResult
 
-__all__ = ["beat", "claim", "complete", "end", "lease_end", "release"]
+__all__ = [
+    "IDLE",
+    "Beat",
+    "beat",
+    "claim",
+    "complete",
+    "end",
+    "lease_end",
+    "pass_on_save",
+    "pause",
+    "release",
+]
+
+
+IDLE: Final = {
+    "worker_id": None,
+    "lease_expires_at": None,
+    "tokens_per_second": None,
+    "estimated_time_remaining": None,
+}
+"""The columns of a job that no worker holds."""
+
+
+class Beat(NamedTuple):
+    """What a worker learns of its job when it renews the lease."""
+
+    status: JobStatus
+    save_asked: int | None
+    """The number of the newest request for a checkpoint, if the child was not told of it yet."""
 
 
 def lease_end(lease_seconds: float) -> datetime:
@@ -41,13 +70,19 @@ async def claim(job_id: UUID, worker_id: str, lease_seconds: float) -> TrainingJ
         return None
 
 
-async def beat(job_id: UUID, lease: Lease, lease_seconds: float) -> JobStatus:
-    """Renew the lease; the job's present status. LeaseLost where another worker has it."""
+async def beat(job_id: UUID, lease: Lease, lease_seconds: float) -> Beat:
+    """Renew the lease; what the job's users want by now. LeaseLost where another worker has it."""
     rows = TrainingJob.filter(id=job_id, worker_id=lease.worker_id, attempt=lease.attempt)
     if not await rows.update(lease_expires_at=lease_end(lease_seconds)):
         raise LeaseLost(f"Job {job_id} is no longer held in attempt {lease.attempt}.")
     job = await TrainingJob.get(id=job_id)
-    return job.status
+    return Beat(job.status, job.saves_asked if job.saves_asked > job.saves_passed_on else None)
+
+
+async def pass_on_save(job_id: UUID, lease: Lease, asked: int) -> None:
+    """Note that the child has been told of all requests for a checkpoint up to this one."""
+    rows = TrainingJob.filter(id=job_id, worker_id=lease.worker_id, attempt=lease.attempt)
+    await rows.filter(saves_passed_on__lt=asked).update(saves_passed_on=asked)
 
 
 async def release(
@@ -59,19 +94,29 @@ async def release(
     warning: Failure | None = None,
 ) -> int:
     """Give a job back to the queue, to be resumed by whoever takes it next; its newest seq."""
-    then = [Entry("WarningRaised", warning.model_dump(mode="json"))] if warning else []
-    columns = {
-        "worker_id": None,
-        "lease_expires_at": None,
-        "queued_at": datetime.now(UTC),
-        "crashes": F("crashes") + int(crashed),
-        "tokens_per_second": None,
-        "estimated_time_remaining": None,
-    }
+    columns = IDLE | {"queued_at": datetime.now(UTC), "crashes": F("crashes") + int(crashed)}
     job = await move(
-        job_id, JobStatus.QUEUED, reason=reason, lease=lease, then=then, columns=columns
+        job_id, JobStatus.QUEUED, reason=reason, lease=lease, then=_told(warning), columns=columns
     )
     return int(job.last_seq)
+
+
+async def pause(
+    job_id: UUID, lease: Lease | None, *, reason: str, warning: Failure | None = None
+) -> int:
+    """PAUSED: no worker holds it, until its user resumes it; its newest seq.
+
+    `warning` tells of a child that died instead of saving; that counts as a crash.
+    """
+    columns = IDLE | {"crashes": F("crashes") + int(warning is not None)}
+    job = await move(
+        job_id, JobStatus.PAUSED, reason=reason, lease=lease, then=_told(warning), columns=columns
+    )
+    return int(job.last_seq)
+
+
+def _told(warning: Failure | None) -> list[Entry]:
+    return [Entry("WarningRaised", warning.model_dump(mode="json"))] if warning else []
 
 
 async def end(

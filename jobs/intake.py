@@ -217,8 +217,10 @@ async def _keep_checkpoint(job_id: UUID, event: CheckpointSaved) -> None:
         "step": event.step,
         "validation_loss": event.validation_loss,
         "accuracy": event.validation_accuracy,
+        "score": event.score,
         "size_bytes": event.size_bytes,
         "best": event.best,
+        "requested": event.requested,
     }
     await Checkpoint.update_or_create(job_id=job_id, name=event.name, defaults=columns)
     if event.removed:

@@ -1,29 +1,31 @@
-"""A training job from the user's side: validate, submit, look, cancel."""
+"""A training job from the user's side: validate, submit, look."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from pydantic import ValidationError
 from tortoise.expressions import F, Q
 
-from jobs import audit, datasets, registry
+from jobs import audit, datasets, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.history import STATUS_CHANGED, Entry, append, finished, move
+from jobs.history import STATUS_CHANGED, Entry, append
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
-from jobs.status import ENDED, JobStatus, TaskStatus
+from jobs.starts import Origin, StartRequest
+from jobs.status import JobStatus, TaskStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding
+from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
 from training.facts import ModelFacts
 from training.validation import Finding, RunFacts, Severity, check
 
-__all__ = ["RunRequest", "Validation", "cancel", "get", "listing", "queue_position", "submit"]
+__all__ = ["RunRequest", "Validation", "get", "listing", "queue_position", "submit"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class RunRequest:
     dataset_id: UUID
     training_type: TrainingType
     choices: Mapping[str, object]
+    start: StartRequest | None = None
+    """Where to start from; at the base model's own weights, where left out."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,12 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
     try:
         model = await registry.get(viewer, request.model_id)
         dataset = await datasets.get(viewer, request.dataset_id)
+        origin = await starts.find(viewer, request.start) if request.start else None
     except NotFound as error:
-        path = "modelId" if error.kind == "model" else "datasetId"
         message = f"There is no {error.kind} with this id that you can see."
-        remedy = "Choose one from listModels or listDatasets."
-        return Validation((_error("NOT_FOUND", (path,), message, remedy),), None)
-    validation = await _judge(request, settings, model, dataset)
+        remedy = "Choose one of those that are listed to you."
+        return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
+    validation = await _judge(request, settings, model, dataset, origin)
     try:
         _refuse_unready(model)
     except Conflict as error:
@@ -77,34 +81,15 @@ async def submit(
     """
     model = await registry.get(viewer, request.model_id)
     dataset = await datasets.get(viewer, request.dataset_id)
+    origin = await starts.find(viewer, request.start) if request.start else None
     _refuse_unready(model)
-    validation = await _judge(request, settings, model, dataset)
+    validation = await _judge(request, settings, model, dataset, origin)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
-        job = await _insert(viewer, model, dataset, validation)
+        job = await _insert(viewer, model, dataset, validation, origin)
     await queue.enqueue(Work.TRAIN, job.id, attempt=1)
     return job
-
-
-async def cancel(viewer: Viewer, job_id: UUID, *, queue: Queue) -> TrainingJob:
-    """Stop a job. A waiting one is CANCELLED at once; a running one is asked to save and leave.
-
-    Asking again changes nothing. Raises Conflict for a job that has ended.
-    """
-    for _ in range(2):
-        job = await get(viewer, job_id)
-        if job.status in ENDED:
-            raise Conflict(f"The job is {job.status} already.", "There is nothing to cancel.")
-        if job.status is JobStatus.CANCELLING:
-            return job
-        try:
-            job = await _cancel_from(viewer, job)
-        except Conflict:  # a worker took or finished it between our look and our move
-            continue
-        await queue.publish(job_id, job.last_seq)
-        return job
-    raise Conflict("The job is changing hands this very moment.", "Ask again.")
 
 
 async def get(viewer: Viewer, job_id: UUID) -> TrainingJob:
@@ -143,11 +128,25 @@ async def queue_position(job: TrainingJob) -> int | None:
     return 1 + await TrainingJob.filter(earlier, status=JobStatus.QUEUED).count()
 
 
+_PLACES: Final = {
+    "model": ("modelId",),
+    "dataset": ("datasetId",),
+    "model version": ("from", "versionId"),
+    "checkpoint": ("from", "checkpointId"),
+}
+"""Where in the input a thing is named."""
+
+
 async def _judge(
-    request: RunRequest, settings: Settings, model: BaseModel, dataset: Dataset
+    request: RunRequest,
+    settings: Settings,
+    model: BaseModel,
+    dataset: Dataset,
+    origin: Origin | None,
 ) -> Validation:
     facts = ModelFacts.model_validate(model.facts) if model.facts else None
-    chosen = _defaults(settings, facts) | dict(request.choices)
+    shape = inherited(origin.config) if origin else {}
+    chosen = _defaults(settings, facts) | shape | dict(request.choices)
     try:
         config = resolve(request.training_type, chosen)
     except ValidationError as error:
@@ -159,9 +158,10 @@ async def _judge(
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
     )
-    findings = check(config, known)
+    unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
-    return Validation((*findings, *([waiting] if waiting else [])), config)
+    found = (*unfit, *check(config, known), *([waiting] if waiting else []))
+    return Validation(found, config)
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:
@@ -202,12 +202,18 @@ def _refuse_unready(model: BaseModel) -> None:
 
 
 async def _insert(
-    viewer: Viewer, model: BaseModel, dataset: Dataset, validation: Validation
+    viewer: Viewer,
+    model: BaseModel,
+    dataset: Dataset,
+    validation: Validation,
+    origin: Origin | None,
 ) -> TrainingJob:
     config = validation.config
     assert config is not None  # noqa: S101 - a valid one has
     if not await Dataset.filter(id=dataset.id, deleting=False).update(uses=F("uses") + 1):
         raise NotFound("dataset", dataset.id)
+    if origin is not None:
+        await starts.hold(origin)
     job = await TrainingJob.create(
         model_id=model.id,
         dataset_id=dataset.id,
@@ -217,6 +223,7 @@ async def _insert(
         devices=config.devices,
         total_epochs=config.epochs,
         owner_id=viewer.user_id,
+        **(origin.columns() if origin else {}),
     )
     created = Entry(STATUS_CHANGED, {"from": None, "to": JobStatus.QUEUED, "reason": "submitted"})
     job.last_seq = await append(job.id, [created, *_warnings(validation)])
@@ -231,19 +238,3 @@ def _warnings(validation: Validation) -> list[Entry]:
         for finding in validation.findings
         if finding.code == NO_WORKER_HAS_DEVICES
     ]
-
-
-async def _cancel_from(viewer: Viewer, job: TrainingJob) -> TrainingJob:
-    async with transaction():
-        await audit.record(viewer, "cancelJob", job, job.id)
-        if job.status is JobStatus.QUEUED:
-            moved = await move(
-                job.id,
-                JobStatus.CANCELLED,
-                reason="cancelled by its user",
-                then=[finished(JobStatus.CANCELLED)],
-                columns={"finished_at": datetime.now(UTC)},
-            )
-        else:
-            moved = await move(job.id, JobStatus.CANCELLING, reason="cancelled by its user")
-    return moved

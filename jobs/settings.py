@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     stop_grace_seconds: float = Field(default=60.0, ge=1)
     """From asking a child to save and leave until it is killed."""
     silence_seconds: float = Field(default=600.0, ge=5)
-    """A child that says nothing for so long is hung, and is killed and started again."""
+    """A child that does not advance for so long is hung, and is killed; training starts again."""
     max_crashes: int = Field(default=5, ge=1)
     """After so many crashed attempts a job is FAILED instead of tried again."""
     model_roots: tuple[Path, ...] = ()

@@ -14,6 +14,8 @@ class JobStatus(StrEnum):
     PREPARING = "PREPARING"
     TRAINING = "TRAINING"
     VALIDATING = "VALIDATING"
+    PAUSING = "PAUSING"
+    PAUSED = "PAUSED"
     CANCELLING = "CANCELLING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
@@ -42,12 +44,14 @@ class VersionStatus(StrEnum):
 _S = JobStatus
 
 MOVES: Final = {
-    _S.QUEUED: frozenset({_S.PREPARING, _S.CANCELLED, _S.FAILED}),
+    _S.QUEUED: frozenset({_S.PREPARING, _S.PAUSED, _S.CANCELLED, _S.FAILED}),
     _S.PREPARING: frozenset(
-        {_S.TRAINING, _S.VALIDATING, _S.COMPLETED, _S.CANCELLING, _S.QUEUED, _S.FAILED}
+        {_S.TRAINING, _S.VALIDATING, _S.COMPLETED, _S.PAUSING, _S.CANCELLING, _S.QUEUED, _S.FAILED}
     ),
-    _S.TRAINING: frozenset({_S.VALIDATING, _S.CANCELLING, _S.QUEUED, _S.FAILED}),
-    _S.VALIDATING: frozenset({_S.COMPLETED, _S.CANCELLING, _S.QUEUED, _S.FAILED}),
+    _S.TRAINING: frozenset({_S.VALIDATING, _S.PAUSING, _S.CANCELLING, _S.QUEUED, _S.FAILED}),
+    _S.VALIDATING: frozenset({_S.COMPLETED, _S.PAUSING, _S.CANCELLING, _S.QUEUED, _S.FAILED}),
+    _S.PAUSING: frozenset({_S.PAUSED, _S.CANCELLING, _S.COMPLETED, _S.FAILED}),
+    _S.PAUSED: frozenset({_S.QUEUED, _S.CANCELLED}),
     _S.CANCELLING: frozenset({_S.CANCELLED, _S.COMPLETED, _S.FAILED}),
     _S.COMPLETED: frozenset[JobStatus](),
     _S.FAILED: frozenset[JobStatus](),
@@ -55,12 +59,12 @@ MOVES: Final = {
 }
 """The one table of legal moves.
 
-CANCELLING may still end COMPLETED: the run was faster. PREPARING may jump ahead: an earlier attempt
+CANCELLING and PAUSING may still end COMPLETED: the run was faster. PREPARING may jump ahead: an earlier attempt
 had come so far, and its worker died before it could say so.
 """
 
 ENDED: Final = frozenset(status for status, targets in MOVES.items() if not targets)
-HELD: Final = frozenset({_S.PREPARING, _S.TRAINING, _S.VALIDATING, _S.CANCELLING})
+HELD: Final = frozenset({_S.PREPARING, _S.TRAINING, _S.VALIDATING, _S.PAUSING, _S.CANCELLING})
 """A worker holds a lease on a job in one of these."""
 
 

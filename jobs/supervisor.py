@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from typing import Final
 from uuid import UUID
 
+from jobs import starts
 from jobs.artifacts import Artifacts
 from jobs.child import Child
-from jobs.claims import beat, claim, complete, end, release
+from jobs.claims import beat, claim, complete, end, pass_on_save, pause, release
 from jobs.database import AWAY
 from jobs.errors import Conflict, LeaseLost
 from jobs.history import Lease
@@ -22,6 +24,9 @@ from jobs.settings import Settings
 from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
 from training.events import Failure, Outcome
+from training.locking import EXIT_BUSY
+from training.pulse import PulseReader
+from training.requests import ask_for_checkpoint
 
 __all__ = ["Attempt", "Seat", "supervise"]
 
@@ -29,16 +34,19 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 BEAT_SECONDS = 1.0
-LOCKED = 75
-"""A child's exit code where the former child of the same job would not leave."""
 
 
 class _Stop(Enum):
     """Why a child was asked to leave."""
 
     CANCELLED = auto()
+    PAUSED = auto()
     WORKER_LEAVES = auto()
     SILENT = auto()
+
+
+_WISHES: Final = {JobStatus.CANCELLING: _Stop.CANCELLED, JobStatus.PAUSING: _Stop.PAUSED}
+"""What a worker does about a state that a job's user has moved it to."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ class Attempt:
         self._lease = Lease(office.worker_id, job.attempt)
         self._folder = office.artifacts.job(job.id)
         self._log = EventLog(self._folder / "events.jsonl", job.log_offset)
+        self._pulse = PulseReader(self._folder)
         self._stop: _Stop | None = None
         self._last_event = self._last_beat = time.monotonic()
 
@@ -160,10 +169,15 @@ class Attempt:
 
     async def _beat(self) -> None:
         settings = self._office.settings
-        status = await beat(self._job.id, self._lease, settings.lease_seconds)
+        wanted = await beat(self._job.id, self._lease, settings.lease_seconds)
         self._last_beat = time.monotonic()
-        if status is JobStatus.CANCELLING:
-            self._stop = _Stop.CANCELLED
+        if wanted.save_asked is not None:
+            await asyncio.to_thread(ask_for_checkpoint, self._folder)
+            await pass_on_save(self._job.id, self._lease, wanted.save_asked)
+        if await asyncio.to_thread(self._pulse.has_moved):
+            self._last_event = self._last_beat
+        if wanted.status in _WISHES:
+            self._stop = _WISHES[wanted.status]
         elif self._stop is None and self._last_beat - self._last_event > settings.silence_seconds:
             self._stop = _Stop.SILENT
 
@@ -203,19 +217,28 @@ class Attempt:
         elif word and word.outcome is Outcome.FAILED:
             reason = "the training failed"
             await end(self._job.id, self._lease, JobStatus.FAILED, reason=reason, error=word.error)
-        elif await self._is_cancelled():
+        elif (status := await self._status()) is JobStatus.CANCELLING:
             reason = "stopped as asked"
             await end(self._job.id, self._lease, JobStatus.CANCELLED, reason=reason)
-        elif self._stop is _Stop.WORKER_LEAVES or exit_code == LOCKED:
+        elif status is JobStatus.PAUSING:
+            await self._paused(exit_code, tail)
+        elif self._stop is _Stop.WORKER_LEAVES or exit_code == EXIT_BUSY:
             reason = "its worker leaves" if self._stop else "its former child has not left yet"
             await release(self._job.id, self._lease, reason=reason, crashed=False)
         else:
             await self._crashed(exit_code, tail)
 
-    async def _is_cancelled(self) -> bool:
-        """Whether its user asked to cancel, by now."""
-        status = await beat(self._job.id, self._lease, self._office.settings.lease_seconds)
-        return status is JobStatus.CANCELLING
+    async def _status(self) -> JobStatus:
+        """Where the job stands by now: its user may have asked for something meanwhile."""
+        seen = await beat(self._job.id, self._lease, self._office.settings.lease_seconds)
+        return seen.status
+
+    async def _paused(self, exit_code: int, tail: str) -> None:
+        """PAUSED, whether its child saved first or died; what it saved before is there."""
+        saved = self._log.last_word is not None or exit_code in (0, EXIT_BUSY)
+        warning = None if saved else _unsaved(exit_code, tail)
+        reason = "paused as asked"
+        await pause(self._job.id, self._lease, reason=reason, warning=warning)
 
     async def _crashed(self, exit_code: int, tail: str) -> None:
         job = await TrainingJob.get(id=self._job.id)
@@ -236,6 +259,7 @@ class Attempt:
             model_path=model.source,
             dataset_path=str(self._office.artifacts.records(dataset.id)),
             data_type=dataset.data_type,
+            start=await starts.spec(self._job, self._office.artifacts),
         )
 
     def _write_spec(self, spec: JobSpec) -> None:
@@ -243,16 +267,28 @@ class Attempt:
 
 
 def _crash(exit_code: int, tail: str, *, silent: bool) -> Failure:
-    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     if silent:
         return Failure(
             code="CHILD_SILENT",
-            message="The training process said nothing for too long and was ended.",
+            message="The training process did not advance for too long and was ended.",
             remedy="It is tried again from its newest checkpoint.",
         )
-    last = f" Its last words: {tail[-500:]}" if tail else ""
     return Failure(
         code="CHILD_CRASHED",
-        message=f"The training process died with {how}.{last}",
+        message=f"The training process died with {_death(exit_code, tail)}",
         remedy="It is tried again from its newest checkpoint; signal 9 often means too little memory.",
     )
+
+
+def _unsaved(exit_code: int, tail: str) -> Failure:
+    return Failure(
+        code="PAUSED_UNSAVED",
+        message="The training process ended before it had saved its newest step, with "
+        f"{_death(exit_code, tail)}",
+        remedy="Resume the job; it goes on from its newest checkpoint.",
+    )
+
+
+def _death(exit_code: int, tail: str) -> str:
+    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return f"{how}." + (f" Its last words: {tail[-500:]}" if tail else "")

@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-from jobs.claims import end, release
+from jobs.claims import end, pause, release
 from jobs.errors import Conflict, LeaseLost
 from jobs.history import Lease
 from jobs.models import TrainingJob
@@ -47,6 +47,8 @@ async def _free(job: TrainingJob, settings: Settings) -> int:
     reason = f"its worker {job.worker_id} has not been heard of"
     if job.status is JobStatus.CANCELLING:
         return await end(job.id, lease, JobStatus.CANCELLED, reason=reason)
+    if job.status is JobStatus.PAUSING:
+        return await pause(job.id, lease, reason=reason)
     if job.crashes + 1 >= settings.max_crashes:
         error = Failure(
             code="WORKER_LOST",

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import shutil
+import time
 from abc import abstractmethod
 from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ from jobs.settings import Settings
 from jobs.status import TaskStatus
 from training.events import Failure, TrainingResult
 from training.export.spec import ExportSpec
+from training.pulse import PulseReader
 
 __all__ = ["TASKS", "Task", "perform"]
 
@@ -157,10 +159,12 @@ async def _attempt(
         log = claimed.folder / "task.log"
         child = await Child.start(module, *arguments, log=log, threads=settings.threads)
         try:
-            await _watch(child, claimed, settings, leaving)
+            advanced = await _watch(child, claimed, settings, leaving)
         finally:
             child.kill()
-        await _conclude(claimed, await child.wait(), child.log_tail(), left=leaving.is_set())
+        exit_code = await child.wait()
+        failure = _crash(exit_code, child.log_tail()) if advanced else _hung(settings)
+        await _conclude(claimed, failure, left=leaving.is_set())
     except LeaseLost as lost:
         logger.warning("%s", lost)
 
@@ -182,8 +186,10 @@ async def _claim(
 
 async def _watch(
     child: Child, claimed: _Claimed, settings: Settings, leaving: asyncio.Event
-) -> None:
-    """Keep the lease until the child has left, or this worker must."""
+) -> bool:
+    """Keep the lease until the child has left, or this worker must; False where the child did not
+    advance for too long."""
+    pulse, advanced_at = PulseReader(claimed.folder), time.monotonic()
     gone = asyncio.ensure_future(child.wait())
     left = asyncio.ensure_future(leaving.wait())
     try:
@@ -193,9 +199,14 @@ async def _watch(
                 await _beat(claimed, settings)
             except AWAY as error:
                 logger.warning("the database is away: %s", error)
+            if await asyncio.to_thread(pulse.has_moved):
+                advanced_at = time.monotonic()
+            elif time.monotonic() - advanced_at > settings.silence_seconds:
+                return gone.done()
     finally:
         gone.cancel()
         left.cancel()
+    return True
 
 
 async def _beat(claimed: _Claimed, settings: Settings) -> None:
@@ -211,8 +222,9 @@ def _progress(folder: Path) -> float:
     return 0.0
 
 
-async def _conclude(claimed: _Claimed, exit_code: int, tail: str, *, left: bool) -> None:
-    """Write down the answer; without one, put the row back where this worker had to leave."""
+async def _conclude(claimed: _Claimed, failure: Failure, *, left: bool) -> None:
+    """Write down the answer; without one, put the row back where this worker had to leave, or else
+    the failure that this is."""
     columns: dict[str, Any] = {"worker_id": None, "lease_expires_at": None}
     answer = await asyncio.to_thread(_answer, claimed.folder / "result.json")
     if answer and answer.get("error"):
@@ -223,7 +235,6 @@ async def _conclude(claimed: _Claimed, exit_code: int, tail: str, *, left: bool)
     elif left:
         columns |= {"status": TaskStatus.QUEUED}
     else:
-        failure = _crash(exit_code, tail)
         columns |= {"status": TaskStatus.FAILED, "error": failure.model_dump(mode="json")}
     await claimed.update(**columns)
     logger.info("%s %s is %s", claimed.task.table.__name__, claimed.row_id, columns["status"])
@@ -246,6 +257,15 @@ def _crash(exit_code: int, tail: str) -> Failure:
         code="CHILD_CRASHED",
         message=f"The process died with {how}. {tail[-500:]}".strip(),
         remedy="Ask again; signal 9 often means too little memory.",
+    )
+
+
+def _hung(settings: Settings) -> Failure:
+    return Failure(
+        code="CHILD_SILENT",
+        message="The process did not advance for "
+        f"{settings.silence_seconds:g} seconds and was ended.",
+        remedy="Ask again; see whether the disk or network it reads from answers.",
     )
 
 

@@ -51,6 +51,13 @@ class Checkpoint(Node):
     )
     size_bytes: BigInt = strawberry.field(description="Its size on disk.")
     best: bool = strawberry.field(description="Whether it is the best of its job so far.")
+    score: float | None = strawberry.field(
+        description="The loss it is judged by: of the rows held out, or of the training rows if "
+        "none were. Null for one saved amid an epoch."
+    )
+    requested: bool = strawberry.field(
+        description="Whether it was asked for, and so stays until cleanupCheckpoints."
+    )
     created_at: datetime = strawberry.field(description="When it was written.")
 
     @classmethod
@@ -64,5 +71,7 @@ class Checkpoint(Node):
             accuracy=row.accuracy,
             size_bytes=BigInt(row.size_bytes),
             best=row.best,
+            score=row.score,
+            requested=row.requested,
             created_at=row.created_at,
         )

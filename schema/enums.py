@@ -9,7 +9,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
-from training.config import DataType, Scheduler, Sharding, TrainingType
+from training.config import DataType, Scheduler, Sharding, StartKind, TrainingType
 from training.events import ComputePath
 from training.export.spec import ExportFormat
 from training.validation import Severity
@@ -23,6 +23,7 @@ __all__ = [
     "Scheduler",
     "Severity",
     "Sharding",
+    "StartKind",
     "TaskStatus",
     "TrainingType",
     "VersionStatus",
@@ -101,6 +102,14 @@ describe(
     },
 )
 describe(
+    StartKind,
+    "What trained weights are taken from.",
+    {
+        "VERSION": "A model version.",
+        "CHECKPOINT": "A checkpoint of a job.",
+    },
+)
+describe(
     ExportFormat,
     "A file format that a model version can be exported in.",
     {"SAFETENSORS": "A Hugging Face folder with safetensors weights."},
@@ -113,6 +122,8 @@ describe(
         "PREPARING": "Data is validated, split and tokenised; the model is loaded.",
         "TRAINING": "Epochs run.",
         "VALIDATING": "The best checkpoint is tested and saved.",
+        "PAUSING": "Was asked to pause; saves a checkpoint first.",
+        "PAUSED": "Holds no worker; goes on from its newest checkpoint when it is resumed.",
         "CANCELLING": "Was asked to stop; saves a checkpoint first.",
         "COMPLETED": "Ended with a model version.",
         "FAILED": "Ended with an error.",

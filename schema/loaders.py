@@ -128,6 +128,18 @@ class Loaders:
         )
 
     @cached_property
+    def checkpoint(self) -> DataLoader[UUID, Checkpoint | None]:
+        """Checkpoints by id."""
+
+        def find(keys: list[UUID]) -> QuerySet[tables.Checkpoint]:
+            rows = tables.Checkpoint.filter(id__in=keys)
+            if self._viewer.role is Role.ADMIN:
+                return rows
+            return rows.filter(job__owner_id=self._viewer.user_id)
+
+        return _one(find, lambda row: row.id, Checkpoint.of)
+
+    @cached_property
     def exports(self) -> DataLoader[UUID, list[Export]]:
         """Exports, newest first, by the version's id."""
 

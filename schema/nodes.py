@@ -24,7 +24,9 @@ class Failure:
 @strawberry.type(description="A prompt, and what the model answers before and after training.")
 class Sample:
     prompt: str = strawberry.field(description="The prompt, as it was given.")
-    before: str | None = strawberry.field(description="The base model's answer.")
+    before: str | None = strawberry.field(
+        description="The answer of the model that the run started from."
+    )
     after: str | None = strawberry.field(
         description="The answer of the trained model; null until there is one."
     )

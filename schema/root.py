@@ -23,6 +23,7 @@ from schema.models import ModelMutations, ModelQueries
 from schema.problems import HANDLERS
 from schema.scalars import SCALARS
 from schema.subscriptions import TrainingSubscriptions
+from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
 from schema.versions import VersionQueries
@@ -49,7 +50,12 @@ class Query(
 
 @strawberry.type(description="What can be done. Expected failures are part of each result.")
 class Mutation(
-    AccountMutations, DatasetMutations, ModelMutations, TrainingMutations, ExportMutations
+    AccountMutations,
+    DatasetMutations,
+    ModelMutations,
+    TrainingMutations,
+    ControlMutations,
+    ExportMutations,
 ):
     pass
 

@@ -7,6 +7,7 @@ import strawberry
 from jobs.lifecycle import RunRequest
 from schema import ids
 from schema.enums import Sharding, TrainingType
+from schema.starts import StartFromInput
 from schema.training_configs import (
     CheckpointingInput,
     DataInput,
@@ -43,7 +44,10 @@ class RunPipelineInput:
         default=None, description="How several devices hold the model; NONE by default."
     )
     sample_prompts: list[str] | None = strawberry.field(
-        default=None, description="Answered by the base before and by the best checkpoint after."
+        default=None, description="Answered by the start before and by the best checkpoint after."
+    )
+    start: StartFromInput | None = strawberry.field(
+        default=None, name="from", description="Where to start; at the base model, if left out."
     )
 
     def request(self) -> RunRequest:
@@ -74,7 +78,10 @@ class StartTrainingInput:
         default=False, description="Whether to stop early, with the default patience."
     )
     sample_prompts: list[str] | None = strawberry.field(
-        default=None, description="Answered by the base before and by the best checkpoint after."
+        default=None, description="Answered by the start before and by the best checkpoint after."
+    )
+    start: StartFromInput | None = strawberry.field(
+        default=None, name="from", description="Where to start; at the base model, if left out."
     )
 
     def request(self) -> RunRequest:
@@ -93,6 +100,7 @@ def _request(sent: RunPipelineInput | StartTrainingInput, choices: dict[str, obj
         dataset_id=ids.decode(ids.Kind.DATASET, sent.dataset_id),
         training_type=sent.training_type,
         choices=choices,
+        start=None if sent.start is None else sent.start.request(),
     )
 
 

@@ -15,9 +15,9 @@ from schema import ids
 from schema.context import Info
 from schema.enums import Role
 from schema.permissions import Requires
+from schema.training_control import JobId
 from schema.training_events import TrainingEvent, from_row
 from schema.training_jobs import TrainingJob
-from schema.training_runs import JobId
 
 __all__ = ["TrainingSubscriptions"]
 

@@ -11,7 +11,7 @@ import strawberry
 from jobs.models import JobEvent
 from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
-from schema.enums import ComputePath, JobStatus, describe
+from schema.enums import ComputePath, JobStatus, StartKind, describe
 from schema.nodes import Failure, failure
 from schema.scalars import BigInt
 
@@ -31,7 +31,7 @@ class SampleStage(StrEnum):
 describe(
     SampleStage,
     "Which model answered.",
-    {"BEFORE": "The base model, before training.", "AFTER": "The best checkpoint, after it."},
+    {"BEFORE": "The model that the run starts from.", "AFTER": "The best checkpoint, after it."},
 )
 
 
@@ -60,6 +60,12 @@ class DataPrepared(TrainingEvent):
     tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
     trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
     total_steps: int = strawberry.field(description="Optimizer steps in all.")
+
+
+@strawberry.type(description="The run starts from trained weights, not from the base model's own.")
+class StartedFrom(TrainingEvent):
+    source: StartKind = strawberry.field(description="What they were taken from.")
+    name: str = strawberry.field(description="The version's or the checkpoint's name.")
 
 
 @strawberry.type(description="How the run computes: chosen by comparison with the model itself.")
@@ -115,6 +121,10 @@ class CheckpointSaved(TrainingEvent):
     size_bytes: BigInt = strawberry.field(description="Its size on disk.")
     best: bool = strawberry.field(description="Whether it is the best of its job so far.")
     removed: list[str] = strawberry.field(description="Checkpoints deleted to make room for it.")
+    score: float | None = strawberry.field(
+        description="The loss it is judged by; null for one saved amid an epoch."
+    )
+    requested: bool = strawberry.field(description="Whether it was asked for.")
     job_key: strawberry.Private[UUID]
 
     @strawberry.field(description="The checkpoint; null once it was deleted.")
@@ -190,7 +200,12 @@ def _epoch_completed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
 
 
 def _checkpoint_saved(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
-    return CheckpointSaved(**common, **row.data, job_key=row.job_id)
+    judged = {"score": None, "requested": False} | row.data  # older rows lack both
+    return CheckpointSaved(**common, **judged, job_key=row.job_id)
+
+
+def _started_from(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
+    return StartedFrom(**common, source=StartKind(row.data["source"]), name=row.data["name"])
 
 
 def _samples_generated(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
@@ -211,6 +226,7 @@ def _job_finished(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
 _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEvent]]] = {
     "StatusChanged": _status_changed,
     "DataPrepared": lambda row, common: DataPrepared(**common, **row.data),
+    "StartedFrom": _started_from,
     "EngineChosen": _engine_chosen,
     "Resumed": _resumed,
     "Progress": lambda row, common: ProgressReported(**common, **row.data),
@@ -225,6 +241,7 @@ _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEven
 EVENT_TYPES: Final = (
     StatusChanged,
     DataPrepared,
+    StartedFrom,
     EngineChosen,
     Resumed,
     ProgressReported,

@@ -1,4 +1,4 @@
-"""Training jobs: asked for, watched, cancelled."""
+"""Training jobs: asked for, watched, steered."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -14,6 +14,7 @@ from schema.context import Info
 from schema.datasets import Dataset
 from schema.enums import JobStatus
 from schema.nodes import Failure, Node, Sample, failure, required
+from schema.starts import StartPoint
 from schema.training_configs import TrainingConfig
 from training.config import TrainingConfig as StoredConfig
 
@@ -113,6 +114,10 @@ class TrainingJob(Node):
     @strawberry.field(description="Its whole config, with every default filled in.")
     def config(self) -> TrainingConfig:
         return TrainingConfig.of(StoredConfig.model_validate(self.row.config))
+
+    @strawberry.field(description="Where it started; null for the base model's own weights.")
+    def started_from(self) -> StartPoint | None:
+        return StartPoint.of(self.row)
 
     @strawberry.field(description="What it has kept and how it ended, in short.")
     async def metadata(self, info: Info) -> JobMetadata:

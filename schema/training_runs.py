@@ -20,9 +20,10 @@ from schema.problems import (
 )
 from schema.run_requests import RunPipelineInput, StartTrainingInput
 from schema.training_configs import TrainingConfig
+from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
 
-__all__ = ["JobId", "TrainingMutations", "TrainingQueries"]
+__all__ = ["TrainingMutations", "TrainingQueries"]
 
 
 @strawberry.type(description="All that can be said of a run before it is started.")
@@ -53,11 +54,6 @@ StartTrainingResult: TypeAlias = Annotated[
     TrainingJob | InvalidProblem | NotFoundProblem | ConflictProblem,
     strawberry.union("StartTrainingResult", description="The queued job, or why there is none."),
 ]
-CancelTrainingResult: TypeAlias = Annotated[
-    TrainingJob | NotFoundProblem | ConflictProblem,
-    strawberry.union("CancelTrainingResult", description="The job, or why it cannot be stopped."),
-]
-JobId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="A job's id.")]
 Pipeline: TypeAlias = Annotated[
     RunPipelineInput, strawberry.argument(name="input", description="The run.")
 ]
@@ -141,15 +137,6 @@ class TrainingMutations:
     )
     async def run_pipeline(self, info: Info, sent: Pipeline) -> StartTrainingResult:
         return await _submit(info, sent.request())
-
-    @strawberry.mutation(
-        description="Stop a job. One that runs saves a checkpoint first, and is CANCELLING so long.",
-        extensions=[Requires(Role.TRAINER)],
-    )
-    async def cancel_training(self, info: Info, job_id: JobId) -> CancelTrainingResult:
-        key = ids.decode(ids.Kind.JOB, job_id)
-        service = info.context.service
-        return TrainingJob.of(await lifecycle.cancel(info.context.viewer, key, queue=service.queue))
 
 
 async def _submit(info: Info, request: lifecycle.RunRequest) -> TrainingJob:

@@ -16,6 +16,7 @@ from schema.nodes import Node, Sample, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.scalars import BigInt
+from schema.starts import StartPoint
 from schema.training_configs import TrainingConfig
 from schema.training_jobs import TrainingJob
 from training.config import TrainingConfig as StoredConfig
@@ -106,6 +107,12 @@ class ModelVersion(Node):
     @strawberry.field(description="The job that made it.")
     async def job(self, info: Info) -> TrainingJob:
         return required(await info.context.loaders.jobs.load(self.row.job_id))
+
+    @strawberry.field(
+        description="What its run started from; null for the base model's own weights."
+    )
+    async def started_from(self, info: Info) -> StartPoint | None:
+        return StartPoint.of((await self.job(info)).row)
 
     @strawberry.field(description="Its exports, newest first.")
     async def exports(self, info: Info) -> list[Export]:

@@ -28,6 +28,8 @@ class Checkpoint(Frozen):
     metrics: EpochMetrics | None
     """Of the epoch it closes; None for one saved amid an epoch."""
     state: TrainingState
+    requested: bool = False
+    """Whether somebody asked for it, so that retention leaves it alone."""
 
     @property
     def score(self) -> float | None:

@@ -121,6 +121,23 @@ def resolve(training_type: TrainingType, choices: Mapping[str, object]) -> Train
     return TrainingConfig.model_validate({"training_type": training_type, **derived, **choices})
 
 
+class StartKind(StrEnum):
+    """What trained weights are taken from."""
+
+    VERSION = "VERSION"
+    CHECKPOINT = "CHECKPOINT"
+
+
+class Start(Frozen):
+    """Trained weights that a run starts from, with an optimizer and a schedule of its own."""
+
+    kind: StartKind
+    name: str
+    """What users know it by."""
+    path: str
+    """The folder of the version's model, or of the checkpoint."""
+
+
 class JobSpec(Frozen):
     """`job.json`, the whole input of a training child: what to do, and where model and data lie."""
 
@@ -130,3 +147,5 @@ class JobSpec(Frozen):
     dataset_path: str
     """A JSONL file of canonical records."""
     data_type: DataType
+    start: Start | None = None
+    """Where it does not start from the base model's own weights."""

@@ -11,6 +11,7 @@
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
   x OutOfMemory, DiskFull, DevicesMissing  the machine is too small
   x ProcessesDisagree      those that train together do not do the same
+  x StartUnusable          the weights a run was to start from are damaged or do not fit
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model
 """
@@ -134,6 +135,17 @@ class TargetModulesNotFound(TrainingError):
             "TARGET_MODULES_NOT_FOUND",
             f"LoRA cannot adapt the modules {', '.join(names)}: {reason}.",
             "Leave targetModules out to adapt every linear layer.",
+        )
+
+
+class StartUnusable(TrainingError):
+    """The version or checkpoint that the run was to start from cannot be used."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            "START_UNUSABLE",
+            f"The run cannot start from {name}: {reason}.",
+            "Start from another version or checkpoint, or from the base model.",
         )
 
 

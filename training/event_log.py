@@ -12,6 +12,7 @@ from training.events import (
     Finished,
     Outcome,
     SamplesGenerated,
+    StartedFrom,
     StoppedEarly,
 )
 from training.files import disk_full_named
@@ -66,6 +67,10 @@ class EventLog:
             isinstance(event, Finished) and event.outcome is Outcome.COMPLETED
             for event in self.former
         )
+
+    def has_told_start(self) -> bool:
+        """Whether a former attempt told what the run starts from."""
+        return any(isinstance(event, StartedFrom) for event in self.former)
 
     def has_said_early_stop(self) -> bool:
         """Whether a former attempt announced that it stopped early."""

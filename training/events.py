@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from training.config import Frozen
+from training.config import Frozen, StartKind
 
 
 class Phase(StrEnum):
@@ -79,6 +79,14 @@ class DataPrepared(_Event):
     total_steps: int
 
 
+class StartedFrom(_Event):
+    """The run starts from trained weights instead of the base model's own."""
+
+    kind: Literal["StartedFrom"] = "StartedFrom"
+    source: StartKind
+    name: str
+
+
 class EngineChosen(_Event):
     """How the run computes. `reason` says what spoke against the faster ways."""
 
@@ -144,6 +152,10 @@ class CheckpointSaved(_Event):
     size_bytes: int
     best: bool
     removed: tuple[str, ...] = ()
+    score: float | None = None
+    """The loss it is judged by; None for one saved amid an epoch."""
+    requested: bool = False
+    """Whether somebody asked for it, so that retention leaves it alone."""
 
 
 class WarningRaised(_Event):
@@ -203,6 +215,7 @@ class Finished(_Event):
 Event = (
     PhaseStarted
     | DataPrepared
+    | StartedFrom
     | EngineChosen
     | Resumed
     | Progress

@@ -13,12 +13,18 @@ SHORTEST_SECONDS: Final = 0.25
 """The least time between two events."""
 LONGEST_SECONDS: Final = 0.45
 """The most, so that a listener hears something every half second."""
+PATIENCE_SECONDS: Final = 60.0
+"""The least time without an advance after which nothing is told again."""
+PATIENCE_FACTOR: Final = 10
+"""The same, in multiples of the longest time that an advance has taken."""
 
 
 class Heartbeat:
     """Tells the newest measurement from a thread of its own, while the block runs.
 
-    Where no new one came, the last is told again with its remaining time brought forward.
+    Where no new one came, the last is told again with its remaining time brought forward: as long
+    as the work can be believed to go on. This thread would beat for a hung run too; so it falls
+    silent when no advance came for too long, and whoever listens can tell.
     """
 
     def __init__(self, emit: Callable[[Progress], None]) -> None:
@@ -26,14 +32,24 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._latest: tuple[float, Progress] | None = None
         self._is_new = False
+        self._advanced_at = time.monotonic()
+        self._longest = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def measured(self, progress: Progress) -> None:
         """Hand over a measurement; of several between two ticks only the last is told."""
+        self.advanced()
         with self._lock:
             self._latest = (time.monotonic(), progress)
             self._is_new = True
+
+    def advanced(self) -> None:
+        """Say that the work went on, though there is nothing new to measure."""
+        with self._lock:
+            now = time.monotonic()
+            self._longest = max(self._longest, now - self._advanced_at)
+            self._advanced_at = now
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -58,12 +74,16 @@ class Heartbeat:
     def _tell(self, *, again: bool) -> bool:
         """Emit the latest measurement if it is new, or `again`; whether anything was emitted."""
         with self._lock:
-            if self._latest is None or not (self._is_new or again):
+            if self._latest is None or not (self._is_new or (again and self._is_alive())):
                 return False
             measured_at, progress = self._latest
             self._is_new = False
         self._emit(_brought_forward(progress, time.monotonic() - measured_at))
         return True
+
+    def _is_alive(self) -> bool:
+        patience = max(PATIENCE_SECONDS, PATIENCE_FACTOR * self._longest)
+        return time.monotonic() - self._advanced_at <= patience
 
 
 def _brought_forward(progress: Progress, seconds: float) -> Progress:

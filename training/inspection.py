@@ -13,6 +13,7 @@ from training.facts import ModelFacts
 from training.files import write_whole
 from training.libraries import memory_failures_named, prepare_environment, silence
 from training.outcomes import outcome_of
+from training.pulse import Pulse
 from training.stopping import on_lost_parent
 
 
@@ -26,7 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.lifeline:
         on_lost_parent(lambda: os._exit(1))  # nothing to save: a look is taken again
     prepare_environment(options.source)
-    write_whole(options.out, outcome_of(lambda: inspect(options.source)))
+    with Pulse(options.out.parent).while_busy():
+        outcome = outcome_of(lambda: inspect(options.source))
+    write_whole(options.out, outcome)
     return 0
 
 

@@ -8,6 +8,10 @@ from typing import Final
 
 from training.errors import OutOfMemory
 
+_PRIMITIVES: Final = "64"
+"""Kernels that oneDNN keeps compiled. A pack of a new length needs some twenty-five, of about a
+megabyte each; by default it keeps a thousand, long after their lengths have gone."""
+
 _ALLOCATION_FAILURES: Final = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -15,6 +19,7 @@ def prepare_environment(source: str) -> None:
     """Set what must be set before torch is imported: threads that wait without burning a core,
     and for a model in a local folder no network."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _PRIMITIVES)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

@@ -21,11 +21,13 @@ from training.events import (
 from training.heartbeat import Heartbeat
 from training.overfitting import began_to_overfit
 from training.rendering import Row
+from training.requests import SaveRequests
 from training.retention import best, superfluous
 from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
 from training.stepper import Measurement, Stepper, Watch
+from training.time_left import TimeLeft
 from training.world import WORLD_OF_ONE, World
 
 
@@ -40,19 +42,30 @@ class Run:
     store: CheckpointStore
     emit: Callable[[Event], None]
     should_stop: Callable[[], bool]
+    requests: SaveRequests
     world: World = WORLD_OF_ONE
 
 
 def train(run: Run) -> bool:
     """Train to the end; False where it was told to stop, a checkpoint of the last step saved.
 
-    Raises what `Stepper.run_epoch` raises, and `DiskFull`.
+    A checkpoint that is asked for meanwhile is saved after the step under way, which changes
+    nothing of what follows. Raises what `Stepper.run_epoch` raises, and `DiskFull`.
     """
     with Heartbeat(run.emit) as heartbeat:
-        watch = Watch(_reporter(run, heartbeat), run.should_stop, partial(_tell_halved, run))
+        report = _reporter(run, heartbeat)
+
+        def measured(measurement: Measurement) -> None:
+            report(measurement)
+            is_boundary = measurement.steps == run.stepper.state.step
+            if is_boundary and _is_asked(run):
+                _save(run, None)
+                heartbeat.advanced()
+
+        watch = Watch(measured, run.should_stop, partial(_tell_halved, run))
         while not run.stepper.is_over():
             finished = run.stepper.run_epoch(watch)
-            if not (finished and _close_epoch(run)):
+            if not (finished and _close_epoch(run, heartbeat)):
                 _save_stopped(run)
                 return False
     return True
@@ -72,16 +85,23 @@ def checkpoint_event(
         size_bytes=store.size_of(checkpoint.name),
         best=best(store.all()) == checkpoint.name,
         removed=removed,
+        score=checkpoint.score,
+        requested=checkpoint.requested,
     )
 
 
-def _close_epoch(run: Run) -> bool:
+def _close_epoch(run: Run, heartbeat: Heartbeat) -> bool:
     """Validate, judge and save the epoch whose steps are done; False where stopped amid that."""
+
+    def should_stop() -> bool:
+        heartbeat.advanced()  # each look means that some more rows were scored
+        return run.should_stop()
+
     started = time.monotonic()
     validation = None
     if run.validation:
         validation = evaluate(
-            run.stepper.engine, run.validation, world=run.world, should_stop=run.should_stop
+            run.stepper.engine, run.validation, world=run.world, should_stop=should_stop
         )
         if validation is None:
             return False
@@ -94,8 +114,9 @@ def _close_epoch(run: Run) -> bool:
     if run.stepper.state.stopped_early:
         patience = run.stepper.state.patience
         run.emit(StoppedEarly(epoch=metrics.epoch, best_epoch=patience.best_epoch))
-    if _is_due(run, metrics):
-        _save(run, metrics)
+    if _is_due(run, metrics) or _is_asked(run):
+        _save_at_end(run, metrics)
+        heartbeat.advanced()
     return True
 
 
@@ -119,6 +140,7 @@ def _completed(run: Run, validation: Scores | None, seconds: float) -> EpochMetr
             "scores": Scores(),
             "seconds": state.seconds + epoch_seconds,
             "epoch_seconds": 0.0,
+            "closing_seconds": state.closing_seconds + seconds,
             "patience": patience,
             "history": (*state.history, metrics),
             "stopped_early": patience.is_exhausted(policy),
@@ -140,14 +162,44 @@ def _is_due(run: Run, metrics: EpochMetrics) -> bool:
     return policy.enabled and (on_turn or (run.config.early_stopping.enabled and is_best))
 
 
-def _save(run: Run, metrics: EpochMetrics | None) -> None:
-    """Save where the run stands, delete what retention no longer keeps, and tell both."""
+def _is_asked(run: Run) -> bool:
+    """Whether a checkpoint was asked for; the leader looks, so that all processes do the same."""
+    return run.world.any_of(run.world.leads and run.requests.take())
+
+
+def _save_at_end(run: Run, metrics: EpochMetrics) -> None:
+    """Save a closed epoch; the time that takes counts from the next checkpoint on."""
+    started = time.monotonic()
+    _save(run, metrics)
+    seconds = time.monotonic() - started
     state = run.stepper.state
-    checkpoint = Checkpoint(name=checkpoint_name(state), metrics=metrics, state=state)
-    tensors = run.stepper.tensors()
+    run.stepper.state = state.model_copy(
+        update={
+            "seconds": state.seconds + seconds,
+            "closing_seconds": state.closing_seconds + seconds,
+        }
+    )
+
+
+def _save(run: Run, metrics: EpochMetrics | None) -> None:
+    """Save where the run stands, delete what retention no longer keeps, and tell both.
+
+    Whatever the save is for, it serves a request that waits. Tensors are gathered from all
+    processes; what is left to do the leader does.
+    """
+    state, tensors = run.stepper.state, run.stepper.tensors()
     if not run.world.leads:
         return
+    name = checkpoint_name(state)
+    asked_before = {each.name for each in run.store.all() if each.requested}
+    checkpoint = Checkpoint(
+        name=name,
+        metrics=metrics,
+        state=state,
+        requested=run.requests.take() or name in asked_before,
+    )
     run.store.save(checkpoint, tensors)
+    run.requests.served()
     removed = superfluous(run.store.all(), run.config.checkpointing.keep_best)
     for name in removed:
         run.store.remove(name)
@@ -155,7 +207,8 @@ def _save(run: Run, metrics: EpochMetrics | None) -> None:
 
 
 def _save_stopped(run: Run) -> None:
-    """Save the last step boundary, unless nothing was done or it is saved already."""
+    """Save the last step boundary, unless it is saved already. Before the first step there is
+    nothing that a new start would not have."""
     state = run.stepper.state
     saved = run.world.from_leader(lambda: {checkpoint.name for checkpoint in run.store.all()})
     if state.step > 0 and checkpoint_name(state) not in saved:
@@ -164,15 +217,19 @@ def _save_stopped(run: Run) -> None:
 
 
 def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
-    """Turns measurements into progress; time is estimated from the steps of this process only."""
-    started = time.monotonic()
-    first_step = run.stepper.state.step
+    """Turns measurements into progress."""
     total = run.stepper.total_steps
     epoch_steps = steps_per_epoch(run.training_rows, run.config)
+    time_left = TimeLeft(
+        start=run.stepper.state,
+        started=time.monotonic(),
+        total_steps=total,
+        epoch_steps=epoch_steps,
+        validation_share=len(run.validation) / run.training_rows,
+    )
 
     def report(measurement: Measurement) -> None:
-        done_here = measurement.steps - first_step
-        seconds = time.monotonic() - started
+        left = time_left.seconds(measurement.steps, run.stepper.state, time.monotonic())
         heartbeat.measured(
             Progress(
                 progress=100 * measurement.steps / total,
@@ -185,7 +242,7 @@ def _reporter(run: Run, heartbeat: Heartbeat) -> Callable[[Measurement], None]:
                 learning_rate=measurement.learning_rate,
                 gradient_norm=measurement.gradient_norm,
                 tokens_per_second=measurement.tokens_per_second,
-                estimated_time_remaining=seconds / done_here * (total - measurement.steps),
+                estimated_time_remaining=left,
             )
         )
 

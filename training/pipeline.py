@@ -20,6 +20,7 @@ from training.events import (
     Resumed,
     Sample,
     SamplesGenerated,
+    StartedFrom,
     StoppedEarly,
     TrainingResult,
     WarningRaised,
@@ -29,7 +30,9 @@ from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
 from training.preparation import Prepared, prepare
+from training.pulse import Pulse
 from training.ranks import ALONE, Place
+from training.requests import SaveRequests
 from training.retention import best
 from training.sharding import complete_state
 from training.world import World, joined
@@ -72,20 +75,32 @@ def _run(
     world: World,
 ) -> Finished:
     store = CheckpointStore(job_dir / "checkpoints")
-    prepared = prepare(spec, store, emit=log.emit, should_stop=should_stop, world=world)
-    if prepared is None:
-        return Finished(outcome=Outcome.CANCELLED)
-    _answer_samples(prepared, "BEFORE", log)
-    _resume(prepared, log)
+    pulse = Pulse(job_dir)
+    with pulse.while_busy():
+        prepared = prepare(
+            spec,
+            store,
+            SaveRequests(job_dir),
+            emit=log.emit,
+            should_stop=should_stop,
+            world=world,
+        )
+        if prepared is None:
+            return Finished(outcome=Outcome.CANCELLED)
+        _tell_start(spec, log)
+        _answer_samples(prepared, "BEFORE", log)
+        _resume(prepared, log)
     log.emit(PhaseStarted(phase=Phase.TRAINING))
     if should_stop() or not train(prepared.run):
         return Finished(outcome=Outcome.CANCELLED)
     log.emit(PhaseStarted(phase=Phase.VALIDATING))
-    chosen = _take_best(prepared)
+    chosen = _take_best(prepared, pulse)
     if should_stop():
         return Finished(outcome=Outcome.CANCELLED)
-    _answer_samples(prepared, "AFTER", log)
-    size_bytes = _save_model(prepared, job_dir / "model", base_name=public_name(spec.model_path))
+    with pulse.while_busy():
+        _answer_samples(prepared, "AFTER", log)
+        base_name = public_name(spec.model_path)
+        size_bytes = _save_model(prepared, job_dir / "model", base_name=base_name)
     result = _result(prepared, chosen, size_bytes=size_bytes)
     return Finished(outcome=Outcome.COMPLETED, result=result)
 
@@ -93,6 +108,12 @@ def _run(
 def public_name(source: str) -> str:
     """A model's name without the place it lies in: a hub id as it is, a folder's last part."""
     return Path(source).name if Path(source).is_dir() else source
+
+
+def _tell_start(spec: JobSpec, log: EventLog) -> None:
+    """Tell, once in the life of a run, whose weights it starts from."""
+    if spec.start is not None and not log.has_told_start():
+        log.emit(StartedFrom(source=spec.start.kind, name=spec.start.name))
 
 
 def _resume(prepared: Prepared, log: EventLog) -> None:
@@ -153,7 +174,7 @@ def _answer_samples(prepared: Prepared, stage: Literal["BEFORE", "AFTER"], log: 
     log.emit(SamplesGenerated(stage=stage, samples=samples))
 
 
-def _take_best(prepared: Prepared) -> Checkpoint:
+def _take_best(prepared: Prepared, pulse: Pulse) -> Checkpoint:
     """Load the best checkpoint and see that it scores what it scored when it was saved.
 
     Raises `BestCheckpointMismatch`.
@@ -163,7 +184,9 @@ def _take_best(prepared: Prepared) -> Checkpoint:
     name = chosen.name
     run.stepper.engine.weights.restore(run.store.load(name).weights)
     recorded = chosen.metrics.validation_loss if chosen.metrics else None
-    scores = evaluate(run.stepper.engine, run.validation, world=run.world)
+    scores = evaluate(
+        run.stepper.engine, run.validation, world=run.world, should_stop=pulse.never_stop
+    )
     if recorded is not None and scores is not None:
         _check_score(name, recorded=recorded, measured=scores.loss)
     return chosen

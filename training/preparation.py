@@ -27,8 +27,10 @@ from training.hardware import Hardware, probe
 from training.loop import Run
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer, Row
+from training.requests import SaveRequests
 from training.schedule import total_steps
 from training.sharding import shard
+from training.starting import base_source, start_from
 from training.stepper import Stepper
 from training.world import World
 
@@ -49,6 +51,7 @@ class Prepared:
 def prepare(
     spec: JobSpec,
     store: CheckpointStore,
+    requests: SaveRequests,
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
@@ -65,7 +68,7 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_base(spec.model_path, base_dtype(config.training_type, hardware))
+    base = load_base(base_source(spec), base_dtype(config.training_type, hardware))
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     tokens = (array("q", row.input_ids).tobytes() for side in parts for row in side)
     world.raise_unless_same("rows", tokens)
@@ -73,6 +76,8 @@ def prepare(
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
+    if spec.start is not None:
+        start_from(model, spec.start)
     if config.sharding is Sharding.FULL and world.size > 1:
         engine, world = _sharded(model, hardware, rows=parts.training, world=world)
     else:
@@ -92,6 +97,7 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
+        requests=requests,
         world=world,
     )
     return Prepared(run, model, tokenizer, hardware)

@@ -1,4 +1,4 @@
-"""Which checkpoints stay: the best ones, and the last."""
+"""Which checkpoints stay: the best ones, the last, and those that somebody asked for."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,27 +13,36 @@ class Ranked(Protocol):
 
     @property
     def score(self) -> float | None:
-        """The loss it is judged by; None for one saved amid an epoch, which is only ever the last."""
+        """The loss it is judged by; None for one saved amid an epoch."""
 
     @property
     def step(self) -> int:
         """Optimizer steps done when it was saved."""
 
 
-def superfluous(checkpoints: Sequence[Ranked], keep_best: int) -> list[str]:
+class Kept(Ranked, Protocol):
+    """A checkpoint of a run that goes on."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody asked for it; such a one is theirs to delete."""
+
+
+def superfluous(checkpoints: Sequence[Kept], keep_best: int) -> list[str]:
     """The names to delete, oldest first."""
     in_order = sorted(checkpoints, key=lambda each: each.step)
-    kept = {each.name for each in _by_score(in_order)[:keep_best]}
+    kept = set(best_names(in_order, keep_best))
     kept.update(each.name for each in in_order[-1:])
+    kept.update(each.name for each in in_order if each.requested)
     return [each.name for each in in_order if each.name not in kept]
 
 
 def best(checkpoints: Sequence[Ranked]) -> str | None:
     """The name of the one with the lowest loss, the earliest of equals; None where none is judged."""
-    ranked = _by_score(checkpoints)
-    return ranked[0].name if ranked else None
+    return next(iter(best_names(checkpoints, 1)), None)
 
 
-def _by_score(checkpoints: Sequence[Ranked]) -> list[Ranked]:
-    judged = [(each.score, each.step, each) for each in checkpoints if each.score is not None]
-    return [each for _, _, each in sorted(judged, key=lambda entry: entry[:2])]
+def best_names(checkpoints: Sequence[Ranked], count: int) -> list[str]:
+    """The names of so many with the lowest loss, best first; those not judged are none of them."""
+    judged = [(each.score, each.step, each.name) for each in checkpoints if each.score is not None]
+    return [name for _, _, name in sorted(judged)[:count]]

@@ -37,6 +37,8 @@ class TrainingState(Frozen):
     """Time spent training, over all attempts."""
     epoch_seconds: float = 0.0
     """The part of it spent on the epoch in progress."""
+    closing_seconds: float = 0.0
+    """The part of `seconds` spent validating and saving at the ends of epochs."""
     patience: Patience = Patience()
     history: tuple[EpochMetrics, ...] = ()
     stopped_early: bool = False

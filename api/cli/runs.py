@@ -1,4 +1,4 @@
-"""Training: start, check, follow, list and stop jobs."""
+"""Training: start, check, follow and list jobs."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -24,10 +24,11 @@ from api.cli.watching import watch as shown
 from api.client import Client, ClientError, RunOptions
 from api.client.events import Event, JobFinished
 from api.client.results import Job, Validation
+from api.client.runs import StartOptions
 from jobs.status import JobStatus
 from training.config import TrainingType
 
-__all__ = ["add_to"]
+__all__ = ["JobId", "add_to"]
 
 Model = Annotated[str, typer.Argument(help="The model's name or id.")]
 Dataset = Annotated[str, typer.Argument(help="The dataset's id, or its name: the newest counts.")]
@@ -54,6 +55,11 @@ Prompt = Annotated[
     typer.Option(help="Answered by the model before and after training; may be repeated."),
 ]
 
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="Start from the weights of this version or checkpoint, by its id."),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
@@ -63,7 +69,6 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=panel)(watch)
     app.command(rich_help_panel=panel)(jobs)
     app.command(rich_help_panel=panel)(job)
-    app.command(rich_help_panel=panel)(cancel)
 
 
 def train(  # noqa: PLR0913  # each is an option of the verb
@@ -73,12 +78,13 @@ def train(  # noqa: PLR0913  # each is an option of the verb
     method: Method = None,
     assignments: Set = None,
     prompt: Prompt = None,
+    start: From = None,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job.")] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a dataset."""
-    options = _options(config, method, assignments, prompt)
+    options = _starting(_options(config, method, assignments, prompt), start)
 
     async def work(client: Client) -> Job:
         model_id, dataset_id = await _ids(client, model, dataset)
@@ -99,11 +105,12 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     config: Config = None,
     method: Method = None,
     assignments: Set = None,
+    start: From = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Ask the server what it would say to a run; nothing is started."""
-    options = _options(config, method, assignments, None)
+    options = _starting(_options(config, method, assignments, None), start)
 
     async def work(client: Client) -> Validation:
         model_id, dataset_id = await _ids(client, model, dataset)
@@ -190,15 +197,6 @@ def job(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
         print_table(("WHAT", "VALUE"), _facts(found))
 
 
-def cancel(job: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Stop a job; one that runs saves a checkpoint first."""
-    stopped = run(url, lambda client: client.cancel(job))
-    if as_json:
-        print_json(stopped)
-    else:
-        typer.echo(f"{stopped.id} is {stopped.status.value}.")
-
-
 def _options(
     config: Path | None,
     method: TrainingType | None,
@@ -213,6 +211,15 @@ def _options(
     if prompts:
         changes["sample_prompts"] = tuple(prompts)
     return options.model_copy(update=changes)
+
+
+def _starting(options: RunOptions, start: str | None) -> RunOptions:
+    """The options of a run that starts from what has this id."""
+    if start is None:
+        return options
+    is_version = start.startswith("version_")
+    place = StartOptions(**{"version_id" if is_version else "checkpoint_id": start})
+    return options.model_copy(update={"start": place})
 
 
 async def _ids(client: Client, model: str, dataset: str) -> tuple[str, str]:
@@ -276,6 +283,9 @@ def _facts(found: Job) -> list[tuple[str, str]]:
         ),
         ("attempt", str(found.attempt)),
     ]
+    if found.started_from is not None:
+        start = found.started_from
+        facts.append(("started from", f"{start.source.value.lower()} {start.name}"))
     if found.queue_position is not None:
         facts.append(("place in the queue", str(found.queue_position)))
     if found.error is not None:

@@ -22,6 +22,7 @@ from api.client.events import (
     ProgressReported,
     Resumed,
     SamplesGenerated,
+    StartedFrom,
     StatusChanged,
     StoppedEarly,
     WarningRaised,
@@ -126,6 +127,8 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
             return f"status {event.to.value}" + (f": {event.reason}" if event.reason else "")
         case DataPrepared():
             return _prepared(event)
+        case StartedFrom():
+            return f"starts from {event.source.value.lower()} {event.name}"
         case EngineChosen():
             return _chosen(event)
         case Resumed():
@@ -135,7 +138,8 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
         case EpochCompleted():
             return _epoch(event.metrics)
         case CheckpointSaved():
-            return f"checkpoint {event.name}" + (" (best so far)" if event.best else "")
+            notes = ("best so far",) * event.best + ("asked for",) * event.requested
+            return f"checkpoint {event.name}" + (f" ({', '.join(notes)})" if notes else "")
         case WarningRaised():
             return f"warning {event.code}: {event.message}" + (
                 f" → {event.remedy}" if event.remedy else ""

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from api.client import documents, events
+from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
 from api.client.errors import NotLoggedIn, Refused, Unreachable
 from api.client.events import Event, JobFinished
@@ -166,6 +167,31 @@ class Client:
         """The workers that are there, newest first."""
         answer = await self._ask(documents.LIST_WORKERS, first=first, after=after)
         return _page(Worker, answer)
+
+    async def pause(self, job_id: str) -> Job:
+        """Let a job rest; one that runs saves a checkpoint first."""
+        answer = await self._ask(documents.PAUSE_TRAINING, jobId=job_id)
+        return Job.model_validate(_accepted(answer))
+
+    async def resume(self, job_id: str) -> Job:
+        """Let a paused job go on."""
+        answer = await self._ask(documents.RESUME_TRAINING, jobId=job_id)
+        return Job.model_validate(_accepted(answer))
+
+    async def save_checkpoint(self, job_id: str) -> Job:
+        """Ask a running job for a checkpoint; the event CheckpointSaved tells when it is there."""
+        answer = await self._ask(documents.SAVE_CHECKPOINT, jobId=job_id)
+        return Job.model_validate(_accepted(answer))
+
+    async def checkpoints(self, job_id: str) -> tuple[Checkpoint, ...] | None:
+        """The stored checkpoints of a job, in order; null where there is no such job."""
+        job = await self._ask(documents.LIST_CHECKPOINTS, jobId=job_id)
+        return job and tuple(Checkpoint.model_validate(each) for each in job["checkpoints"])
+
+    async def clean_up(self, job_id: str, keep_best: int) -> CleanedCheckpoints:
+        """Delete a job's checkpoints but the best so many."""
+        answer = await self._ask(documents.CLEANUP_CHECKPOINTS, jobId=job_id, keepBest=keep_best)
+        return CleanedCheckpoints.model_validate(_accepted(answer))
 
     async def versions(
         self, model_name: str, *, first: int = 20, after: str | None = None

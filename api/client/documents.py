@@ -4,12 +4,14 @@ from typing import Final
 
 __all__ = [
     "CANCEL_TRAINING",
+    "CLEANUP_CHECKPOINTS",
     "CREATE_DATASET",
     "DELETE_DATASET",
     "EXPORT_MODEL",
     "GET_EXPORT",
     "GET_MODEL",
     "GET_TRAINING_STATUS",
+    "LIST_CHECKPOINTS",
     "LIST_DATASETS",
     "LIST_MODELS",
     "LIST_MODEL_VERSIONS",
@@ -17,9 +19,12 @@ __all__ = [
     "LIST_WORKERS",
     "LOGIN",
     "ME",
+    "PAUSE_TRAINING",
     "REFRESH_TOKEN",
     "REGISTER_MODEL",
+    "RESUME_TRAINING",
     "RUN_PIPELINE",
+    "SAVE_CHECKPOINT",
     "TRAINING_EVENTS",
     "VALIDATE_CONFIG",
 ]
@@ -38,8 +43,10 @@ _MODEL = f"""
 """
 _DATASET = " id name dataType recordCount sizeBytes sha256 createdAt "
 _SAMPLES = " samples { prompt before after } "
+_START = " startedFrom { source name } "
+_CHECKPOINT = " id name epoch step score validationLoss sizeBytes best requested createdAt "
 _VERSION = f"""
-  id version status accuracy trainingDate trainingDataSize {_SAMPLES}
+  id version status accuracy trainingDate trainingDataSize {_SAMPLES} {_START}
   metadata {{
     loss validationAccuracy trainingDurationSeconds epochs bestEpoch sizeBytes adapter
     trainedTokens trainableParameters
@@ -49,7 +56,7 @@ _JOB = f"""
   id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
   trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
-  error {_FAILURE} modelVersion {{ id version status }}
+  error {_FAILURE} modelVersion {{ id version status }} {_START}
 """
 _EXPORT = f"""
   id format adapterOnly status progress error {_FAILURE} sizeBytes compressionRatio sha256
@@ -145,6 +152,41 @@ mutation CancelTraining($jobId: ID!) {{
   }}
 }}
 """
+PAUSE_TRAINING: Final = f"""
+mutation PauseTraining($jobId: ID!) {{
+  pauseTraining(jobId: $jobId) {{
+    __typename ... on TrainingJob {{ {_JOB} }} ... on Problem {{ code message remedy }}
+  }}
+}}
+"""
+RESUME_TRAINING: Final = f"""
+mutation ResumeTraining($jobId: ID!) {{
+  resumeTraining(jobId: $jobId) {{
+    __typename ... on TrainingJob {{ {_JOB} }} ... on Problem {{ code message remedy }}
+  }}
+}}
+"""
+SAVE_CHECKPOINT: Final = f"""
+mutation SaveCheckpoint($jobId: ID!) {{
+  saveCheckpoint(jobId: $jobId) {{
+    __typename ... on TrainingJob {{ {_JOB} }} ... on Problem {{ code message remedy }}
+  }}
+}}
+"""
+LIST_CHECKPOINTS: Final = f"""
+query ListCheckpoints($jobId: ID!) {{
+  getTrainingStatus(jobId: $jobId) {{ checkpoints {{ {_CHECKPOINT} }} }}
+}}
+"""
+CLEANUP_CHECKPOINTS: Final = f"""
+mutation CleanupCheckpoints($jobId: ID!, $keepBest: Int!) {{
+  cleanupCheckpoints(jobId: $jobId, keepBest: $keepBest) {{
+    __typename
+    ... on CleanedCheckpoints {{ deleted freedBytes kept {{ {_CHECKPOINT} }} }}
+    {_PROBLEMS}
+  }}
+}}
+"""
 LIST_MODEL_VERSIONS: Final = f"""
 query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
   listModelVersions(modelName: $modelName, first: $first, after: $after) {{
@@ -176,6 +218,7 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
       trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
       totalSteps
     }}
+    ... on StartedFrom {{ source name }}
     ... on EngineChosen {{ path reason precision device lanes tokenBudget }}
     ... on Resumed {{ checkpointName epoch step }}
     ... on ProgressReported {{
@@ -187,7 +230,7 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
         epoch trainingLoss trainingAccuracy validationLoss validationAccuracy durationSeconds
       }}
     }}
-    ... on CheckpointSaved {{ name epoch step validationLoss sizeBytes best }}
+    ... on CheckpointSaved {{ name epoch step validationLoss sizeBytes best requested }}
     ... on WarningRaised {{ code message remedy }}
     ... on StoppedEarly {{ epoch bestEpoch }}
     ... on SamplesGenerated {{ stage samples {{ prompt answer }} }}

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from api.client.results import EpochMetrics, Failure, Record, VersionReference
 from jobs.status import JobStatus
+from training.config import StartKind
 from training.events import ComputePath
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ProgressReported",
     "Resumed",
     "SamplesGenerated",
+    "StartedFrom",
     "StatusChanged",
     "StoppedEarly",
     "WarningRaised",
@@ -53,6 +55,14 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+
+
+class StartedFrom(_Event):
+    """The run starts from trained weights."""
+
+    kind: Literal["StartedFrom"] = Field("StartedFrom", alias="__typename")
+    source: StartKind
+    name: str
 
 
 class EngineChosen(_Event):
@@ -110,6 +120,7 @@ class CheckpointSaved(_Event):
     validation_loss: float | None
     size_bytes: int
     best: bool
+    requested: bool = False
 
 
 class WarningRaised(_Event):
@@ -156,6 +167,7 @@ class JobFinished(_Event):
 Event = (
     StatusChanged
     | DataPrepared
+    | StartedFrom
     | EngineChosen
     | Resumed
     | ProgressReported

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
-from training.config import DataType
+from training.config import DataType, StartKind
 from training.export.spec import ExportFormat
 from training.findings import Severity
 
@@ -29,6 +29,7 @@ __all__ = [
     "Rejected",
     "Sample",
     "Session",
+    "StartPoint",
     "User",
     "Validation",
     "Version",
@@ -152,6 +153,13 @@ class EpochMetrics(Record):
     duration_seconds: float
 
 
+class StartPoint(Record):
+    """The trained weights that a run started from."""
+
+    source: StartKind
+    name: str
+
+
 class VersionMetadata(Record):
     """The figures of the run that made a version."""
 
@@ -177,6 +185,7 @@ class Version(Record):
     training_data_size: int
     metadata: VersionMetadata
     samples: tuple[Sample, ...]
+    started_from: StartPoint | None
 
 
 class NamedModel(Record):
@@ -219,6 +228,7 @@ class Job(Record):
     last_seq: int
     error: Failure | None
     model_version: VersionReference | None
+    started_from: StartPoint | None
 
     @property
     def ended(self) -> bool:

@@ -14,6 +14,7 @@ __all__ = [
     "EarlyStoppingOptions",
     "Hyperparameters",
     "RunOptions",
+    "StartOptions",
 ]
 
 
@@ -67,6 +68,13 @@ class CheckpointingOptions(_Options):
     keep_best: int = 3
 
 
+class StartOptions(_Options):
+    """The trained weights to start from, by their id; exactly one is given."""
+
+    version_id: str | None = None
+    checkpoint_id: str | None = None
+
+
 class RunOptions(_Options):
     """A run but for its model and its dataset."""
 
@@ -78,6 +86,7 @@ class RunOptions(_Options):
     devices: int | None = None
     sharding: Sharding | None = None
     sample_prompts: tuple[str, ...] | None = None
+    start: StartOptions | None = Field(default=None, alias="from")
 
     def as_input(self) -> dict[str, object]:
         """The API's input without the ids: what was not said is left out."""

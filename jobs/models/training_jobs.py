@@ -24,6 +24,10 @@ class TrainingJob(Leased):
     `events.jsonl` has been taken over; `last_seq` numbers the newest event. Losses and accuracies
     are the newest measured; `estimated_time_remaining` is in seconds. `dataset` turns null if the
     dataset is deleted later, so its name and hash are kept here too.
+
+    `saves_asked` numbers the requests for a checkpoint, and `saves_passed_on` is the newest that
+    the child was told of. A job that starts from trained weights names the job that made them, and
+    the version or the checkpoint; a checkpoint may be deleted later, so its name is kept here.
     """
 
     model: fields.ForeignKeyRelation["BaseModel"] = fields.ForeignKeyField(
@@ -58,6 +62,12 @@ class TrainingJob(Leased):
     final_epoch: int | None = fields.IntField(null=True)
     samples: list[dict[str, Any]] = fields.JSONField(default=list)
     error: dict[str, Any] | None = fields.JSONField(null=True)
+    saves_asked = fields.IntField(default=0, db_default=0)
+    saves_passed_on = fields.IntField(default=0, db_default=0)
+    start_job_id: UUID | None = fields.UUIDField(null=True)
+    start_version_id: UUID | None = fields.UUIDField(null=True)
+    start_checkpoint_id: UUID | None = fields.UUIDField(null=True)
+    start_name = fields.CharField(max_length=64, null=True)
     log_offset = fields.BigIntField(default=0, db_default=0)
     last_seq = fields.BigIntField(default=0, db_default=0)
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
@@ -71,6 +81,7 @@ class TrainingJob(Leased):
             ("owner_id", "created_at"),
             ("status", "lease_expires_at"),
             ("created_at", "id"),
+            ("start_checkpoint_id",),
         )
 
 
@@ -117,7 +128,11 @@ class Epoch(Model):
 
 
 class Checkpoint(Base):
-    """A checkpoint that lies whole in the job's folder under `checkpoints/<name>`."""
+    """A checkpoint that lies whole in the job's folder under `checkpoints/<name>`.
+
+    `score` is the loss it is judged by, null where it was saved amid an epoch. `requested` is one
+    that somebody asked for, which retention leaves alone.
+    """
 
     job: fields.ForeignKeyRelation[TrainingJob] = fields.ForeignKeyField(
         "jobs.TrainingJob", related_name="checkpoints", on_delete=fields.CASCADE
@@ -128,8 +143,10 @@ class Checkpoint(Base):
     step = fields.IntField()
     validation_loss: float | None = fields.FloatField(null=True)
     accuracy: float | None = fields.FloatField(null=True)
+    score: float | None = fields.FloatField(null=True)
     size_bytes = fields.BigIntField()
     best = fields.BooleanField(default=False)
+    requested = fields.BooleanField(default=False, db_default=False)
 
     class Meta:
         table = "checkpoints"

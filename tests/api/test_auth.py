@@ -107,6 +107,10 @@ WRITES = {
     "runPipeline": """mutation { runPipeline(input: {modelId: "x", datasetId: "y",
         trainingType: LORA}) { __typename } }""",
     "cancelTraining": 'mutation { cancelTraining(jobId: "x") { __typename } }',
+    "pauseTraining": 'mutation { pauseTraining(jobId: "x") { __typename } }',
+    "resumeTraining": 'mutation { resumeTraining(jobId: "x") { __typename } }',
+    "saveCheckpoint": 'mutation { saveCheckpoint(jobId: "x") { __typename } }',
+    "cleanupCheckpoints": 'mutation { cleanupCheckpoints(jobId: "x", keepBest: 1) { __typename } }',
     "exportModel": """mutation { exportModel(input: {modelVersionId: "x", format: SAFETENSORS})
         { __typename } }""",
 }

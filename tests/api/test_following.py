@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs import lifecycle
+from jobs import control
 from jobs.access import Role, Viewer
 from jobs.history import move
 from jobs.models import Dataset, JobEvent, ModelVersion, TrainingJob
@@ -16,6 +16,7 @@ from tests.api.clients import Client, receive, send, subscribe, values
 from tests.api.rows import PROGRESS, happen, make_completed_job
 from tests.factories import make_job, make_viewer
 from training import events as training
+from training.config import StartKind
 
 EVENTS = """subscription($id: ID!, $after: Int! = 0) { trainingEvents(jobId: $id, afterSeq: $after) {
   __typename seq attempt ... on ProgressReported { progress }
@@ -101,7 +102,7 @@ async def test_whoever_joins_whenever_sees_every_event_once_and_in_order(
             await announce(client.service, job, "Progress", **PROGRESS)
             await asyncio.sleep(0.01)
         owner = Viewer(job.owner_id, "", Role.TRAINER)
-        await lifecycle.cancel(owner, job.id, queue=client.service.queue)
+        await control.cancel(owner, job.id, queue=client.service.queue)
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         followers = [group.create_task(follow(n * 0.05)) for n in range(12)]
@@ -126,7 +127,7 @@ async def test_a_message_lost_on_the_way_loses_no_event(
 async def test_a_job_that_has_ended_is_replayed_to_its_end(client: Client) -> None:
     viewer = await make_viewer()
     job = await make_job(viewer, client.service)
-    await lifecycle.cancel(viewer, job.id, queue=client.service.queue)
+    await control.cancel(viewer, job.id, queue=client.service.queue)
     async with (await client.as_viewer(viewer)).socket() as socket:
         await subscribe(socket, EVENTS, id=ids.encode(ids.Kind.JOB, job.id))
         seen = [v["data"]["trainingEvents"]["__typename"] async for v in values(socket)]
@@ -197,12 +198,13 @@ async def test_whoever_leaves_is_forgotten(followed: tuple[Client, TrainingJob, 
 EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq at
   ... on DataPrepared { trainingRecords validationRecords droppedRecords truncatedRecords tokens
     trainedTokens totalSteps }
+  ... on StartedFrom { source name }
   ... on EngineChosen { path reason precision device lanes tokenBudget }
   ... on Resumed { checkpointName epoch step }
   ... on ProgressReported { progress epoch totalEpochs step totalSteps loss accuracy learningRate
     gradientNorm tokensPerSecond estimatedTimeRemaining }
   ... on EpochCompleted { metrics { epoch trainingLoss validationLoss durationSeconds } }
-  ... on CheckpointSaved { name epoch step sizeBytes best removed checkpoint { name sizeBytes } }
+  ... on CheckpointSaved { name epoch step sizeBytes best removed score requested checkpoint { name sizeBytes } }
   ... on WarningRaised { code message remedy }
   ... on StoppedEarly { epoch bestEpoch }
   ... on SamplesGenerated { stage samples { prompt answer } }
@@ -219,6 +221,7 @@ RUN: tuple[training.Event, ...] = (
         trained_tokens=5_000_000_000,
         total_steps=9,
     ),
+    training.StartedFrom(source=StartKind.VERSION, name="v1.0.0"),
     training.EngineChosen(
         path=training.ComputePath.PACKED,
         reason="FUSED cannot compute it",
@@ -246,6 +249,8 @@ RUN: tuple[training.Event, ...] = (
         size_bytes=5_000_000_000,
         best=True,
         removed=("epoch-0",),
+        score=1.5,
+        requested=True,
     ),
     training.WarningRaised(code="X", message="x"),
     training.StoppedEarly(epoch=2, best_epoch=1),
@@ -265,9 +270,10 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 12))
+    assert [each["seq"] for each in seen] == list(range(1, 13))
     by_type = {each["__typename"]: each for each in seen}
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
+    assert by_type["StartedFrom"]["source"] == "VERSION"
     assert by_type["EngineChosen"]["path"] == "PACKED"
     assert by_type["EngineChosen"]["tokenBudget"] == 1024
     assert by_type["Resumed"]["checkpointName"] == "epoch-0"
@@ -278,10 +284,12 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         "sizeBytes": 5_000_000_000,
     }
     assert by_type["CheckpointSaved"]["removed"] == ["epoch-0"]
+    assert by_type["CheckpointSaved"]["score"] == 1.5
+    assert by_type["CheckpointSaved"]["requested"] is True
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 11,
+        "seq": 12,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,

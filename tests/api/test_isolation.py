@@ -108,6 +108,13 @@ async def test_mutations_on_anothers_things_find_nothing(client: Client, world: 
     stranger = await client.as_viewer(await make_viewer())
     mutations = (
         ("mutation($id: ID!) { m: cancelTraining(jobId: $id) { __typename } }", world.job),
+        ("mutation($id: ID!) { m: pauseTraining(jobId: $id) { __typename } }", world.job),
+        ("mutation($id: ID!) { m: resumeTraining(jobId: $id) { __typename } }", world.job),
+        ("mutation($id: ID!) { m: saveCheckpoint(jobId: $id) { __typename } }", world.job),
+        (
+            "mutation($id: ID!) { m: cleanupCheckpoints(jobId: $id, keepBest: 0) { __typename } }",
+            world.job,
+        ),
         ("mutation($id: ID!) { m: deleteDataset(datasetId: $id) { __typename } }", world.dataset),
         (
             """mutation($id: ID!) { m: exportModel(input: {modelVersionId: $id,

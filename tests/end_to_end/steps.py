@@ -20,6 +20,9 @@ subscription ($job: ID!, $after: Int!) {
     ... on StatusChanged { from to reason }
     ... on ProgressReported { step loss }
     ... on EpochCompleted { metrics { epoch trainingLoss validationLoss } }
+    ... on CheckpointSaved { name step requested checkpoint { id } }
+    ... on StartedFrom { source name }
+    ... on Resumed { step }
     ... on WarningRaised { code message }
     ... on JobFinished { status error { code message } modelVersion { id version } }
   }

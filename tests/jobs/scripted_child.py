@@ -90,6 +90,54 @@ def spawn(_work: Path, home: Path) -> None:
     (home / "grandchild").write_text(str(grandchild.pid))
 
 
+def heartbeat(work: Path, _home: Path, percent: float) -> None:
+    """What a training process tells from its heartbeat's thread after one measurement."""
+    import site  # the script itself starts without it, which is ten times as fast
+
+    site.main()
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from training import heartbeat as beating
+    from training.events import Progress, serialise
+
+    beating.PATIENCE_SECONDS = 1.0  # type: ignore[misc]  # else the test would take a minute
+
+    def emit(event: Progress) -> None:
+        say(work, _home, serialise(event).decode().rstrip("\n"))
+
+    beats = beating.Heartbeat(emit)
+    beats.__enter__()
+    beats.measured(
+        Progress(
+            progress=percent,
+            epoch=1,
+            total_epochs=2,
+            step=3,
+            total_steps=10,
+            loss=1.0,
+            accuracy=0.5,
+            learning_rate=1e-4,
+            gradient_norm=1.0,
+            tokens_per_second=50.0,
+            estimated_time_remaining=60.0,
+        )
+    )
+
+
+def pulse(work: Path, _home: Path, seconds: float) -> None:
+    """Advance for so long without a word."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        (work / "pulse").touch()
+        time.sleep(0.1)
+
+
+def await_request(work: Path, _home: Path) -> None:
+    """Wait until a checkpoint is asked for, and take the request."""
+    while not (work / "save-requested").exists():
+        time.sleep(0.02)
+    (work / "save-requested").unlink()
+
+
 def environment(_work: Path, home: Path) -> None:
     (home / "environment.json").write_text(json.dumps(dict(os.environ)))
 
@@ -117,6 +165,9 @@ STEPS = {
     "ignore_term": ignore_term,
     "on_term": on_term,
     "spawn": spawn,
+    "heartbeat": heartbeat,
+    "pulse": pulse,
+    "await_request": await_request,
     "environment": environment,
     "print": utter,
     "answer": answer,

@@ -113,7 +113,12 @@ def epoch(number: int, loss: float = 1.0) -> EpochCompleted:
 
 
 def checkpoint(
-    number: int, *, best: bool = True, removed: Sequence[str] = (), size: int = 100
+    number: int,
+    *,
+    best: bool = True,
+    removed: Sequence[str] = (),
+    size: int = 100,
+    score: float | None = 1.0,
 ) -> CheckpointSaved:
     return CheckpointSaved(
         name=f"epoch-{number}",
@@ -124,6 +129,8 @@ def checkpoint(
         size_bytes=size,
         best=best,
         removed=tuple(removed),
+        score=score,
+        requested=score is None,
     )
 
 

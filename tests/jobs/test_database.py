@@ -26,13 +26,13 @@ MIGRATIONS = sorted(
     path.stem for path in (Path(database.__file__).parent / "migrations").glob("0*.py")
 )
 
-REBUILD = f"""
+REBUILD = """
 from tortoise import fields, migrations
 from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "{MIGRATIONS[-1]}")]
+    dependencies = [("jobs", "NEWEST")]
 
     operations = [
         ops.AlterField(
@@ -43,6 +43,10 @@ class Migration(migrations.Migration):
         ),
     ]
 """
+
+MIGRATIONS = sorted(
+    path.stem for path in (Path(database.__file__).parent / "migrations").glob("0*.py")
+)
 
 MIGRATE = """
 import asyncio, json
@@ -139,7 +143,7 @@ def _add_migration(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -
     """A package with our migrations and one more."""
     package = folder / "more_migrations"
     shutil.copytree(Path(database.__file__).parent / "migrations", package)
-    (package / "9999_rebuild.py").write_text(source)
+    (package / "9999_rebuild.py").write_text(source.replace("NEWEST", MIGRATIONS[-1]))
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setitem(database._APP, "migrations", "more_migrations")
     for name in [name for name in sys.modules if name.startswith("more_migrations")]:

@@ -7,7 +7,7 @@ import pytest
 from tortoise import connections
 from tortoise.exceptions import OperationalError
 
-from jobs import intake, lifecycle
+from jobs import control, intake
 from jobs.claims import claim
 from jobs.errors import LeaseLost
 from jobs.history import Lease
@@ -212,7 +212,7 @@ async def test_a_phase_does_not_undo_a_cancellation(run: Run, service: Service) 
     job = await run.row()
     viewer = await make_viewer()
     await TrainingJob.filter(id=run.id).update(owner_id=viewer.user_id)
-    await lifecycle.cancel(viewer, job.id, queue=service.queue)
+    await control.cancel(viewer, job.id, queue=service.queue)
     run.write(phase("TRAINING"), progress(1), phase("VALIDATING"))
     await run.take()
     assert await kinds(run.id) == ["QUEUED", "PREPARING", "CANCELLING", "Progress"]

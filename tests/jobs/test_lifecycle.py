@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import lifecycle
+from jobs import control, lifecycle
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.lifecycle import RunRequest
 from jobs.models import BaseModel, JobEvent, TrainingJob
@@ -33,19 +33,19 @@ async def test_a_submitted_job_is_queued_with_its_whole_config_and_first_event(
 async def test_cancelling_a_waiting_job_ends_it_at_once(service: Service) -> None:
     viewer = await make_viewer()
     job = await make_job(viewer, service)
-    cancelled = await lifecycle.cancel(viewer, job.id, queue=service.queue)
+    cancelled = await control.cancel(viewer, job.id, queue=service.queue)
     assert cancelled.status is JobStatus.CANCELLED
     kinds = await JobEvent.filter(job_id=job.id).order_by("seq").values_list("kind", flat=True)
     assert kinds == ["StatusChanged", "StatusChanged", "JobFinished"]
     with pytest.raises(Conflict):
-        await lifecycle.cancel(viewer, job.id, queue=service.queue)
+        await control.cancel(viewer, job.id, queue=service.queue)
 
 
 async def test_another_users_job_is_not_found(service: Service) -> None:
     job = await make_job(await make_viewer(), service)
     stranger = await make_viewer()
     with pytest.raises(NotFound):
-        await lifecycle.cancel(stranger, job.id, queue=service.queue)
+        await control.cancel(stranger, job.id, queue=service.queue)
     assert (await TrainingJob.get(id=job.id)).status is JobStatus.QUEUED
 
 

@@ -6,17 +6,24 @@ import os
 import random
 import sys
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
+from jobs import control, lifecycle
+from jobs.cleanup import Cleaned, clean_up
 from jobs.database import migrate
-from jobs.models import TrainingJob
+from jobs.errors import InUse, NotFound
+from jobs.lifecycle import RunRequest
+from jobs.models import Checkpoint, TrainingJob
 from jobs.service import Service, open_service
 from jobs.settings import Settings
+from jobs.starts import StartRequest
 from jobs.status import JobStatus
+from tests.api.rows import make_completed_job
 from tests.factories import make_job
 from tests.jobs.stage import (
     Step,
@@ -26,6 +33,7 @@ from tests.jobs.stage import (
     hammer,
     has_status,
     history,
+    kinds,
     make_viewer,
     phase,
     progress,
@@ -36,6 +44,7 @@ from tests.jobs.stage import (
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
 from tests.jobs.test_events import WRITER, last_seq, seen_by
 from tests.jobs.test_worker import END
+from training.config import StartKind, TrainingType
 
 URL = os.environ.get("TUNERY_TEST_POSTGRES_URL", "")
 
@@ -124,6 +133,48 @@ async def test_followers_who_join_at_any_time_see_every_event_once_and_in_order(
     writer = await start_python(WRITER, "80", *arguments, **as_environment(postgres.settings))
     await asyncio.gather(*(join(number) for number in range(50)))
     assert await writer.wait() == 0
+
+
+async def test_of_a_submission_and_a_clean_up_at_once_exactly_one_gets_the_checkpoint(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    for _ in range(12):
+        source = await make_completed_job(viewer, postgres)
+        checkpoint = await Checkpoint.get(job_id=source.id)
+        assert source.dataset_id is not None
+        request = RunRequest(
+            source.model_id,
+            source.dataset_id,
+            TrainingType.LORA,
+            {},
+            StartRequest(StartKind.CHECKPOINT, checkpoint.id),
+        )
+        started, cleaned = await asyncio.gather(
+            lifecycle.submit(viewer, request, settings=postgres.settings, queue=postgres.queue),
+            clean_up(viewer, source.id, 0, artifacts=postgres.artifacts),
+            return_exceptions=True,
+        )
+        left = await Checkpoint.filter(id=checkpoint.id).count()
+        if isinstance(started, NotFound):
+            assert isinstance(cleaned, Cleaned)
+            assert left == await TrainingJob.filter(start_job_id=source.id).count() == 0
+        else:
+            assert isinstance(started, TrainingJob)
+            assert isinstance(cleaned, InUse)
+            assert (left, cleaned.job_ids) == (1, (started.id,))
+
+
+async def test_pauses_and_resumes_at_once_leave_one_consistent_history(postgres: Service) -> None:
+    viewer = await make_viewer()
+    job = await make_job(viewer, postgres)
+    deeds = [control.pause, control.resume] * 10
+    await asyncio.gather(
+        *(deed(viewer, job.id, queue=postgres.queue) for deed in deeds), return_exceptions=True
+    )
+    moves = await kinds(job.id)
+    assert all(before != after for before, after in pairwise(moves))
+    assert (await TrainingJob.get(id=job.id)).status == moves[-1]
 
 
 @pytest.mark.usefixtures("scripted")

@@ -14,22 +14,32 @@ S = JobStatus
 
 LEGAL = {
     (S.QUEUED, S.PREPARING),
+    (S.QUEUED, S.PAUSED),
     (S.QUEUED, S.CANCELLED),
     (S.QUEUED, S.FAILED),
     (S.PREPARING, S.TRAINING),
     (S.PREPARING, S.VALIDATING),
     (S.PREPARING, S.COMPLETED),
+    (S.PREPARING, S.PAUSING),
     (S.PREPARING, S.CANCELLING),
     (S.PREPARING, S.QUEUED),
     (S.PREPARING, S.FAILED),
     (S.TRAINING, S.VALIDATING),
+    (S.TRAINING, S.PAUSING),
     (S.TRAINING, S.CANCELLING),
     (S.TRAINING, S.QUEUED),
     (S.TRAINING, S.FAILED),
     (S.VALIDATING, S.COMPLETED),
+    (S.VALIDATING, S.PAUSING),
     (S.VALIDATING, S.CANCELLING),
     (S.VALIDATING, S.QUEUED),
     (S.VALIDATING, S.FAILED),
+    (S.PAUSING, S.PAUSED),
+    (S.PAUSING, S.CANCELLING),
+    (S.PAUSING, S.COMPLETED),
+    (S.PAUSING, S.FAILED),
+    (S.PAUSED, S.QUEUED),
+    (S.PAUSED, S.CANCELLED),
     (S.CANCELLING, S.CANCELLED),
     (S.CANCELLING, S.COMPLETED),
     (S.CANCELLING, S.FAILED),
@@ -40,7 +50,7 @@ def test_the_table_holds_these_moves_and_no_other() -> None:
     assert {(source, to) for source, targets in MOVES.items() for to in targets} == LEGAL
     assert set(MOVES) == set(JobStatus)
     assert {S.COMPLETED, S.FAILED, S.CANCELLED} == ENDED
-    assert {S.PREPARING, S.TRAINING, S.VALIDATING, S.CANCELLING} == HELD
+    assert {S.PREPARING, S.TRAINING, S.VALIDATING, S.PAUSING, S.CANCELLING} == HELD
 
 
 async def test_every_move_of_the_table_is_made_and_every_other_refused(service: Service) -> None:
@@ -81,7 +91,7 @@ async def test_a_move_of_no_job_is_not_found() -> None:
 
 
 def test_sources_are_the_table_read_backwards() -> None:
-    assert set(sources(S.CANCELLED)) == {S.QUEUED, S.CANCELLING}
+    assert set(sources(S.CANCELLED)) == {S.QUEUED, S.PAUSED, S.CANCELLING}
     assert set(sources(S.PREPARING)) == {S.QUEUED}
 
 

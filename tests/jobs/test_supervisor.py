@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 from tortoise import connections
 
-from jobs import lifecycle, supervisor
+from jobs import control, lifecycle, supervisor
 from jobs.claims import claim, release
 from jobs.history import Lease, move
 from jobs.intake import EventLog, take
@@ -158,9 +158,9 @@ async def test_cancelling_a_running_job_lets_its_child_save_and_ends_cancelled(
     folder = script_job(service, job.id, LONG)
     running = asyncio.create_task(attempt(service, job.id))
     await eventually(lambda: has_status(job.id, JobStatus.TRAINING))
-    asked = await lifecycle.cancel(viewer, job.id, queue=service.queue)
+    asked = await control.cancel(viewer, job.id, queue=service.queue)
     assert asked.status is JobStatus.CANCELLING
-    again = await lifecycle.cancel(viewer, job.id, queue=service.queue)
+    again = await control.cancel(viewer, job.id, queue=service.queue)
     assert again.last_seq == asked.last_seq
     await running
     assert (await kinds(job.id))[-4:] == [
@@ -177,7 +177,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(quick: Ser
     folder = script_job(quick, job.id, deaf)
     running = asyncio.create_task(attempt(quick, job.id))
     await eventually(lambda: has_status(job.id, JobStatus.TRAINING))
-    await lifecycle.cancel(viewer, job.id, queue=quick.queue)
+    await control.cancel(viewer, job.id, queue=quick.queue)
     await running
     assert (await TrainingJob.get(id=job.id)).status is JobStatus.CANCELLED
     assert not is_alive(starts(folder)[0])
@@ -190,7 +190,7 @@ async def test_a_cancelled_job_whose_child_was_faster_completes(service: Service
     script_job(service, job.id, [*fast, say(phase("PREPARING"), phase("TRAINING")), ["hang"]])
     running = asyncio.create_task(attempt(service, job.id))
     await eventually(lambda: has_status(job.id, JobStatus.TRAINING))
-    await lifecycle.cancel(viewer, job.id, queue=service.queue)
+    await control.cancel(viewer, job.id, queue=service.queue)
     await running
     assert (await kinds(job.id))[-3:] == ["CANCELLING", "COMPLETED", "JobFinished"]
     assert await ModelVersion.filter(job_id=job.id).count() == 1
@@ -259,6 +259,31 @@ async def test_a_silent_child_is_ended_and_the_job_tried_again(quick: Service) -
     assert not is_alive(starts(folder)[0])
     await attempt(quick, job.id)
     assert (await TrainingJob.get(id=job.id)).status is JobStatus.COMPLETED
+
+
+async def test_a_child_that_hangs_while_its_heartbeat_beats_is_ended_and_the_job_goes_on(
+    quick: Service,
+) -> None:
+    job = await make_job(await make_viewer(), quick)
+    start = say(phase("PREPARING"), phase("TRAINING"))
+    hung = [["ignore_term"], start, ["heartbeat", 30.0], ["hang"]]
+    folder = script_job(quick, job.id, hung, WHOLE_RUN)
+    await attempt(quick, job.id)
+    told = [event for event in await history(job.id) if event.kind == "Progress"]
+    assert len(told) >= 2  # the measurement, and that it was told again
+    assert {event.data["step"] for event in told} == {3}
+    assert (await history(job.id))[-1].data["code"] == "CHILD_SILENT"
+    assert not is_alive(starts(folder)[0])
+    await attempt(quick, job.id)
+    assert (await TrainingJob.get(id=job.id)).status is JobStatus.COMPLETED
+
+
+async def test_a_child_that_advances_without_a_word_is_not_hung(quick: Service) -> None:
+    job = await make_job(await make_viewer(), quick)
+    script_job(quick, job.id, [say(phase("PREPARING")), ["pulse", 1.8], *WHOLE_RUN])
+    await attempt(quick, job.id)
+    done = await TrainingJob.get(id=job.id)
+    assert (done.status, done.crashes) == (JobStatus.COMPLETED, 0)
 
 
 async def test_who_loses_the_lease_ends_the_child_and_writes_nothing(service: Service) -> None:
@@ -409,7 +434,7 @@ async def test_a_cancellation_between_a_crash_and_its_record_ends_cancelled(
 
     async def cancelled_just_before(*args: object, **options: object) -> int:
         if await has_status(job.id, JobStatus.TRAINING):
-            await lifecycle.cancel(viewer, job.id, queue=quick.queue)
+            await control.cancel(viewer, job.id, queue=quick.queue)
         return await release(*args, **options)  # type: ignore[arg-type]  # passed on
 
     monkeypatch.setattr(supervisor, "release", cancelled_just_before)

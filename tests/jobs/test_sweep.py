@@ -54,6 +54,16 @@ async def test_a_cancelling_job_of_a_dead_worker_is_cancelled(service: Service) 
     assert (await kinds(job_id))[-2:] == ["CANCELLED", "JobFinished"]
 
 
+async def test_a_pausing_job_of_a_dead_worker_is_paused(service: Service) -> None:
+    job_id = await held_job(service, JobStatus.TRAINING, PAST)
+    await move(job_id, JobStatus.PAUSING)
+    await sweep(service.settings, service.queue)
+    job = await TrainingJob.get(id=job_id)
+    assert (job.status, job.worker_id, job.crashes) == (JobStatus.PAUSED, None, 0)
+    await sweep(service.settings, service.queue)
+    assert (await kinds(job_id))[-2:] == ["PAUSING", "PAUSED"]
+
+
 async def test_a_job_that_lost_too_many_workers_fails(service: Service) -> None:
     crashes = service.settings.max_crashes - 1
     job_id = await held_job(service, JobStatus.TRAINING, PAST, crashes=crashes)

@@ -153,6 +153,28 @@ async def test_an_export_is_ready_with_its_result_and_shows_its_progress(
     assert (ready.status, ready.progress, ready.result) == (TaskStatus.READY, 100.0, {"size": 1})
 
 
+async def test_a_task_that_hangs_is_ended_and_failed(
+    quick: Service, viewer: Viewer, tmp_path: Path
+) -> None:
+    model = await queued_model(viewer, tmp_path / "m", [["ignore_term"], ["hang"]])
+    await perform(quick, Work.CHECK_MODEL, model.id)
+    failed = await BaseModel.get(id=model.id)
+    assert failed.status is TaskStatus.FAILED
+    assert failed.error is not None
+    assert (failed.error["code"], failed.error["message"]) == (
+        "CHILD_SILENT",
+        "The process did not advance for 1 seconds and was ended.",
+    )
+    assert not is_alive(starts(tmp_path / "m")[0])
+
+
+async def test_a_task_that_advances_may_take_its_time(quick: Service, viewer: Viewer) -> None:
+    steps: list[Step] = [["pulse", 1.8], ["answer", {"result": {"size": 1}}]]
+    export = await queued_export(viewer, quick, steps)
+    await perform(quick, Work.EXPORT, export.id)
+    assert (await Export.get(id=export.id)).status is TaskStatus.READY
+
+
 async def test_a_row_that_another_holds_is_left_alone(
     service: Service, viewer: Viewer, tmp_path: Path
 ) -> None:

@@ -76,6 +76,10 @@ def test_only_what_changes_nothing_is_open_to_a_viewer() -> None:
         "start_training": "TRAINER",
         "run_pipeline": "TRAINER",
         "cancel_training": "TRAINER",
+        "pause_training": "TRAINER",
+        "resume_training": "TRAINER",
+        "save_checkpoint": "TRAINER",
+        "cleanup_checkpoints": "TRAINER",
         "export_model": "TRAINER",
     }
 

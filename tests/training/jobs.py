@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from training import events
-from training.config import DataType, JobSpec, TrainingType, resolve
+from training.config import DataType, JobSpec, Start, TrainingType, resolve
 from training.event_log import EventLog
 from training.events import Event, Finished
 
@@ -24,6 +24,7 @@ def write_job(
     *,
     data_type: DataType = DataType.QA,
     training_type: TrainingType = TrainingType.LORA,
+    start: Start | None = None,
     **choices: object,
 ) -> Path:
     """Write a job folder with a dataset of these rows."""
@@ -36,6 +37,7 @@ def write_job(
         model_path=str(model),
         dataset_path=str(data),
         data_type=data_type,
+        start=start,
     )
     (folder / "job.json").write_text(spec.model_dump_json())
     return folder

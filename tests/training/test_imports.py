@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 TORCH_FREE = (
+    "training.compatibility",
     "training.config",
     "training.early_stopping",
     "training.errors",
@@ -15,12 +16,16 @@ TORCH_FREE = (
     "training.facts",
     "training.findings",
     "training.inspection",
+    "training.locking",
+    "training.pulse",
     "training.records",
+    "training.requests",
     "training.retention",
     "training.run",
     "training.schedule",
     "training.scores",
     "training.state",
+    "training.time_left",
     "training.validation",
 )
 

@@ -5,7 +5,7 @@ import pytest
 from training.config import EarlyStopping, TrainingConfig, TrainingType, resolve
 from training.early_stopping import Patience
 from training.overfitting import began_to_overfit
-from training.retention import best, superfluous
+from training.retention import best, best_names, superfluous
 from training.schedule import learning_rate, steps_per_epoch, total_steps, validation_rows
 from training.state import EpochMetrics
 
@@ -65,8 +65,10 @@ def test_an_equal_loss_is_no_gain_even_without_a_margin() -> None:
 
 
 class Saved:
-    def __init__(self, name: str, step: int, score: float | None) -> None:
-        self.name, self.step, self.score = name, step, score
+    def __init__(
+        self, name: str, step: int, score: float | None, *, requested: bool = False
+    ) -> None:
+        self.name, self.step, self.score, self.requested = name, step, score, requested
 
 
 def test_retention_keeps_the_best_and_the_last() -> None:
@@ -81,6 +83,19 @@ def test_a_checkpoint_amid_an_epoch_is_kept_only_while_it_is_the_last() -> None:
     assert superfluous(saved, keep_best=1) == []
     assert superfluous([*saved, Saved("c", 3, 0.4)], keep_best=2) == ["stopped"]
     assert best(saved) == "a"
+
+
+def test_what_somebody_asked_for_is_kept_and_crowds_out_none_of_the_best() -> None:
+    saved = [
+        Saved("a", 1, 0.5),
+        Saved("asked", 2, None, requested=True),
+        Saved("b", 3, 0.4),
+        Saved("worst", 4, 0.9, requested=True),
+        Saved("stopped", 5, None),
+    ]
+    assert superfluous(saved, keep_best=1) == ["a"]
+    assert superfluous(saved, keep_best=2) == []
+    assert best_names(saved, 2) == ["b", "a"]
 
 
 def test_of_equal_checkpoints_the_earliest_is_best() -> None:

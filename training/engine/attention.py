@@ -2,42 +2,50 @@
 
 Rows of like length are gathered into padded groups of (rows, heads, n, n) scores. A padded place
 lies behind its row's tokens, where causal attention never looks, so it needs no mask of its own.
-Explicit matrix products beat torch's CPU kernel for scaled dot-product attention about threefold
-on rows of some hundred tokens, and are level with it at a thousand.
+On a CPU explicit matrix products beat torch's kernel for scaled dot-product attention about threefold
+on rows of some hundred tokens, and are level with it at a thousand. Longer rows, and rows on a GPU,
+go through the kernel, which keeps no scores.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 _ALIKE: Final = 1.5
 """Rows share a group while the longest is at most so many times the shortest,"""
 _SHORT: Final = 96
 """or has at most so many tokens: below that a product of its own costs more than the padding."""
 
+_LONG: Final = 1024
+"""Rows of more tokens go through the kernel on a CPU too."""
+
+
+class Padding(NamedTuple):
+    """How the tokens of a group's rows and their places in it find each other."""
+
+    token: Tensor
+    """(rows * n), the token at each place, counted within the group; any at a place without one."""
+    place: Tensor
+    """The place of each token."""
+    empty: Tensor
+    """The places without a token."""
+
 
 class Group(NamedTuple):
-    """Rows padded to n tokens; `places` (rows * n) names the token at each place."""
+    """Rows of like length, the tokens `first` up to `last` of the pack, padded to n tokens each."""
 
+    first: int
+    last: int
     rows: int
     length: int
-    places: Tensor
-    padding: Tensor
-    """The places that hold no token."""
-    mask: Tensor
-    """(n, n), 0 where a query sees a key and -inf elsewhere."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """The rows of a pack as attention sees them."""
-
-    groups: tuple[Group, ...]
-    inverse: Tensor
-    """(T), where among the padded places of all groups each token lies."""
+    padding: Padding | None
+    """None where all rows are of the same length."""
+    by_kernel: bool
+    mask: Tensor | None
+    """(n, n), 0 where a query sees a key and -inf elsewhere; None where the kernel needs none."""
 
 
 class Heads(NamedTuple):
@@ -48,87 +56,133 @@ class Heads(NamedTuple):
     values: Tensor
 
 
-def make_segments(
+class Products(NamedTuple):
+    """What the way back needs of attention by matrix products."""
+
+    probabilities: Tensor
+
+
+class Recorded(NamedTuple):
+    """What it needs of attention by the kernel, whose own derivative it calls."""
+
+    inputs: Heads
+    output: Tensor
+
+
+Kept = Products | Recorded
+
+
+def make_groups(
     lengths: Sequence[int],
     *,
     dtype: torch.dtype,
     device: str | torch.device = "cpu",
     window: int | None = None,
-) -> Segments:
-    """The segments of rows laid end to end, longest first.
+) -> tuple[Group, ...]:
+    """The groups of rows that lie end to end, longest first.
 
     With `window`, a token sees itself and the `window - 1` before it.
     """
     groups: list[Group] = []
-    inverse: list[Tensor] = []
-    first, token, place = 0, 0, 0
-    while first < len(lengths):
-        longest = lengths[first]
-        last = first
-        while last < len(lengths) and _alike(longest, lengths[last]):
-            last += 1
-        index = torch.full((last - first, longest), -1)
-        for row, length in enumerate(lengths[first:last]):
-            index[row, :length] = torch.arange(token, token + length)
-            inverse.append(torch.arange(place, place + length))
-            token += length
-            place += longest
-        places = index.reshape(-1)
-        groups.append(
-            Group(
-                last - first,
-                longest,
-                places.clamp_min(0).to(device),
-                (places < 0).nonzero().squeeze(1).to(device),
-                _mask(longest, window).to(dtype=dtype, device=device),
-            )
-        )
-        first = last
-    return Segments(tuple(groups), torch.cat(inverse).to(device))
+    row, token = 0, 0
+    while row < len(lengths):
+        alike = [each for each in lengths[row:] if _alike(lengths[row], each)]
+        padding = _padding(alike, device) if alike[-1] < alike[0] else None
+        by_kernel = torch.device(device).type not in ("cpu", "meta") or alike[0] > _LONG
+        mask = None
+        if not by_kernel or (window is not None and window < alike[0]):
+            mask = _mask(alike[0], window).to(dtype=dtype, device=device)
+        last = token + sum(alike)
+        groups.append(Group(token, last, len(alike), alike[0], padding, by_kernel, mask))
+        row, token = row + len(alike), last
+    return tuple(groups)
 
 
-def attend(heads: Heads, segments: Segments, scale: float) -> tuple[Tensor, list[Tensor]]:
-    """Each row's attention output (T, H * d), and the probabilities that `attend_backward` needs."""
-    count, width = heads.queries.shape[1:]
-    padded, kept = [], []
-    for group in segments.groups:
-        queries, keys, values = (_gathered(each, group, heads) for each in heads)
-        scores = torch.bmm(queries.mul_(scale), keys.transpose(1, 2))
-        square = scores.view(-1, group.length, group.length)
-        probabilities = torch.softmax(square.add_(group.mask), dim=-1).view_as(scores)
-        out = torch.bmm(probabilities, values)
-        padded.append(_by_token(out, group, heads))
-        kept.append(probabilities)
-    flat = padded[0] if len(padded) == 1 else torch.cat(padded)
-    return flat.index_select(0, segments.inverse).view(-1, count * width), kept
+def attend(heads: Heads, groups: Sequence[Group], scale: float) -> tuple[Tensor, list[Kept]]:
+    """Each row's attention output (T, H * d), and what `attend_backward` needs."""
+    result = torch.empty_like(heads.queries)
+    kept: list[Kept] = []
+    for group in groups:
+        inputs = Heads(*(_gathered(each, group, heads.keys.shape[1]) for each in heads))
+        compute = _recorded if group.by_kernel else _multiplied
+        out, part = compute(inputs, group, scale)
+        _scatter(out, group, result)
+        kept.append(part)
+    return result.flatten(1), kept
 
 
 def attend_backward(
-    gradient: Tensor, heads: Heads, segments: Segments, *, scale: float, kept: Sequence[Tensor]
+    gradient: Tensor, heads: Heads, groups: Sequence[Group], *, scale: float, kept: Sequence[Kept]
 ) -> Heads:
     """Gradients of queries, keys and values from that of `attend`'s output."""
     gradient = gradient.view_as(heads.queries)
-    padded: tuple[list[Tensor], ...] = ([], [], [])
-    for group, probabilities in zip(segments.groups, kept, strict=True):
-        queries, keys, values = (_gathered(each, group, heads) for each in heads)
-        out = _gathered(gradient, group, heads, clean=True)
-        by_value = torch.bmm(probabilities.transpose(1, 2), out)
-        weights = torch.bmm(out, values.transpose(1, 2))
-        scores = _softmax_backward(weights, probabilities, group.length).mul_(scale)
-        by_query = torch.bmm(scores, keys)
-        by_key = torch.bmm(scores.transpose(1, 2), queries)
-        for found, each in zip(padded, (by_query, by_key, by_value), strict=True):
-            found.append(_by_token(each, group, heads))
+    result = Heads(*(torch.empty_like(each) for each in heads))
+    shared = heads.keys.shape[1]
+    for group, part in zip(groups, kept, strict=True):
+        by_output = _gathered(gradient, group, shared, clean=True)
+        if isinstance(part, Recorded):
+            found = Heads(*torch.autograd.grad(part.output, part.inputs, by_output))
+        else:
+            inputs = Heads(*(_gathered(each, group, shared) for each in heads))
+            found = _multiplied_back(by_output, inputs, group, scale=scale, part=part)
+        for each, target in zip(found, result, strict=True):
+            _scatter(each, group, target)
+    return result
+
+
+def _multiplied(inputs: Heads, group: Group, scale: float) -> tuple[Tensor, Products]:
+    scores = torch.bmm(inputs.queries.mul_(scale), inputs.keys.transpose(1, 2))
+    square = scores.view(-1, group.length, group.length)
+    assert group.mask is not None  # noqa: S101 - always made for matrix products
+    probabilities = torch.softmax(square.add_(group.mask), dim=-1).view_as(scores)
+    return torch.bmm(probabilities, inputs.values), Products(probabilities)
+
+
+def _multiplied_back(
+    gradient: Tensor, inputs: Heads, group: Group, *, scale: float, part: Products
+) -> Heads:
+    weights = torch.bmm(gradient, inputs.values.transpose(1, 2))
+    scores = _softmax_backward(weights, part.probabilities, group.length).mul_(scale)
     return Heads(
-        *(
-            (each[0] if len(each) == 1 else torch.cat(each)).index_select(0, segments.inverse)
-            for each in padded
-        )
+        torch.bmm(scores, inputs.keys),
+        torch.bmm(scores.transpose(1, 2), inputs.queries),
+        torch.bmm(part.probabilities.transpose(1, 2), gradient),
     )
+
+
+def _recorded(inputs: Heads, group: Group, scale: float) -> tuple[Tensor, Recorded]:
+    width = inputs.queries.shape[-1]
+    with torch.enable_grad():
+        tracked = Heads(*(each.requires_grad_() for each in inputs))
+        queries, keys, values = (each.view(group.rows, -1, group.length, width) for each in tracked)
+        out = F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=group.mask,
+            is_causal=group.mask is None,
+            scale=scale,
+            enable_gqa=True,
+        ).reshape(inputs.queries.shape)
+    return out.detach(), Recorded(tracked, out)
 
 
 def _alike(longest: int, length: int) -> bool:
     return longest <= max(_SHORT, _ALIKE * length)
+
+
+def _padding(lengths: Sequence[int], device: str | torch.device) -> Padding:
+    tokens = torch.full((len(lengths), lengths[0]), -1)
+    start = 0
+    for row, length in enumerate(lengths):
+        tokens[row, :length] = torch.arange(start, start + length)
+        start += length
+    flat = tokens.reshape(-1)
+    return Padding(
+        token=flat.clamp_min(0).to(device),
+        place=(flat >= 0).nonzero().squeeze(1).to(device),
+        empty=(flat < 0).nonzero().squeeze(1).to(device),
+    )
 
 
 def _mask(length: int, window: int | None) -> Tensor:
@@ -138,25 +192,34 @@ def _mask(length: int, window: int | None) -> Tensor:
     return torch.zeros(length, length).masked_fill_(hidden, float("-inf"))
 
 
-def _gathered(tokens: Tensor, group: Group, heads: Heads, *, clean: bool = False) -> Tensor:
-    """(T, H or K, d) as (rows * K, queries a key * n, d), or (rows * K, n, d) for keys.
+def _gathered(tokens: Tensor, group: Group, shared: int, *, clean: bool = False) -> Tensor:
+    """A copy of a group's tokens (T, H, d) as (rows * K, H / K * n, d), K being `shared`.
 
     Padded places hold some token or other, or with `clean` zeros.
     """
     count, width = tokens.shape[1:]
-    shared = heads.keys.shape[1]
-    rows = tokens.reshape(tokens.shape[0], -1).index_select(0, group.places)
-    if clean and group.padding.numel():
-        rows.index_fill_(0, group.padding, 0)
-    split = rows.view(group.rows, group.length, shared, count // shared, width)
-    return split.permute(0, 2, 3, 1, 4).reshape(group.rows * shared, -1, width)
+    found = tokens[group.first : group.last]
+    if group.padding is not None:
+        found = found.reshape(len(found), -1).index_select(0, group.padding.token)
+        if clean:
+            found.index_fill_(0, group.padding.empty, 0)
+    split = found.reshape(group.rows, group.length, shared, count // shared, width)
+    ordered = split.permute(0, 2, 3, 1, 4)
+    copy = torch.empty(ordered.shape, dtype=tokens.dtype, device=tokens.device).copy_(ordered)
+    return copy.view(group.rows * shared, -1, width)
 
 
-def _by_token(padded: Tensor, group: Group, heads: Heads) -> Tensor:
-    """The reverse of `_gathered`: (rows * n, H or K, d)."""
-    shared, width = heads.keys.shape[1:]
-    split = padded.view(group.rows, shared, -1, group.length, width)
-    return split.permute(0, 3, 1, 2, 4).reshape(group.rows * group.length, -1, width)
+def _scatter(padded: Tensor, group: Group, result: Tensor) -> None:
+    """The reverse of `_gathered`: put (rows * K, H / K * n, d) where it belongs in (T, H, d)."""
+    width = padded.shape[2]
+    split = padded.view(group.rows, len(padded) // group.rows, -1, group.length, width)
+    by_token = split.permute(0, 3, 1, 2, 4)
+    target = result[group.first : group.last]
+    if group.padding is None:
+        target.view(by_token.shape).copy_(by_token)
+    else:
+        flat = by_token.reshape(group.rows * group.length, -1)
+        torch.index_select(flat, 0, group.padding.place, out=target.view(len(target), -1))
 
 
 def _softmax_backward(gradient: Tensor, probabilities: Tensor, length: int) -> Tensor:

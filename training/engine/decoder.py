@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.engine.attention import make_segments
+from training.engine.attention import make_groups
 from training.engine.dropout import Dropout
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
@@ -84,8 +84,8 @@ class Decoder:
         )
         context = Context(
             rotation=Rotation(cosines, sines, -sines),
-            segments={
-                window: make_segments(
+            groups={
+                window: make_groups(
                     pack.lengths, dtype=stream.dtype, device=stream.device, window=window
                 )
                 for window in {layer.attention.window for layer in self.layers}

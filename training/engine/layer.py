@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
-from training.engine.attention import Heads, Segments, attend, attend_backward
+from training.engine.attention import Group, Heads, attend, attend_backward
+from training.engine.attention import Kept as KeptAttention
 from training.engine.dropout import Dropout, masked
 from training.engine.gradients import Gradients
 from training.engine.norm import RootMeanSquareNorm
@@ -24,7 +25,7 @@ class Context(NamedTuple):
     """What a pack brings to every layer."""
 
     rotation: Rotation
-    segments: Mapping[int | None, Segments]
+    groups: Mapping[int | None, tuple[Group, ...]]
     """By the window of attention; None where there is none."""
     dropout: Dropout
     training: bool
@@ -40,7 +41,7 @@ class LayerKept:
     raw: Heads
     heads: Heads
     head_factors: tuple[Tensor | None, Tensor | None]
-    probabilities: list[Tensor]
+    attention: list[KeptAttention]
     attended: Tensor
     middle: Tensor
     middle_factor: Tensor
@@ -112,7 +113,7 @@ class Layer:
         )
         raw = Heads(*(out.view(len(stream), -1, attention.width) for out in outs))
         heads, head_factors = self._positioned(raw, context)
-        attended, probabilities = attend(heads, context.segments[attention.window], attention.scale)
+        attended, kept_attention = attend(heads, context.groups[attention.window], attention.scale)
         (out,), second = _project(attended, (attention.output,), context)
         middle = out.add_(stream)
         normal, middle_factor = self.feed_forward_norm.forward(middle)
@@ -126,7 +127,7 @@ class Layer:
             raw=raw if attention.query_norm else heads,
             heads=heads,
             head_factors=head_factors,
-            probabilities=probabilities,
+            attention=kept_attention,
             attended=attended,
             middle=middle,
             middle_factor=middle_factor,
@@ -202,9 +203,9 @@ class Layer:
         by_heads = attend_backward(
             by_attended,
             kept.heads,
-            context.segments[parts.window],
+            context.groups[parts.window],
             scale=parts.scale,
-            kept=kept.probabilities,
+            kept=kept.attention,
         )
         by_query = context.rotation.undo(by_heads.queries)
         by_key = context.rotation.undo(by_heads.keys)

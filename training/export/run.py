@@ -15,6 +15,7 @@ from training.files import write_whole
 from training.libraries import memory_failures_named, prepare_environment, silence
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
+from training.pulse import Pulse
 from training.stopping import on_lost_parent
 
 
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     with folder_lock(options.export_dir) as acquired:
         if not acquired:
             return EXIT_BUSY
-        outcome = outcome_of(lambda: _export(options.export_dir))
+        with Pulse(options.export_dir).while_busy():
+            outcome = outcome_of(lambda: _export(options.export_dir))
         write_whole(options.export_dir / "result.json", outcome)
     return 0
 

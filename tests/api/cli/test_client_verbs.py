@@ -8,14 +8,16 @@ import pytest
 
 from api.cli.credentials import credentials_file
 from jobs.access import Role, Viewer
+from jobs.claims import claim
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
+from jobs.status import JobStatus
 from jobs.workers import say_present
 from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.api.client.test_events import end
-from tests.api.rows import PROGRESS, happen
+from tests.api.rows import PROGRESS, happen, make_completed_job
 from tests.factories import PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
 
 
@@ -124,6 +126,47 @@ async def test_a_run_is_started_by_names_and_single_options(
     assert "status\tQUEUED" in shown.out
     assert (await shell.run("cancel", ids.encode(ids.Kind.JOB, job.id))).code == 0
     assert (await shell.run("jobs", "--status", "cancelled")).out.count("CANCELLED") == 1
+
+
+async def test_a_job_is_paused_resumed_and_asked_for_a_checkpoint(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    job = await make_job(ada, service)
+    job_id = ids.encode(ids.Kind.JOB, job.id)
+    assert (await shell.run("pause", job_id)).out == f"{job_id} is PAUSED.\n"
+    assert (await shell.run("resume", job_id)).out == f"{job_id} is QUEUED.\n"
+    refused = await shell.run("save-checkpoint", job_id)
+    assert refused.code == 1
+    assert "The job is QUEUED" in refused.err
+    await claim(job.id, "worker", 30)
+    saving = await shell.run("save-checkpoint", job_id, "--json")
+    assert json.loads(saving.out)["status"] == "PREPARING"
+
+
+async def test_a_run_starts_from_a_listed_checkpoint_which_a_clean_up_then_leaves(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    source = await make_completed_job(ada, service)
+    source_id = ids.encode(ids.Kind.JOB, source.id)
+    listed = (await shell.run("checkpoints", source_id)).out.splitlines()[1].split("\t")
+    assert listed[1:7] == ["epoch-1", "1", "8", "-", "5.0 GB", "best"]
+    model, dataset = (
+        ids.encode(ids.Kind.MODEL, source.model_id),
+        ids.encode(ids.Kind.DATASET, source.dataset_id),  # type: ignore[arg-type]  # it has one
+    )
+    ran = await shell.run("train", model, dataset, "--from", listed[0], "--json")
+    assert json.loads(ran.out)["startedFrom"] == {"source": "CHECKPOINT", "name": "epoch-1"}
+    shown = await shell.run("job", json.loads(ran.out)["id"])
+    assert "started from\tcheckpoint epoch-1" in shown.out
+    refused = await shell.run("cleanup", source_id, "--keep-best", "0")
+    assert refused.code == 1
+    assert "start from epoch-1" in refused.err
+    await TrainingJob.filter(start_job_id=source.id).update(status=JobStatus.FAILED)
+    cleaned = await shell.run("cleanup", source_id, "--keep-best", "0")
+    assert cleaned.out.splitlines()[0] == "1 checkpoints deleted, 0 B freed."
+    missing = await shell.run("checkpoints", "job_of_nobody")
+    assert missing.code == 1
+    assert "There is no job 'job_of_nobody'" in missing.err
 
 
 @pytest.mark.parametrize(

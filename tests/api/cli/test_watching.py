@@ -89,6 +89,16 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         "epoch 1 done in 1:01: loss 2.5000, accuracy 50.0%, validation loss 2.2500, accuracy 62.5%",
     ),
     ("CheckpointSaved", SAVED | {"best": True}, "checkpoint epoch-1 (best so far)"),
+    (
+        "CheckpointSaved",
+        SAVED | {"best": False, "requested": True},
+        "checkpoint epoch-1 (asked for)",
+    ),
+    (
+        "StartedFrom",
+        {"source": "VERSION", "name": "v1.0.0"},
+        "starts from version v1.0.0",
+    ),
     ("WarningRaised", FAILURE, "warning DISK_FULL: The disk is full. → Make room."),
     (
         "StoppedEarly",

@@ -9,6 +9,7 @@ from api.client.results import Session
 from api.client.runs import Hyperparameters
 from api.local.ports import free_port
 from jobs.access import Role, Viewer
+from jobs.claims import claim
 from jobs.models import User
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus, VersionStatus
@@ -111,6 +112,29 @@ async def test_a_run_is_queued_seen_and_cancelled(server: str, service: Service)
             await client.cancel(job.id)
     assert cancelled.status is JobStatus.CANCELLED
     assert caught.value.code == "CONFLICT"
+
+
+async def test_a_run_is_paused_resumed_and_cleaned_up(server: str, service: Service) -> None:
+    viewer = await make_viewer()
+    job = await make_job(viewer, service)
+    job_id = ids.encode(ids.Kind.JOB, job.id)
+    async with logged_in(server, service, viewer) as client:
+        assert (await client.pause(job_id)).status is JobStatus.PAUSED
+        assert (await client.resume(job_id)).status is JobStatus.QUEUED
+        with pytest.raises(Refused, match="The job is QUEUED"):
+            await client.save_checkpoint(job_id)
+        await claim(job.id, "worker", 30)
+        assert (await client.save_checkpoint(job_id)).status is JobStatus.PREPARING
+        with pytest.raises(Refused, match="PREPARING"):
+            await client.clean_up(job_id, 1)
+        done = ids.encode(ids.Kind.JOB, (await make_completed_job(viewer, service)).id)
+        stored = await client.checkpoints(done)
+        assert stored is not None
+        cleaned = await client.clean_up(done, 0)
+        assert await client.checkpoints(done) == ()
+        assert await client.checkpoints("job_of_nobody") is None
+    assert [(each.name, each.best, each.requested) for each in stored] == [("epoch-1", True, False)]
+    assert (cleaned.deleted, cleaned.kept) == (("epoch-1",), ())
 
 
 async def test_models_and_versions_are_listed_by_name(server: str, service: Service) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import Parameter
 
 from tests.training.engine.models import difference, make_model, make_rows, reference, taken
-from training.engine.attention import Heads, attend, attend_backward, make_segments
+from training.engine.attention import Heads, attend, attend_backward, make_groups
 from training.engine.choice import choose
 from training.engine.dropout import Dropout, masked
 from training.engine.gradients import Gradients, summed
@@ -44,8 +44,12 @@ def test_packs_of_a_round_are_of_like_size() -> None:
     assert [sum(lengths[index] for index in pack) for pack in packs] == [284, 296]
 
 
+@pytest.mark.parametrize("longest_by_products", [1024, 50])
 @pytest.mark.parametrize("window", [None, 5])
-def test_attention_and_its_derivative_are_those_of_the_textbook(window: int | None) -> None:
+def test_attention_and_its_derivative_are_those_of_the_textbook(
+    window: int | None, longest_by_products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.engine.attention._LONG", longest_by_products)
     torch.manual_seed(1)
     lengths = (120, 100, 20, 7)
     total = sum(lengths)
@@ -54,7 +58,7 @@ def test_attention_and_its_derivative_are_those_of_the_textbook(window: int | No
         torch.randn(total, 2, 8, dtype=torch.float64, requires_grad=True),
         torch.randn(total, 2, 8, dtype=torch.float64, requires_grad=True),
     )
-    segments = make_segments(lengths, dtype=torch.float64, window=window)
+    groups = make_groups(lengths, dtype=torch.float64, window=window)
     row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     place = torch.arange(total)
     seen = (row[:, None] == row[None]) & (place[:, None] >= place[None])
@@ -67,8 +71,8 @@ def test_attention_and_its_derivative_are_those_of_the_textbook(window: int | No
     gradient = torch.randn_like(wanted)
     derivatives = torch.autograd.grad(wanted, heads, gradient)
     with torch.no_grad():
-        found, kept = attend(heads, segments, 0.3)
-        found_derivatives = attend_backward(gradient, heads, segments, scale=0.3, kept=kept)
+        found, kept = attend(heads, groups, 0.3)
+        found_derivatives = attend_backward(gradient, heads, groups, scale=0.3, kept=kept)
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
     for ours, theirs in zip(found_derivatives, derivatives, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12)
