@@ -32,7 +32,7 @@ from training.schedule import total_steps
 from training.sharding import shard
 from training.starting import base_source, start_from
 from training.stepper import Stepper
-from training.world import World
+from training.world import WORLD_OF_ONE, World
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
@@ -55,7 +55,7 @@ def prepare(
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
-    world: World,
+    world: World = WORLD_OF_ONE,
 ) -> Prepared | None:
     """A run ready to take its first step, whatever `store` holds; None where told to stop.
 

@@ -27,6 +27,7 @@ from training.events import (
     SamplesGenerated,
     WarningRaised,
 )
+from training.requests import ask_for_checkpoint
 from training.scores import Scores
 from training.stepper import Stepper
 from training.stopping import StopRequest
@@ -161,6 +162,17 @@ def run_out_of_memory(rank: int) -> None:
 
 def _refuse(_stepper: Stepper, _rate: float) -> None:
     raise OutOfMemory("no more")
+
+
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_checkpoint_that_is_asked_for_is_saved_once(
+    make_job: MakeJob, sharding: Sharding
+) -> None:
+    job = make_job(sharding=sharding, **STEPS)
+    ask_for_checkpoint(job)
+    assert run_ranks(job, 2) == [0, 0]
+    saved = of_kind(read_events(job), CheckpointSaved)
+    assert [(event.step, event.requested) for event in saved] == [(1, True), (3, False), (6, False)]
 
 
 def test_where_one_device_lacks_memory_all_hold_less_at_once(make_job: MakeJob) -> None:
