@@ -155,6 +155,8 @@ async def _judge(
         records=dataset.record_count,
         data_type=dataset.data_type,
         parameter_count=facts.parameter_count if facts else None,
+        layer_count=facts.layer_count if facts else None,
+        linear_parameters=facts.linear_parameters if facts else None,
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
     )

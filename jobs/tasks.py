@@ -34,6 +34,7 @@ from jobs.models.base import Leased
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
+from training.config import TrainingConfig
 from training.events import Failure, TrainingResult
 from training.export.spec import ExportSpec
 from training.pulse import PulseReader
@@ -101,6 +102,7 @@ class ExportVersion:
             version_path=str(artifacts.resolve(version.path)),
             model_path=model.source,
             adapter=TrainingResult.model_validate(version.result).adapter,
+            quantised=TrainingConfig.model_validate(version.config).quantised,
             format=export.format,
             adapter_only=export.adapter_only,
             model_name=f"{model.name} {version.version}",

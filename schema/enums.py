@@ -9,7 +9,15 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
 from jobs.status import JobStatus, TaskStatus, VersionStatus
-from training.config import DataType, Scheduler, Sharding, StartKind, TrainingType
+from training.config import (
+    DataType,
+    LoraInitialisation,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    StartKind,
+    TrainingType,
+)
 from training.events import ComputePath
 from training.export.spec import ExportFormat
 from training.validation import Severity
@@ -19,6 +27,8 @@ __all__ = [
     "DataType",
     "ExportFormat",
     "JobStatus",
+    "LoraInitialisation",
+    "Optimizer",
     "Role",
     "Scheduler",
     "Severity",
@@ -79,9 +89,9 @@ describe(
     "Which parameters are trained.",
     {
         "LORA": "Small adapters beside the frozen base.",
-        "QLORA": "Adapters beside a base held in 4 bits.",
+        "QLORA": "Adapters beside a base whose linear layers are held in 4 bits.",
         "FULL": "Every parameter of the model.",
-        "FREEZE": "Some layers of the model; the others stay as they are.",
+        "FREEZE": "The last layers of the model; the others stay as they are.",
     },
 )
 describe(
@@ -99,6 +109,24 @@ describe(
     {
         "NONE": "Each holds it whole.",
         "FULL": "Each holds a part of every tensor: less memory, more traffic.",
+    },
+)
+describe(
+    Optimizer,
+    "What moves the weights: AdamW, its two moments held in one way or another.",
+    {
+        "ADAMW": "Moments in 32 bits.",
+        "ADAMW_8BIT": "Moments in 8 bits, by bitsandbytes: a quarter of the memory.",
+        "PAGED_ADAMW": "Moments in 32 bits that move to main memory when the GPU's is full.",
+        "PAGED_ADAMW_8BIT": "Moments in 8 bits that move to main memory when the GPU's is full.",
+    },
+)
+describe(
+    LoraInitialisation,
+    "How the first matrix of each adapter is drawn; the second starts at zero.",
+    {
+        "KAIMING": "Uniformly, within bounds that depend on the layer's width.",
+        "GAUSSIAN": "Normally, with a deviation of one over the rank.",
     },
 )
 describe(

@@ -38,6 +38,10 @@ class Model(Node):
     parameter_count: BigInt | None = strawberry.field(
         description="How many parameters it has; null until it was looked at."
     )
+    layer_count: int | None = strawberry.field(
+        description="Its decoder layers, the last of which FREEZE trains; null until it was looked "
+        "at, or if not found."
+    )
     context_length: int | None = strawberry.field(
         description="The longest input in tokens; null until it was looked at, or if not stated."
     )
@@ -61,6 +65,7 @@ class Model(Node):
             error=failure(row.error),
             architecture=facts.architecture if facts else None,
             parameter_count=BigInt(facts.parameter_count) if facts else None,
+            layer_count=facts.layer_count if facts else None,
             context_length=facts.context_length if facts else None,
             licence=facts.licence if facts else None,
             has_chat_template=facts.has_chat_template if facts else None,

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from schema.enums import Scheduler, Sharding, TrainingType
+from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
 from training import config as training
 
 __all__ = [
@@ -18,7 +18,8 @@ __all__ = [
 class HyperparametersInput:
     learning_rate: float | None = strawberry.field(
         default=None,
-        description="Usually 1e-5 to 1e-3; by default 2e-4 for adapters, 2e-5 for FULL.",
+        description="Usually 1e-5 to 1e-3; by default 2e-4 for adapters, 5e-5 for FREEZE, 2e-5 "
+        "for FULL.",
     )
     batch_size: int | None = strawberry.field(
         default=None, description="Examples per forward pass; 8 by default."
@@ -44,17 +45,43 @@ class HyperparametersInput:
     scheduler: Scheduler | None = strawberry.field(
         default=None, description="How the learning rate falls; COSINE by default."
     )
+    optimizer: Optimizer | None = strawberry.field(
+        default=None, description="What moves the weights; ADAMW by default."
+    )
     lora_rank: int | None = strawberry.field(
         default=None, description="The width of the adapters; 16 by default."
     )
     lora_alpha: int | None = strawberry.field(
-        default=None, description="How much the adapters weigh; twice the rank by default."
+        default=None,
+        description="How much the adapters weigh; twice the rank by default, 8 with `rsLora`.",
     )
     lora_dropout: float | None = strawberry.field(
         default=None, description="Usually 0 to 0.3; 0.05 by default."
     )
     target_modules: list[str] | None = strawberry.field(
         default=None, description="Layers that get adapters; every linear one by default."
+    )
+    rs_lora: bool | None = strawberry.field(
+        default=None,
+        description="Weigh the adapters by alpha over the square root of their rank, so that wide "
+        "ones learn as fast as narrow ones; false by default.",
+    )
+    dora: bool | None = strawberry.field(
+        default=None,
+        description="Train how long the rows of a weight are apart from where they point: often "
+        "better at a low rank, and slower; false by default.",
+    )
+    lora_initialisation: LoraInitialisation | None = strawberry.field(
+        default=None, description="How adapters start; KAIMING by default."
+    )
+    trainable_layers: int | None = strawberry.field(
+        default=None,
+        description="How many of the last decoder layers FREEZE trains; 2 by default.",
+    )
+    train_embeddings: bool | None = strawberry.field(
+        default=None,
+        description="Whether FREEZE trains the token embeddings and the output head too; false by "
+        "default. Where the model ties them, they stay tied.",
     )
     max_sequence_length: int | None = strawberry.field(
         default=None, description="Longer examples are cut to so many tokens; 1024 by default."
@@ -123,6 +150,7 @@ class TrainingConfig:
     gradient_accumulation_steps: int = strawberry.field(description="Batches per optimizer step.")
     max_gradient_norm: float = strawberry.field(description="Longer gradients are cut to this.")
     scheduler: Scheduler = strawberry.field(description="How the learning rate falls.")
+    optimizer: Optimizer = strawberry.field(description="What moves the weights.")
     lora_rank: int | None = strawberry.field(
         description="The width of the adapters; null for a method without."
     )
@@ -134,6 +162,23 @@ class TrainingConfig:
     )
     target_modules: list[str] | None = strawberry.field(
         description="Layers that get adapters; null for every linear one."
+    )
+    rs_lora: bool | None = strawberry.field(
+        description="Whether adapters weigh alpha over the square root of their rank; null for a "
+        "method without."
+    )
+    dora: bool | None = strawberry.field(
+        description="Whether the length of a weight's rows is trained apart; null for a method "
+        "without adapters."
+    )
+    lora_initialisation: LoraInitialisation | None = strawberry.field(
+        description="How adapters start; null for a method without."
+    )
+    trainable_layers: int | None = strawberry.field(
+        description="How many of the last layers are trained; null but for FREEZE."
+    )
+    train_embeddings: bool | None = strawberry.field(
+        description="Whether embeddings and head are trained too; null but for FREEZE."
     )
     max_sequence_length: int = strawberry.field(description="In tokens; longer examples are cut.")
     validation_split: float = strawberry.field(description="Share of the records held out.")
@@ -151,10 +196,16 @@ class TrainingConfig:
     @classmethod
     def of(cls, config: training.TrainingConfig) -> "TrainingConfig":
         values = config.model_dump(exclude={"early_stopping", "checkpointing"})
-        if config.training_type not in (TrainingType.LORA, TrainingType.QLORA):
-            values |= {"lora_rank": None, "lora_alpha": None, "lora_dropout": None}
+        if not config.adapts:
+            values |= dict.fromkeys(_OF_ADAPTERS)
+        if config.training_type is not TrainingType.FREEZE:
+            values |= dict.fromkeys(_OF_FREEZE)
         return cls(
             **values,
             early_stopping=EarlyStopping(**config.early_stopping.model_dump()),
             checkpointing=Checkpointing(**config.checkpointing.model_dump()),
         )
+
+
+_OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "rs_lora", "dora", "lora_initialisation")
+_OF_FREEZE = ("trainable_layers", "train_embeddings")

@@ -11,6 +11,7 @@ from training.base_models import load_base, load_tokenizer
 from training.errors import ModelUnreadable
 from training.facts import ModelFacts
 from training.licences import declared_licence
+from training.modules import decoder_layers, linear_parameters
 from training.sources import local_folder
 from training.weights import StoredWeights, stored_weights
 
@@ -27,6 +28,8 @@ def facts(source: str) -> ModelFacts:
     return ModelFacts(
         architecture=type(model).__name__,
         parameter_count=sum(each.numel() for each in model.parameters()),
+        layer_count=len(decoder_layers(model)) or None,
+        linear_parameters=linear_parameters(model),
         context_length=_context_length(config),
         licence=declared_licence(folder),
         has_chat_template=load_tokenizer(str(folder)).chat_template is not None,

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -32,7 +33,9 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(source: str, dtype: torch.dtype) -> PreTrainedModel:
+def load_base(
+    source: str, dtype: torch.dtype, *, quantisation: BitsAndBytesConfig | None = None
+) -> PreTrainedModel:
     """The causal language model of a folder or hub id, on the CPU.
 
     Never runs code from the source, and never unpickles. Raises `ModelUnreadable`, also where a
@@ -45,6 +48,7 @@ def load_base(source: str, dtype: torch.dtype) -> PreTrainedModel:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **({"quantization_config": quantisation, "device_map": "cpu"} if quantisation else {}),
         )
     except _UNREADABLE as error:
         raise ModelUnreadable(source, first_line(error)) from error

@@ -6,13 +6,13 @@ from typing import Final
 from training.config import TrainingConfig, TrainingType
 from training.findings import PATHS, Finding, Severity, patch_for
 
-_LORA: Final = ("lora_rank", "lora_alpha", "target_modules")
+_LORA: Final = ("lora_rank", "lora_alpha", "target_modules", "rs_lora", "dora")
 
 SHAPES: Final[Mapping[TrainingType, tuple[str, ...]]] = {
     TrainingType.LORA: _LORA,
     TrainingType.QLORA: _LORA,
     TrainingType.FULL: (),
-    TrainingType.FREEZE: (),
+    TrainingType.FREEZE: ("trainable_layers", "train_embeddings"),
 }
 """The options that decide which weights a method trains, and what these mean in the model."""
 

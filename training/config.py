@@ -47,6 +47,32 @@ class Sharding(StrEnum):
     FULL = "FULL"
 
 
+class Optimizer(StrEnum):
+    """What moves the weights. All are AdamW; they differ in how its two moments are held.
+
+    The last three are bitsandbytes'. Paged ones move to main memory when the GPU's is full.
+    """
+
+    ADAMW = "ADAMW"
+    ADAMW_8BIT = "ADAMW_8BIT"
+    PAGED_ADAMW = "PAGED_ADAMW"
+    PAGED_ADAMW_8BIT = "PAGED_ADAMW_8BIT"
+
+
+BITSANDBYTES_OPTIMIZERS: Final = frozenset(set(Optimizer) - {Optimizer.ADAMW})
+
+
+class LoraInitialisation(StrEnum):
+    """How the first matrix of an adapter is drawn; the second starts at zero.
+
+    What starts from the base's own weights (PiSSA, OLoRA) is left out: it changes the base, so
+    that an adapter could only be used beside a base that nobody else has.
+    """
+
+    KAIMING = "KAIMING"
+    GAUSSIAN = "GAUSSIAN"
+
+
 class EarlyStopping(Frozen):
     """Stop once validation loss has not fallen by `min_delta` for `patience` epochs."""
 
@@ -72,6 +98,10 @@ LEARNING_RATES: Final = {
 """Default learning rate by method: adapters take about ten times that of the full model."""
 
 
+RS_LORA_ALPHA: Final = 8
+ADAPTER_METHODS: Final = (TrainingType.LORA, TrainingType.QLORA)
+
+
 class TrainingConfig(Frozen):
     """Everything that decides a run's result, beside the model and the data themselves.
 
@@ -89,10 +119,20 @@ class TrainingConfig(Frozen):
     gradient_accumulation_steps: int = 1
     max_gradient_norm: float = 1.0
     scheduler: Scheduler = Scheduler.COSINE
+    optimizer: Optimizer = Optimizer.ADAMW
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.05
     target_modules: tuple[str, ...] | None = None
+    rs_lora: bool = False
+    """Weigh adapters by alpha over the square root of the rank, not over the rank."""
+    dora: bool = False
+    """Train the length of each row of a weight apart from its direction."""
+    lora_initialisation: LoraInitialisation = LoraInitialisation.KAIMING
+    trainable_layers: int = 2
+    """How many decoder layers FREEZE trains, counted from the last."""
+    train_embeddings: bool = False
+    """Whether FREEZE trains the token embeddings and the output head too."""
     max_sequence_length: int = 1024
     validation_split: float = 0.1
     shuffle: bool = True
@@ -106,17 +146,35 @@ class TrainingConfig(Frozen):
     sample_prompts: tuple[str, ...] = ()
     """Prompts answered by the base model before training and by the best checkpoint after it."""
 
+    @property
+    def adapts(self) -> bool:
+        """Whether adapters are trained beside a base that stays as it is."""
+        return self.training_type in ADAPTER_METHODS
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the base is held in 4 bits."""
+        return self.training_type is TrainingType.QLORA
+
+    @property
+    def needs_bitsandbytes(self) -> bool:
+        """Whether the base or the optimizer is one of bitsandbytes'."""
+        quantised = self.training_type is TrainingType.QLORA
+        return quantised or self.optimizer in BITSANDBYTES_OPTIMIZERS
+
 
 def resolve(training_type: TrainingType, choices: Mapping[str, object]) -> TrainingConfig:
     """The whole config that follows from what was chosen; the rest takes its default.
 
     `choices` maps field names of `TrainingConfig` to values. The learning rate defaults by method
-    and alpha to twice the rank. Raises pydantic's `ValidationError` on a wrong type or name.
+    and alpha to twice the rank, or with `rs_lora` to 8 at any rank, which weighs an adapter of rank
+    16 the same. Raises pydantic's `ValidationError` on a wrong type or name.
     """
     rank = choices.get("lora_rank", 16)
+    twice = 2 * rank if isinstance(rank, int) and rank > 0 else 32
     derived = {
         "learning_rate": LEARNING_RATES[training_type],
-        "lora_alpha": 2 * rank if isinstance(rank, int) and rank > 0 else 32,
+        "lora_alpha": RS_LORA_ALPHA if choices.get("rs_lora") else twice,
     }
     return TrainingConfig.model_validate({"training_type": training_type, **derived, **choices})
 

@@ -8,6 +8,8 @@
   x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly
   x NothingToTrain         no row has a token that bears loss
   x TargetModulesNotFound  LoRA was told to adapt modules that the model lacks
+  x DecoderLayersNotFound, TooFewLayers, NothingTrainable    FREEZE cannot train what it was told
+  x BitsandbytesUnavailable    4-bit bases and 8-bit optimizers do not work on this machine
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
   x OutOfMemory, DiskFull, DevicesMissing  the machine is too small
   x ProcessesDisagree      those that train together do not do the same
@@ -130,11 +132,61 @@ class NothingToTrain(TrainingError):
 class TargetModulesNotFound(TrainingError):
     """None of the named modules exists in the model, or one cannot carry an adapter."""
 
-    def __init__(self, names: tuple[str, ...], reason: str) -> None:
+    def __init__(self, names: tuple[str, ...] | None, reason: str) -> None:
         super().__init__(
             "TARGET_MODULES_NOT_FOUND",
-            f"LoRA cannot adapt the modules {', '.join(names)}: {reason}.",
-            "Leave targetModules out to adapt every linear layer.",
+            f"LoRA cannot adapt {_listed(names)}: {reason}.",
+            "Leave targetModules out to adapt every linear layer."
+            if names
+            else "Name in targetModules the layers to adapt.",
+        )
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    return f"the modules {', '.join(names)}" if names else "every linear layer"
+
+
+class DecoderLayersNotFound(TrainingError):
+    """The architecture has no list of decoder layers, so that none can be the last."""
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__(
+            "DECODER_LAYERS_NOT_FOUND",
+            f"No list of decoder layers was found in {architecture}.",
+            "Use LORA or FULL, which need none.",
+        )
+
+
+class TooFewLayers(TrainingError):
+    """More decoder layers are to be trained than the model has."""
+
+    def __init__(self, asked: int, layers: int) -> None:
+        super().__init__(
+            "TOO_FEW_LAYERS",
+            f"trainableLayers is {asked}, but the model has {layers} decoder layers.",
+            f"Set trainableLayers to at most {layers}, or use FULL.",
+        )
+
+
+class NothingTrainable(TrainingError):
+    """The method leaves no parameter that training could move."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            "NOTHING_TRAINABLE",
+            f"{method} as it is set leaves no parameter of the model trainable.",
+            "Set trainableLayers to 1 or more, or trainEmbeddings to true.",
+        )
+
+
+class BitsandbytesUnavailable(TrainingError):
+    """bitsandbytes is missing, or has no code for this machine's device."""
+
+    def __init__(self, device: str, reason: str) -> None:
+        super().__init__(
+            "BITSANDBYTES_UNAVAILABLE",
+            f"bitsandbytes does not work on {device} here: {reason}.",
+            "Use LORA with the optimizer ADAMW, which do without, or another machine.",
         )
 
 

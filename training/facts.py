@@ -10,6 +10,10 @@ class ModelFacts(Frozen):
     """The Hugging Face class, such as `LlamaForCausalLM`."""
     parameter_count: int
     """Distinct parameters: a tied output head counts once."""
+    layer_count: int | None = None
+    """Decoder layers, where they can be found."""
+    linear_parameters: int | None = None
+    """Weights of the decoder's linear layers, which are all that 4 bits make smaller."""
     context_length: int | None
     """The longest input in tokens, where the configuration names one."""
     licence: str | None

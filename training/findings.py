@@ -38,10 +38,16 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "gradient_accumulation_steps": ("hyperparameters", "gradientAccumulationSteps"),
     "max_gradient_norm": ("hyperparameters", "maxGradientNorm"),
     "scheduler": ("hyperparameters", "scheduler"),
+    "optimizer": ("hyperparameters", "optimizer"),
     "lora_rank": ("hyperparameters", "loraRank"),
     "lora_alpha": ("hyperparameters", "loraAlpha"),
     "lora_dropout": ("hyperparameters", "loraDropout"),
     "target_modules": ("hyperparameters", "targetModules"),
+    "rs_lora": ("hyperparameters", "rsLora"),
+    "dora": ("hyperparameters", "dora"),
+    "lora_initialisation": ("hyperparameters", "loraInitialisation"),
+    "trainable_layers": ("hyperparameters", "trainableLayers"),
+    "train_embeddings": ("hyperparameters", "trainEmbeddings"),
     "max_sequence_length": ("hyperparameters", "maxSequenceLength"),
     "seed": ("hyperparameters", "seed"),
     "validation_split": ("data", "validationSplit"),
@@ -66,6 +72,18 @@ def patch_for(changes: Mapping[str, object]) -> dict[str, object]:
     for field, value in changes.items():
         patch = merge(patch, _nested(PATHS[field], value))
     return patch
+
+
+def error(code: str, message: str, *, remedy: str, changes: Mapping[str, object]) -> Finding:
+    """An error that belongs to the first option its cure changes."""
+    return Finding(
+        severity=Severity.ERROR,
+        code=code,
+        path=PATHS[next(iter(changes))],
+        message=message,
+        remedy=remedy,
+        suggested_patch=patch_for(changes),
+    )
 
 
 def apply(config: TrainingConfig, patch: Mapping[str, object]) -> TrainingConfig:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from importlib import metadata
 from typing import Final
 
@@ -12,7 +13,7 @@ from training.config import Frozen
 _PROBED: Final = 512
 """Rows and columns of the matrices that are multiplied to see which arithmetic is faster."""
 
-LIBRARIES: Final = ("torch", "transformers", "peft", "tokenizers", "safetensors")
+LIBRARIES: Final = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "safetensors")
 
 
 class Hardware(Frozen):
@@ -51,8 +52,12 @@ def probe() -> Hardware:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions that decide a run's result, by package name."""
-    return {name: metadata.version(name) for name in LIBRARIES}
+    """The versions that decide a run's result, by package name; those that are installed."""
+    versions = {}
+    for name in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def _cpu_has_bfloat16() -> bool:

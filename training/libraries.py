@@ -1,6 +1,8 @@
 """The manners of the machine-learning libraries in a child process."""
 
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +29,24 @@ def prepare_environment(source: str) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def leave_out_bitsandbytes() -> None:
+    """Keep peft and transformers from importing it, as they do wherever it is installed: it takes
+    two seconds and 50 MB, and most runs have no use for it."""
+    sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # how Python notes an absence
+
+
 def silence() -> None:
     """No progress bars and no advice; errors are still told. Imports transformers."""
-    from transformers.utils import logging  # heavy, and only after `prepare_environment`
+    from transformers.utils import logging as advice  # heavy, after `prepare_environment`
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    advice.disable_progress_bar()  # type: ignore[no-untyped-call]
+    advice.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_of_use)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """bitsandbytes says at each import that it lacks an inference kernel of the hub's."""
+    return not record.getMessage().startswith("Failed to load CPU gemm_4bit_forward")
 
 
 @contextmanager

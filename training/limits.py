@@ -8,24 +8,16 @@ from typing import Final, NamedTuple
 from training.config import LEARNING_RATES, TrainingConfig, TrainingType
 from training.findings import PATHS, Finding, Severity, patch_for
 
-AVAILABLE_METHODS: Final = (TrainingType.LORA, TrainingType.FULL)
 LONGEST_SEQUENCE: Final = 2**20
+MOST_LAYERS: Final = 1000
 _RANK: Final = 16
 
 
-def beyond_limits(config: TrainingConfig, context_length: int | None) -> Iterator[Finding]:
+def beyond_limits(
+    config: TrainingConfig, *, context_length: int | None, layer_count: int | None
+) -> Iterator[Finding]:
     """An error for each value that no run can have, whatever the other options are."""
-    method = config.training_type
-    if method not in AVAILABLE_METHODS:
-        yield Finding(
-            severity=Severity.ERROR,
-            code="METHOD_UNAVAILABLE",
-            path=PATHS["training_type"],
-            message=f"The training type {method} is not available here.",
-            remedy=f"Use one of {', '.join(AVAILABLE_METHODS)}.",
-            suggested_patch=patch_for({"training_type": TrainingType.LORA.value}),
-        )
-    for limit in (*_LIMITS, *_limits_of(method, context_length)):
+    for limit in (*_LIMITS, *_limits_of(config.training_type, context_length, layer_count)):
         value = attrgetter(limit.field)(config)
         if value is None or limit.allows(value) or _follows_rank(limit.field, config):
             continue
@@ -112,7 +104,9 @@ _LIMITS: Final = (
 )
 
 
-def _limits_of(method: TrainingType, context_length: int | None) -> tuple[_Limit, ...]:
+def _limits_of(
+    method: TrainingType, context_length: int | None, layer_count: int | None
+) -> tuple[_Limit, ...]:
     """The limits that the method or the model decides."""
     longest = max(8, context_length or LONGEST_SEQUENCE)
     reason = "the model's context length" if context_length else "the longest sequence supported"
@@ -121,7 +115,7 @@ def _limits_of(method: TrainingType, context_length: int | None) -> tuple[_Limit
             "learning_rate",
             lambda value: 0 < value <= 1,
             "above 0 and at most 1",
-            LEARNING_RATES[method if method in AVAILABLE_METHODS else TrainingType.LORA],
+            LEARNING_RATES[method],
         ),
         _Limit(
             "max_sequence_length",
@@ -129,7 +123,14 @@ def _limits_of(method: TrainingType, context_length: int | None) -> tuple[_Limit
             f"8 to {longest}, {reason}",
             min(1024, longest),
         ),
+        _trainable_layers(layer_count if method is TrainingType.FREEZE else None),
     )
+
+
+def _trainable_layers(layer_count: int | None) -> _Limit:
+    most = layer_count or MOST_LAYERS
+    reason = "the model's decoder layers" if layer_count else "the most supported"
+    return _Limit("trainable_layers", _within(0, most), f"0 to {most}, {reason}", min(2, most))
 
 
 def _usual_ranges(config: TrainingConfig, training_rows: int) -> Iterator[_Usual]:
@@ -138,7 +139,7 @@ def _usual_ranges(config: TrainingConfig, training_rows: int) -> Iterator[_Usual
     yield _Usual("epochs", 3, 50)
     yield _Usual("weight_decay", 0, 0.1)
     yield _Usual("gradient_accumulation_steps", 1, 64)
-    if config.training_type is TrainingType.LORA:
+    if config.adapts:
         yield _Usual("lora_rank", 8, 64)
         yield _Usual("lora_dropout", 0.0, 0.3)
 

@@ -8,7 +8,7 @@ from peft import PeftModel
 
 from training.adapters import save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
-from training.config import JobSpec, TrainingType
+from training.config import JobSpec
 from training.errors import BestCheckpointMismatch, TrainingError
 from training.evaluation import evaluate
 from training.event_log import EventLog
@@ -229,7 +229,7 @@ def _result(prepared: Prepared, chosen: Checkpoint, *, size_bytes: int) -> Train
     metrics = chosen.metrics
     assert metrics is not None  # noqa: S101 - only checkpoints that close an epoch are judged
     return TrainingResult(
-        adapter=run.config.training_type is TrainingType.LORA,
+        adapter=run.config.adapts,
         best_epoch=metrics.epoch,
         final_epoch=state.epoch,
         stopped_early=state.stopped_early,

@@ -2,7 +2,13 @@
 
 from collections.abc import Iterator
 
-from training.config import Sharding, TrainingConfig, TrainingType
+from training.config import (
+    BITSANDBYTES_OPTIMIZERS,
+    Optimizer,
+    Sharding,
+    TrainingConfig,
+    TrainingType,
+)
 from training.findings import PATHS, Finding, Severity, patch_for
 
 
@@ -16,6 +22,15 @@ def placement_findings(config: TrainingConfig) -> Iterator[Finding]:
             message="sharding is FULL, but the quantised base of QLORA cannot be split.",
             remedy="Leave sharding NONE: each device then holds the base, in 4 bits.",
             suggested_patch=patch_for({"sharding": Sharding.NONE.value}),
+        )
+    elif config.sharding is Sharding.FULL and config.optimizer in BITSANDBYTES_OPTIMIZERS:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="OPTIMIZER_NOT_SHARDED",
+            path=PATHS["optimizer"],
+            message=f"sharding is FULL, but {config.optimizer} cannot work on split tensors.",
+            remedy="Use ADAMW, whose moments are split with the tensors.",
+            suggested_patch=patch_for({"optimizer": Optimizer.ADAMW.value}),
         )
     elif config.sharding is Sharding.FULL and config.devices == 1:
         yield Finding(

@@ -10,8 +10,8 @@ from typing import Final
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.adapters import TrainableModel, base_dtype, causal_model, make_trainable
-from training.base_models import load_base, load_tokenizer, stop_token_ids
+from training.adapters import TrainableModel, causal_model, load_for_training, make_trainable
+from training.base_models import load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
 from training.config import DataType, JobSpec, Sharding, TrainingConfig
@@ -25,6 +25,8 @@ from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import ComputePath, DataPrepared, EngineChosen, Event, WarningRaised
 from training.hardware import Hardware, probe
 from training.loop import Run
+from training.modules import has_fused_experts
+from training.optimizer import PAGED
 from training.records import Record, parse
 from training.rendering import Rendered, Renderer, Row
 from training.requests import SaveRequests
@@ -68,7 +70,9 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_base(base_source(spec), base_dtype(config.training_type, hardware))
+    base = load_for_training(base_source(spec), config.training_type, hardware)
+    for warning in _method_warnings(config, base, hardware):
+        emit(warning)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     tokens = (array("q", row.input_ids).tobytes() for side in parts for row in side)
     world.raise_unless_same("rows", tokens)
@@ -120,6 +124,26 @@ def _be_deterministic() -> None:
     """Same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _method_warnings(
+    config: TrainingConfig, base: PreTrainedModel, hardware: Hardware
+) -> Iterator[WarningRaised]:
+    """What the method cannot do here, though nothing forbids to ask for it."""
+    if config.optimizer in PAGED and hardware.device == "cpu":
+        yield WarningRaised(
+            code="NOT_PAGED",
+            message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything "
+            "from, and is not paged.",
+            remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+        )
+    if config.adapts and config.target_modules is None and has_fused_experts(base):
+        yield WarningRaised(
+            code="EXPERTS_NOT_ADAPTED",
+            message="The experts of this mixture are no linear layers and get no adapters; its "
+            "other layers do.",
+            remedy="Use FREEZE or FULL to train the experts too.",
+        )
 
 
 def _records(spec: JobSpec) -> list[tuple[int, Record]]:

@@ -22,7 +22,12 @@ from training.errors import TrainingError
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, Phase, PhaseStarted
 from training.launch import INTERNAL, launch
-from training.libraries import memory_failures_named, prepare_environment, silence
+from training.libraries import (
+    leave_out_bitsandbytes,
+    memory_failures_named,
+    prepare_environment,
+    silence,
+)
 from training.locking import EXIT_BUSY, folder_lock
 from training.ranks import ALONE, Place, place_in, word_file
 from training.stopping import StopRequest, on_lost_parent
@@ -110,6 +115,8 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest, place: Place = ALONE) 
     spec = JobSpec.model_validate_json((job_dir / "job.json").read_bytes())
     log.emit(PhaseStarted(phase=Phase.PREPARING))
     prepare_environment(spec.model_path)
+    if not spec.config.needs_bitsandbytes:
+        leave_out_bitsandbytes()
     silence()
     from training import (
         pipeline,  # takes seconds, which must find signals guarded and the phase told

@@ -3,17 +3,25 @@
 from collections.abc import Iterator
 from typing import Final
 
-from training.config import LEARNING_RATES, DataType, Frozen, TrainingConfig, TrainingType
-from training.findings import PATHS, Finding, Severity, apply, combined_patch, merge, patch_for
+from training.config import DataType, Frozen, TrainingConfig
+from training.findings import (
+    PATHS,
+    Finding,
+    Severity,
+    apply,
+    combined_patch,
+    error,
+    merge,
+    patch_for,
+)
 from training.limits import beyond_limits, beyond_usual
+from training.method_checks import method_advice, method_errors
 from training.placement import placement_findings
 from training.schedule import total_steps, validation_rows
 
 __all__ = ["MAX_SAMPLE_PROMPTS", "Finding", "RunFacts", "Severity", "check"]
 
 MAX_SAMPLE_PROMPTS: Final = 16
-FULL_TRAINING_PARAMETERS: Final = 1_000_000_000
-"""Above this size an adapter is recommended: FULL needs some 16 bytes for each parameter."""
 
 
 class RunFacts(Frozen):
@@ -22,6 +30,10 @@ class RunFacts(Frozen):
     records: int
     data_type: DataType
     parameter_count: int | None = None
+    layer_count: int | None = None
+    """Decoder layers."""
+    linear_parameters: int | None = None
+    """Those parameters that 4 bits make smaller."""
     context_length: int | None = None
     """The longest input the model takes, in tokens."""
     has_chat_template: bool = True
@@ -34,10 +46,12 @@ def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
     What depends on several options is judged on the config as the limits' patches leave it, so
     that one bad value neither hides a second finding nor invents one.
     """
-    findings = list(beyond_limits(config, facts.context_length))
+    findings = list(
+        beyond_limits(config, context_length=facts.context_length, layer_count=facts.layer_count)
+    )
     repaired = apply(config, combined_patch(findings))
     findings += [*_data(facts), *_sample_prompts(repaired, facts), *_relations(repaired, facts)]
-    findings += [*placement_findings(repaired)]
+    findings += [*method_errors(repaired, facts.layer_count), *placement_findings(repaired)]
     findings += [*beyond_usual(repaired, _training_rows(repaired, facts))]
     findings += [*_advice(repaired, facts)]
     findings = _with_fitting_warmup(findings, config, facts)
@@ -80,7 +94,7 @@ def _sample_prompts(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding
     if any(not each.strip() for each in prompts):
         problems.append(("BLANK_PROMPT", "include a blank one"))
     for code, problem in problems:
-        yield _error(
+        yield error(
             code,
             f"samplePrompts {problem}.",
             remedy="Leave out the prompts that cannot be answered.",
@@ -92,7 +106,7 @@ def _relations(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
     """What options say of one another and of the number of records."""
     samples = _samples(config, facts)
     if config.early_stopping.enabled and not validation_rows(samples, config.validation_split):
-        yield _error(
+        yield error(
             "NO_VALIDATION_RECORDS",
             f"Early stopping needs validation records, and of {samples} records "
             f"validationSplit {config.validation_split} leaves none.",
@@ -102,7 +116,7 @@ def _relations(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
     rows = _training_rows(config, facts)
     steps = total_steps(rows, config)
     if rows and config.warmup_steps >= steps:
-        yield _error(
+        yield error(
             "WARMUP_TOO_LONG",
             f"warmupSteps is {config.warmup_steps}, but the run has only {steps} steps.",
             remedy="Warm up for about a tenth of the steps.",
@@ -110,7 +124,7 @@ def _relations(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
         )
     modules = config.target_modules
     if modules is not None and not (modules and all(each.strip() for each in modules)):
-        yield _error(
+        yield error(
             "BLANK_TARGET_MODULE",
             "targetModules is empty or names a blank module.",
             remedy="Leave targetModules out to adapt every linear layer.",
@@ -130,35 +144,10 @@ def _advice(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
             remedy="Use smaller batches, so that an epoch has more than one step.",
             suggested_patch=patch_for({"batch_size": size}),
         )
-    alpha = 2 * config.lora_rank
-    if config.training_type is TrainingType.LORA and config.lora_alpha != alpha:
-        yield Finding(
-            severity=Severity.RECOMMENDATION,
-            code="ALPHA_NOT_TWICE_RANK",
-            path=PATHS["lora_alpha"],
-            message=f"loraAlpha is {config.lora_alpha}; twice loraRank would be {alpha}.",
-            remedy=f"Set loraAlpha to {alpha}.",
-            suggested_patch=patch_for({"lora_alpha": alpha}),
-        )
-    yield from _broader_advice(config, facts)
+    yield from method_advice(
+        config, parameters=facts.parameter_count, linear_parameters=facts.linear_parameters
+    )
 
-
-def _broader_advice(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
-    size_of_model = facts.parameter_count or 0
-    if config.training_type is TrainingType.FULL and size_of_model > FULL_TRAINING_PARAMETERS:
-        yield Finding(
-            severity=Severity.RECOMMENDATION,
-            code="ADAPTER_IS_CHEAPER",
-            path=PATHS["training_type"],
-            message=f"FULL trains all {size_of_model} parameters, at some 16 bytes each.",
-            remedy="LORA takes a fraction of that memory.",
-            suggested_patch=patch_for(
-                {
-                    "training_type": TrainingType.LORA.value,
-                    "learning_rate": LEARNING_RATES[TrainingType.LORA],
-                }
-            ),
-        )
     samples = _samples(config, facts)
     if samples > 1 and not validation_rows(samples, config.validation_split):
         yield Finding(
@@ -193,15 +182,3 @@ def _samples(config: TrainingConfig, facts: RunFacts) -> int:
 def _training_rows(config: TrainingConfig, facts: RunFacts) -> int:
     samples = _samples(config, facts)
     return samples - validation_rows(samples, config.validation_split)
-
-
-def _error(code: str, message: str, *, remedy: str, changes: dict[str, object]) -> Finding:
-    """An error that belongs to the first option its cure changes."""
-    return Finding(
-        severity=Severity.ERROR,
-        code=code,
-        path=PATHS[next(iter(changes))],
-        message=message,
-        remedy=remedy,
-        suggested_patch=patch_for(changes),
-    )

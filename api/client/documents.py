@@ -122,8 +122,9 @@ query ValidateConfig($input: RunPipelineInput!) {{
     valid errors {_FINDING} warnings {_FINDING} recommendations {_FINDING}
     resolved {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
-      gradientAccumulationSteps maxGradientNorm scheduler loraRank loraAlpha loraDropout
-      targetModules maxSequenceLength validationSplit shuffle maxSamples seed
+      gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
+      loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
+      maxSequenceLength validationSplit shuffle maxSamples seed
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}

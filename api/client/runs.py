@@ -6,7 +6,7 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import Scheduler, Sharding, TrainingType
+from training.config import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
 
 __all__ = [
     "CheckpointingOptions",
@@ -36,10 +36,16 @@ class Hyperparameters(_Options):
     gradient_accumulation_steps: int | None = None
     max_gradient_norm: float | None = None
     scheduler: Scheduler | None = None
+    optimizer: Optimizer | None = None
     lora_rank: int | None = None
     lora_alpha: int | None = None
     lora_dropout: float | None = None
     target_modules: tuple[str, ...] | None = None
+    rs_lora: bool | None = None
+    dora: bool | None = None
+    lora_initialisation: LoraInitialisation | None = None
+    trainable_layers: int | None = None
+    train_embeddings: bool | None = None
     max_sequence_length: int | None = None
     seed: int | None = None
 

@@ -19,6 +19,9 @@ RUN = """mutation($input: RunPipelineInput!) { runPipeline(input: $input) {
 } }"""
 VALIDATE = """query($input: RunPipelineInput!) { validateConfig(input: $input) {
   valid errors { code path message } warnings { code suggestedPatch } resolved { epochs } } }"""
+RESOLVED = """query($input: RunPipelineInput!) { validateConfig(input: $input) {
+  errors { code } resolved { trainableLayers trainEmbeddings optimizer rsLora dora
+  loraInitialisation } } }"""
 NOBODY = "00000000000000000000000000000000"
 
 
@@ -65,11 +68,27 @@ async def test_a_value_that_cannot_run_is_named_and_nothing_is_queued(
     assert await rows() == before
 
 
-async def test_methods_that_are_not_there_yet_are_known_and_refused(client: Client) -> None:
-    for method in ("QLORA", "FREEZE"):
-        viewer, sent = await run_input(client, trainingType=method)
-        answer = (await viewer.data(RUN, input=sent))["runPipeline"]
-        assert "METHOD_UNAVAILABLE" in {each["code"] for each in answer["findings"]}
+async def test_every_method_is_accepted_with_its_options_and_told_back(client: Client) -> None:
+    freeze = {"trainableLayers": 4, "trainEmbeddings": True, "optimizer": "ADAMW_8BIT"}
+    qlora = {"rsLora": True, "dora": True, "loraInitialisation": "GAUSSIAN"}
+    for method, options in {"LORA": {}, "FULL": {}, "QLORA": qlora, "FREEZE": freeze}.items():
+        viewer, sent = await run_input(client, trainingType=method, hyperparameters=options)
+        checked = (await viewer.data(RESOLVED, input=sent))["validateConfig"]
+        assert checked["errors"] == []
+        resolved = checked["resolved"]
+        assert {name: resolved[name] for name in options} == options
+        assert (resolved["trainableLayers"] is None) is (method != "FREEZE")
+        assert (resolved["dora"] is None) is (method not in ("LORA", "QLORA"))
+        assert (await viewer.data(RUN, input=sent))["runPipeline"]["__typename"] == "TrainingJob"
+
+
+async def test_more_layers_than_the_model_has_are_refused(client: Client) -> None:
+    viewer, sent = await run_input(
+        client, trainingType="FREEZE", hyperparameters={"trainableLayers": 5}
+    )
+    (finding,) = (await viewer.data(VALIDATE, input=sent))["validateConfig"]["errors"]
+    assert finding["path"] == ["hyperparameters", "trainableLayers"]
+    assert "must be 0 to 4, the model's decoder layers" in finding["message"]
 
 
 async def test_infinite_numbers_are_no_json_and_no_float(client: Client) -> None:

@@ -27,8 +27,9 @@ from tests.jobs.stage import (
     starts,
     write_script,
 )
+from training.config import TrainingType, resolve
 from training.events import Failure
-from training.export.spec import ExportFile, ExportFormat, ExportResult, Parity
+from training.export.spec import ExportFile, ExportFormat, ExportResult, ExportSpec, Parity
 
 pytestmark = pytest.mark.usefixtures("scripted")
 
@@ -276,3 +277,17 @@ async def test_only_files_of_a_ready_export_have_a_place(service: Service, viewe
     for name in ("", "other", "../../../tunery.db", "/etc/passwd", "../export.json"):
         with pytest.raises(NotFound):
             exports.file_path(export, name, service.artifacts)
+
+
+@pytest.mark.parametrize("method", TrainingType)
+async def test_an_exporter_is_told_of_a_base_in_four_bits(
+    service: Service, viewer: Viewer, method: TrainingType
+) -> None:
+    export = await queued_export(viewer, service)
+    version = await ModelVersion.get(id=export.version_id)
+    config = resolve(method, {}).model_dump(mode="json")
+    await ModelVersion.filter(id=version.id).update(config=config)
+    folder = service.artifacts.export(export.id)
+    await tasks.ExportVersion().command(export.id, folder, service.artifacts)
+    spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())
+    assert spec.quantised is (method is TrainingType.QLORA)

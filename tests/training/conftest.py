@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import qa_rows, write_job
+
+if TYPE_CHECKING:
+    from tests.training.watched import Watched
 
 HERE = Path(__file__).parent
 
@@ -46,3 +50,11 @@ def make_job(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
         return write_job(tmp_path / name, model, lines, **choices)
 
     return make
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> "Watched":
+    """Sees the model of the run that the test makes."""
+    from tests.training.watched import Watched  # transformers: only tests that train need it
+
+    return Watched(monkeypatch)

@@ -45,6 +45,8 @@ def test_a_good_folder_is_described(inspect: Inspect, model: Path) -> None:
     facts = ModelFacts.model_validate(inspect(model)["result"])
     assert facts.architecture == "LlamaForCausalLM"
     assert facts.parameter_count == 886_016
+    assert facts.layer_count == 2
+    assert facts.linear_parameters == 2 * (2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 256)
     assert facts.context_length == 512
     assert facts.licence == "apache-2.0"
     assert facts.has_chat_template

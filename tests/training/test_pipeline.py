@@ -84,7 +84,7 @@ def test_a_run_ends_with_a_model_and_tells_its_way(make_job: MakeJob) -> None:
 
 
 def test_no_path_of_this_machine_is_in_the_model(make_job: MakeJob, tmp_path: Path) -> None:
-    for method in (TrainingType.LORA, TrainingType.FULL):
+    for method in TrainingType:
         job = make_job(method.value, training_type=method, epochs=1)
         run_here(job)
         for path in (job / "model").iterdir():
@@ -118,7 +118,7 @@ def test_every_data_type_trains(
     assert run_here(job).outcome is Outcome.COMPLETED
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_the_same_seed_gives_the_same_model(make_job: MakeJob, method: TrainingType) -> None:
     first, second = (make_job(name, training_type=method) for name in ("first", "second"))
     run_here(first)
@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_model(make_job: MakeJob, method: TrainingT
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_a_stopped_run_goes_on_to_the_very_same_model(
     make_job: MakeJob, method: TrainingType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +241,9 @@ def test_unknown_target_modules_are_named(make_job: MakeJob) -> None:
     with pytest.raises(TargetModulesNotFound, match="no_such_proj"):
         run_here(make_job(target_modules=("no_such_proj",)))
     with pytest.raises(TargetModulesNotFound, match="lm_head is never adapted"):
-        run_here(make_job("head", target_modules=("lm_head",)))
+        run_here(make_job("head", target_modules=("q_proj", "lm_head")))
+    with pytest.raises(TargetModulesNotFound, match="embed_tokens is never adapted"):
+        run_here(make_job("embeddings", target_modules=("embed_tokens",)))
 
 
 def test_a_damaged_line_of_data_is_named(make_job: MakeJob) -> None:

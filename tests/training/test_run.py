@@ -42,7 +42,7 @@ def difference(first: Path, second: Path) -> float:
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("method", TrainingType)
 def test_a_killed_run_goes_on_to_the_very_same_model(
     make_job: MakeJob, method: TrainingType
 ) -> None:

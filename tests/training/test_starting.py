@@ -50,7 +50,7 @@ def prepared(job: Path) -> Prepared:
     return found
 
 
-@BOTH
+@pytest.mark.parametrize("method", TrainingType)
 def test_a_run_starts_with_the_very_weights_and_an_optimizer_of_its_own(
     make_job: MakeJob, method: TrainingType
 ) -> None:

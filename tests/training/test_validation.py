@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from training.config import DataType, TrainingConfig, TrainingType, resolve
+from training.config import DataType, Optimizer, TrainingConfig, TrainingType, resolve
 from training.findings import apply, combined_patch
 from training.placement import placement_findings
 from training.validation import Finding, RunFacts, Severity, check
@@ -22,7 +22,7 @@ def errors(found: list[Finding]) -> list[tuple[str, str]]:
 
 
 def test_the_defaults_have_no_finding() -> None:
-    for method in (TrainingType.LORA, TrainingType.FULL):
+    for method in TrainingType:
         assert check(resolve(method, {}), FACTS) == []
 
 
@@ -48,6 +48,8 @@ BEYOND = [
     ("lora_rank", 1025, "loraRank"),
     ("lora_alpha", 0, "loraAlpha"),
     ("lora_dropout", 1.0, "loraDropout"),
+    ("trainable_layers", -1, "trainableLayers"),
+    ("trainable_layers", 1001, "trainableLayers"),
     ("max_sequence_length", 7, "maxSequenceLength"),
     ("max_sequence_length", 2049, "maxSequenceLength"),
     ("validation_split", 0.95, "validationSplit"),
@@ -75,12 +77,74 @@ def test_a_value_beyond_its_limits_is_an_error_that_its_patch_cures(
     assert errors(check(apply(bad, combined_patch(found)), FACTS)) == []
 
 
-@pytest.mark.parametrize("method", [TrainingType.QLORA, TrainingType.FREEZE])
-def test_a_method_that_is_not_built_is_refused_naming_those_that_are(method: TrainingType) -> None:
-    found = check(resolve(method, {}), FACTS)
-    assert errors(found) == [("METHOD_UNAVAILABLE", "trainingType")]
-    assert found[0].remedy == "Use one of LORA, FULL."
-    assert found[0].suggested_patch == {"trainingType": "LORA"}
+def test_freeze_must_train_something_and_no_more_layers_than_there_are() -> None:
+    facts = FACTS.model_copy(update={"layer_count": 1})
+    nothing = resolve(TrainingType.FREEZE, {"trainable_layers": 0})
+    found = check(nothing, facts)
+    assert errors(found) == [("NOTHING_TRAINABLE", "trainableLayers")]
+    assert combined_patch(found) == {"hyperparameters": {"trainableLayers": 1}}
+    embeddings = resolve(TrainingType.FREEZE, {"trainable_layers": 0, "train_embeddings": True})
+    assert check(embeddings, facts) == []
+    found = check(resolve(TrainingType.FREEZE, {}), facts)
+    assert errors(found) == [("OUT_OF_RANGE", "trainableLayers")]
+    assert "0 to 1, the model's decoder layers" in found[0].message
+    assert check(apply(nothing, combined_patch(found)), facts) == []
+    assert check(resolve(TrainingType.LORA, {}), facts) == []
+
+
+OTHERS_OPTIONS = [
+    (TrainingType.FULL, "dora", True),
+    (TrainingType.FULL, "rs_lora", True),
+    (TrainingType.FREEZE, "lora_initialisation", "GAUSSIAN"),
+    (TrainingType.FREEZE, "target_modules", ("q_proj",)),
+    (TrainingType.LORA, "trainable_layers", 1),
+    (TrainingType.QLORA, "train_embeddings", True),
+]
+
+
+@pytest.mark.parametrize(("method", "field", "value"), OTHERS_OPTIONS)
+def test_an_option_that_a_method_does_not_read_is_a_warning(
+    method: TrainingType, field: str, value: object
+) -> None:
+    chosen = resolve(method, {field: value})
+    (finding,) = check(chosen, FACTS)
+    assert (finding.severity, finding.code) == (Severity.WARNING, "OPTION_WITHOUT_EFFECT")
+    assert str(method) in finding.message
+    cured = apply(chosen, combined_patch([finding])).model_dump()
+    assert cured[field] == resolve(method, {}).model_dump()[field]
+    assert check(apply(chosen, combined_patch([finding])), FACTS) == []
+
+
+def test_four_bits_that_save_little_are_not_recommended() -> None:
+    qlora = resolve(TrainingType.QLORA, {})
+    little = FACTS.model_copy(update={"linear_parameters": 4 * 10**7})
+    (finding,) = check(qlora, little)
+    assert (finding.severity, finding.code) == (
+        Severity.RECOMMENDATION,
+        "QUANTISATION_SAVES_LITTLE",
+    )
+    assert "59 of 200 MB smaller" in finding.message
+    assert finding.suggested_patch == {"trainingType": "LORA"}
+    much = FACTS.model_copy(update={"linear_parameters": 9 * 10**7})
+    assert check(qlora, much) == []
+    assert check(resolve(TrainingType.LORA, {}), little) == []
+
+
+def test_a_large_model_is_better_trained_with_an_adapter() -> None:
+    large = FACTS.model_copy(update={"parameter_count": 2 * 10**9})
+    (finding,) = check(resolve(TrainingType.FULL, {}), large)
+    assert finding.code == "ADAPTER_IS_CHEAPER"
+    assert finding.suggested_patch == {
+        "trainingType": "LORA",
+        "hyperparameters": {"learningRate": 2e-4},
+    }
+
+
+def test_rs_lora_has_an_alpha_of_its_own() -> None:
+    for rank in (8, 64):
+        chosen = config(rs_lora=True, lora_rank=rank)
+        assert chosen.lora_alpha == 8
+        assert check(chosen, FACTS) == []
 
 
 def test_all_findings_come_at_once() -> None:
@@ -188,6 +252,13 @@ def test_a_quantised_base_cannot_be_split() -> None:
     assert list(placement_findings(apply(quantised, found.suggested_patch or {}))) == []
 
 
+def test_an_optimizer_of_whole_tensors_cannot_move_split_ones() -> None:
+    bad = config(devices=2, sharding="FULL", optimizer="ADAMW_8BIT")
+    (found,) = placement_findings(bad)
+    assert (found.severity, found.code) == (Severity.ERROR, "OPTIMIZER_NOT_SHARDED")
+    assert list(placement_findings(apply(bad, found.suggested_patch or {}))) == []
+
+
 VALUES: dict[str, list[object]] = {
     "learning_rate": [-1.0, 0.0, 1e-6, 2e-4, 0.5, math.nan],
     "batch_size": [-1, 0, 1, 8, 64, 5000],
@@ -205,6 +276,10 @@ VALUES: dict[str, list[object]] = {
     "early_stopping": [{}, {"enabled": True}, {"enabled": True, "patience": 0}],
     "sample_prompts": [(), ("Hi", ""), ("Hi",) * 20],
     "training_type": list(TrainingType),
+    "optimizer": list(Optimizer),
+    "rs_lora": [False, True],
+    "trainable_layers": [-1, 0, 2, 3, 5000],
+    "train_embeddings": [False, True],
 }
 
 
@@ -213,7 +288,13 @@ def test_all_patches_together_leave_no_error() -> None:
     for _ in range(2000):
         choices = {field: draw.choice(values) for field, values in VALUES.items()}
         bad = config().model_validate(config().model_dump() | choices)
-        facts = FACTS.model_copy(update={"records": draw.choice([1, 2, 5, 20, 200])})
+        facts = FACTS.model_copy(
+            update={
+                "records": draw.choice([1, 2, 5, 20, 200]),
+                "layer_count": draw.choice([None, 1, 4]),
+                "linear_parameters": draw.choice([None, 10**7, 9 * 10**7]),
+            }
+        )
         found = check(bad, facts)
         after = check(apply(bad, combined_patch(found)), facts)
         assert errors(after) == [], (choices, facts)

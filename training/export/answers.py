@@ -1,7 +1,8 @@
 """What a model answers to texts, as logits: the two sides of a parity check.
 
-`python -P -m training.export.answers FOLDER OUT_DIR [--base SOURCE]` asks an exported folder as a
-stranger would, from its files alone: the texts of `OUT_DIR/texts.json` go in, `Answers` come out.
+`python -P -m training.export.answers FOLDER OUT_DIR [--base SOURCE [--quantised]]` asks an exported
+folder as a stranger would, from its files alone: the texts of `OUT_DIR/texts.json` go in, `Answers`
+come out.
 """
 
 import argparse
@@ -51,15 +52,30 @@ class Answers(NamedTuple):
         )
 
 
-def exported_answers(folder: Path, texts: Sequence[str], *, base: str | None) -> Answers:
-    """What an exported folder says, in fp32; `base` is given where it holds an adapter alone."""
-    tokenizer = load_tokenizer(str(folder))
-    model = load_base(base or str(folder), torch.float32)
-    stops = stop_token_ids(model, tokenizer)
-    if base is None:
-        return answers(model, tokenizer, texts, stops=stops)
-    from training.adapters import with_adapter  # peft takes seconds to import
+def exported_answers(
+    folder: Path, texts: Sequence[str], *, base: str | None, quantised: bool = False
+) -> Answers:
+    """What an exported folder says, in fp32.
 
+    `base` is given where it holds an adapter alone, and `quantised` where it belongs to that base
+    in 4 bits.
+    """
+    if base is not None:
+        return adapter_answers(folder, base, texts, quantised=quantised)
+    tokenizer = load_tokenizer(str(folder))
+    model = load_base(str(folder), torch.float32)
+    return answers(model, tokenizer, texts, stops=stop_token_ids(model, tokenizer))
+
+
+def adapter_answers(folder: Path, base: str, texts: Sequence[str], *, quantised: bool) -> Answers:
+    """What a base says in fp32 with an adapter beside it, unmerged."""
+    from training.adapters import with_adapter  # peft takes seconds to import
+    from training.quantisation import load_quantised
+
+    load = load_quantised if quantised else load_base
+    model = load(base, torch.float32)
+    tokenizer = load_tokenizer(str(folder))
+    stops = stop_token_ids(model, tokenizer)
     return answers(with_adapter(model, folder), tokenizer, texts, stops=stops)
 
 
@@ -103,10 +119,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--base", help="the model that an adapter belongs to")
+    parser.add_argument("--quantised", action="store_true", help="hold that model in 4 bits")
     options = parser.parse_args(arguments)
     silence()
     texts = json.loads((options.out_dir / "texts.json").read_bytes())
-    exported_answers(options.folder, texts, base=options.base).write(options.out_dir)
+    found = exported_answers(options.folder, texts, base=options.base, quantised=options.quantised)
+    found.write(options.out_dir)
     return 0
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
-from torch.nn import Module
 
-from training.adapters import with_adapter
 from training.base_models import load_base, load_tokenizer, stop_token_ids
 from training.errors import ParityFailed
-from training.export.answers import Answers, answers
+from training.export.answers import Answers, adapter_answers, answers
 from training.export.spec import ExportSpec, Parity
 
 FIXED_TEXTS: Final = (
@@ -46,7 +44,7 @@ def check_parity(spec: ExportSpec, folder: Path, *, scratch: Path, bounds: Bound
     """
     texts = texts_of(spec)
     (scratch / "texts.json").write_text(json.dumps(texts))
-    exported = _answers_of_process(folder, scratch, spec.model_path if spec.adapter_only else None)
+    exported = _answers_of_process(spec, folder, scratch)
     return judge(compare(trained_answers(spec, texts), exported), bounds)
 
 
@@ -56,14 +54,14 @@ def texts_of(spec: ExportSpec) -> list[str]:
 
 
 def trained_answers(spec: ExportSpec, texts: Sequence[str]) -> Answers:
-    """What the trained version says, in fp32 and with its adapter unmerged."""
-    tokenizer = load_tokenizer(spec.version_path)
+    """What the trained version says, in fp32, its adapter unmerged beside the base it had."""
     if spec.adapter:
-        base = load_base(spec.model_path, torch.float32)
-        model: Module = with_adapter(base, Path(spec.version_path))
-    else:
-        model = base = load_base(spec.version_path, torch.float32)
-    return answers(model, tokenizer, texts, stops=stop_token_ids(base, tokenizer))
+        return adapter_answers(
+            Path(spec.version_path), spec.model_path, texts, quantised=spec.quantised
+        )
+    tokenizer = load_tokenizer(spec.version_path)
+    model = load_base(spec.version_path, torch.float32)
+    return answers(model, tokenizer, texts, stops=stop_token_ids(model, tokenizer))
 
 
 def compare(trained: Answers, exported: Answers) -> Parity:
@@ -110,10 +108,10 @@ def judge(parity: Parity, bounds: Bounds) -> Parity:
     return parity
 
 
-def _answers_of_process(folder: Path, scratch: Path, base: str | None) -> Answers:
+def _answers_of_process(spec: ExportSpec, folder: Path, scratch: Path) -> Answers:
     command = [sys.executable, "-P", "-m", "training.export.answers", str(folder), str(scratch)]
-    if base is not None:
-        command += ["--base", base]
+    if spec.adapter_only:
+        command += ["--base", spec.model_path, *(["--quantised"] if spec.quantised else [])]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
     if finished.returncode != 0:
         reason = (finished.stderr.strip().splitlines() or ["it says nothing"])[-1]

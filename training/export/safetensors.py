@@ -12,6 +12,7 @@ from training.adapters import merged
 from training.base_models import load_base, load_tokenizer
 from training.export.spec import ExportSpec
 from training.licences import declared_licence
+from training.quantisation import load_dequantised
 from training.sources import local_folder
 from training.weights import stored_weights
 
@@ -25,7 +26,8 @@ _TORCH_DTYPES: Final = {
 def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
     """Write a folder that transformers loads by itself, or with `adapter_only` beside its base.
 
-    Merging is done in fp32; the result is stored in the element type the base is stored in, or
+    Merging is done in fp32, into the base that the adapter was trained beside: of one in 4 bits,
+    into the values that these stand for. The result is stored in the element type the base is stored in, or
     with `full_precision` in fp32. The same version gives the same bytes. Raises `ModelUnreadable`.
     """
     base = local_folder(spec.model_path)
@@ -51,6 +53,8 @@ def parameters_in(folder: Path) -> int:
 def _whole_model(spec: ExportSpec) -> PreTrainedModel:
     if not spec.adapter:
         return load_base(spec.version_path, torch.float32)
+    if spec.quantised:
+        return merged(load_dequantised(spec.model_path), Path(spec.version_path))
     return merged(load_base(spec.model_path, torch.float32), Path(spec.version_path))
 
 
@@ -64,7 +68,9 @@ def _card(spec: ExportSpec, base: Path) -> str:
     """How to load the folder, under the front matter that model hubs read."""
     name = " ".join(spec.model_name.split())
     base_name = spec.base_name or (base.name if Path(spec.model_path).is_dir() else spec.model_path)
-    loading = _ADAPTER_LOADING if spec.adapter_only else _MODEL_LOADING
+    loading = _MODEL_LOADING
+    if spec.adapter_only:
+        loading = _QUANTISED_LOADING if spec.quantised else _ADAPTER_LOADING
     licence = declared_licence(base)
     front_matter = [
         *([f"license: {licence}"] if licence else []),
@@ -114,4 +120,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base_name}"), folder)
+"""
+
+_QUANTISED_LOADING: Final = """\
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+folder = "."  # this folder
+tokenizer = AutoTokenizer.from_pretrained(folder)
+nf4 = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="nf4",
+    bnb_4bit_use_double_quant=True,
+    bnb_4bit_compute_dtype=torch.bfloat16,
+)
+base = AutoModelForCausalLM.from_pretrained("{base_name}", quantization_config=nf4)
+model = PeftModel.from_pretrained(base, folder)
 """

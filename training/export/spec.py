@@ -20,6 +20,8 @@ class ExportSpec(Frozen):
     """The base model that an adapter is merged into."""
     adapter: bool
     """Whether `version_path` holds an adapter rather than whole weights."""
+    quantised: bool = False
+    """Whether the adapter was trained beside its base in 4 bits, which is then part of the model."""
     format: ExportFormat = ExportFormat.SAFETENSORS
     adapter_only: bool = False
     """Write the adapter alone, for use beside its base."""

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from api.cli.assignments import with_assignments
 from api.cli.configs import read_options
+from api.client.runs import Hyperparameters, RunOptions
 from tests.api.cli.shell import Shell
-from training.config import TrainingType
+from training.config import LoraInitialisation, Optimizer, TrainingType
 
 GOOD = """
 trainingType = "FULL"
@@ -41,6 +43,22 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     assert options.hyperparameters.learning_rate == 2e-5
     assert options.early_stopping is not None
     assert options.early_stopping.enabled is True
+
+
+def test_the_options_of_a_method_can_be_set_one_by_one() -> None:
+    assignments = [
+        *("optimizer=PAGED_ADAMW_8BIT", "rsLora=true", "dora=false"),
+        *("lora_initialisation=GAUSSIAN", "trainableLayers=4", "trainEmbeddings=true"),
+    ]
+    options = with_assignments(RunOptions(), assignments).hyperparameters
+    assert options == Hyperparameters(
+        optimizer=Optimizer.PAGED_ADAMW_8BIT,
+        rs_lora=True,
+        dora=False,
+        lora_initialisation=LoraInitialisation.GAUSSIAN,
+        trainable_layers=4,
+        train_embeddings=True,
+    )
 
 
 async def test_every_error_is_found_at_once(shell: Shell, tmp_path: Path) -> None:
