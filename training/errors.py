@@ -11,8 +11,8 @@
   x DecoderLayersNotFound, TooFewLayers, NothingTrainable    FREEZE cannot train what it was told
   x BitsandbytesUnavailable    4-bit bases and 8-bit optimizers do not work on this machine
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
-  x OutOfMemory, DiskFull, DevicesMissing  the machine is too small
-  x ProcessesDisagree      those that train together do not do the same
+  x OutOfMemory, DiskFull  the machine is too small
+  x DevicesMissing, ProcessesDisagree    in `device_errors`: of runs on several devices
   x StartUnusable          the weights a run was to start from are damaged or do not fit
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model
@@ -255,28 +255,6 @@ class DiskFull(TrainingError):
             "DISK_FULL",
             f"The disk is full: {path} could not be written. Older checkpoints are intact.",
             "Free space, or lower checkpointing.keepBest, and start the job again to resume it.",
-        )
-
-
-class DevicesMissing(TrainingError):
-    """A job asks for more devices than the machine it came to has."""
-
-    def __init__(self, wanted: int, present: int) -> None:
-        super().__init__(
-            "DEVICES_MISSING",
-            f"The job asks for at least {wanted} devices, and this machine has {present}.",
-            "Ask for fewer devices, or set TUNERY_WORKER_DEVICES to what the worker has.",
-        )
-
-
-class ProcessesDisagree(TrainingError):
-    """The processes that train together were not given, or did not make, the same."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            "PROCESSES_DISAGREE",
-            f"The processes that train together do not have the same {what}.",
-            "Run them with the same versions of all libraries, on the same files.",
         )
 
 

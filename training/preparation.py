@@ -3,35 +3,29 @@
 import json
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.adapters import TrainableModel, causal_model, load_for_training, make_trainable
+from training.adapters import TrainableModel, load_for_training, make_trainable
 from training.base_models import load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
-from training.config import DataType, JobSpec, Sharding, TrainingConfig
-from training.engine.choice import choose
-from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
-from training.engine.generic import GenericDecoder
-from training.engine.lanes import Lanes, make_lanes
-from training.engine.sharded import ShardedDecoder
-from training.engine.trainable import TrainableWeights
+from training.config import DataType, JobSpec, TrainingConfig
+from training.engines import chosen, place
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
-from training.events import ComputePath, DataPrepared, EngineChosen, Event, WarningRaised
+from training.events import DataPrepared, Event, WarningRaised
 from training.hardware import Hardware, probe
 from training.loop import Run
 from training.modules import has_fused_experts
 from training.optimizer import PAGED
 from training.records import Record, parse
-from training.rendering import Rendered, Renderer, Row
+from training.rendering import Rendered, Renderer
 from training.requests import SaveRequests
 from training.schedule import total_steps
-from training.sharding import shard
 from training.starting import base_source, start_from
 from training.stepper import Stepper
 from training.world import WORLD_OF_ONE, World
@@ -74,19 +68,15 @@ def prepare(
     for warning in _method_warnings(config, base, hardware):
         emit(warning)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
-    tokens = (array("q", row.input_ids).tobytes() for side in parts for row in side)
-    world.raise_unless_same("rows", tokens)
+    world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
     if spec.start is not None:
         start_from(model, spec.start)
-    if config.sharding is Sharding.FULL and world.size > 1:
-        engine, world = _sharded(model, hardware, rows=parts.training, world=world)
-    else:
-        engine = _engine(model, hardware, rows=parts.training, config=config, world=world)
-    emit(_chosen(engine, hardware))
+    engine, world = place(model, hardware, rows=parts.training, config=config, world=world)
+    emit(chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
             engine,
@@ -228,63 +218,6 @@ def _lines(numbers: Sequence[int]) -> str:
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _sharded(
-    model: TrainableModel, hardware: Hardware, *, rows: Sequence[Row], world: World
-) -> tuple[Engine, World]:
-    """An engine for a model that is split among the processes from here on, and their world."""
-    device = torch.device(hardware.device)
-    inner = causal_model(model)
-    choice = choose(inner, rows, torch.device("cpu"), sharded=True)
-    passage = shard(model, inner, size=world.size, hardware=hardware)
-    weights = TrainableWeights(model, None)
-    decoder = GenericDecoder(inner, None, packs=choice.path is ComputePath.PACKED)
-    computes = ShardedDecoder(decoder, weights.parameters, passage, choice.whole_logits)
-    engine = Engine(
-        choice._replace(computes=computes),
-        weights,
-        Lanes(1),
-        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
-        device=device,
-    )
-    return engine, replace(world, through=passage)
-
-
-def _engine(
-    model: TrainableModel,
-    hardware: Hardware,
-    *,
-    rows: Sequence[Row],
-    config: TrainingConfig,
-    world: World,
-) -> Engine:
-    device = torch.device(hardware.device)
-    weights = TrainableWeights(model, hardware.dtype)
-    model.to(device)  # type: ignore[arg-type]  # annotated wrongly
-    tokens_per_step = (
-        sum(len(row.input_ids) for row in rows)
-        / len(rows)
-        * (config.batch_size * config.gradient_accumulation_steps)
-        / world.size
-    )
-    return Engine(
-        choose(causal_model(model), rows, device),
-        weights,
-        make_lanes(tokens_per_step, threads=torch.get_num_threads())
-        if hardware.device == "cpu"
-        else Lanes(1),
-        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
-        device=device,
-    )
-
-
-def _chosen(engine: Engine, hardware: Hardware) -> EngineChosen:
-    choice = engine.choice
-    reasons = [*choice.reasons]
-    return EngineChosen(
-        path=choice.path,
-        reason="; ".join(reasons) or None,
-        precision=str(hardware.dtype).removeprefix("torch."),
-        device=hardware.name,
-        lanes=engine.lanes,
-        token_budget=engine.budget,
-    )
+def _as_bytes(parts: Split) -> Iterator[bytes]:
+    """What is trained on and tested with, to be compared."""
+    return (array("q", row.input_ids).tobytes() for side in parts for row in side)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.errors import DevicesMissing, ProcessesDisagree
+from training.device_errors import DevicesMissing, ProcessesDisagree
 from training.ranks import MASTER_ADDRESS, Place, meeting_file
 from training.scores import Scores
 

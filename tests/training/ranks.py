@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from training import hardware, preparation, run
+from training import engines as making
+from training import hardware, run
 from training.ranks import Place, clear
 from training.world import World, joined
 
@@ -50,7 +51,7 @@ def _in_each(size: int, target: Callable[..., None], *arguments: object) -> list
 def _run_rank(place: Place, job: Path, sabotage: Sabotage | None) -> None:
     torch.set_num_threads(1)
     hardware._cpu_has_bfloat16 = lambda: False
-    preparation.CPU_TOKENS = FEW_TOKENS  # type: ignore[misc]
+    making.CPU_TOKENS = FEW_TOKENS  # type: ignore[misc]
     os.environ.update(place.environment())
     if sabotage is not None:
         sabotage(place.rank)

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from tests.training.ranks import FEW_TOKENS, run_ranks
-from training import hardware, launch, preparation
+from training import engines as making
+from training import hardware, launch
 from training.config import Sharding, TrainingType
 from training.engine import engine as engines
 from training.engine.engine import Engine
@@ -51,7 +52,7 @@ STEPS = {"rows": qa_rows(30), "gradient_accumulation_steps": 2, "lora_dropout": 
 @pytest.fixture(autouse=True)
 def _fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: False)
-    monkeypatch.setattr(preparation, "CPU_TOKENS", FEW_TOKENS)
+    monkeypatch.setattr(making, "CPU_TOKENS", FEW_TOKENS)
 
 
 def losses(job: Path) -> list[float]:
@@ -83,6 +84,21 @@ def test_two_devices_give_the_losses_of_one(make_job: MakeJob, method: TrainingT
             of_kind(expected, SamplesGenerated)[0].samples
         )
         assert model_difference(one, two) < 1e-4  # a tenth of what one step moves a weight
+
+
+@pytest.mark.parametrize(
+    ("method", "sharding"),
+    [(TrainingType.QLORA, Sharding.NONE), (TrainingType.FREEZE, Sharding.FULL)],
+)
+def test_the_other_methods_give_the_same_losses_too(
+    make_job: MakeJob, method: TrainingType, sharding: Sharding
+) -> None:
+    choices = {"training_type": method, "learning_rate": 1e-3, "max_steps": 4, **STEPS}
+    one, two = make_job("one", **choices), make_job("two", sharding=sharding, **choices)
+    run_here(one)
+    assert run_ranks(two, 2) == [0, 0]
+    assert losses(two) == pytest.approx(losses(one), rel=BOUND)
+    assert model_difference(one, two) < 1e-4
 
 
 @pytest.mark.parametrize("sharding", SHARDINGS)

@@ -8,7 +8,7 @@ from torch.nn import Parameter
 
 from tests.training.ranks import run_worlds
 from training import world as worlds
-from training.errors import ProcessesDisagree
+from training.device_errors import ProcessesDisagree
 from training.scores import Scores
 from training.world import WORLD_OF_ONE, World
 
