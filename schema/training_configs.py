@@ -2,7 +2,7 @@
 
 import strawberry
 
-from schema.enums import LoraInitialisation, Optimizer, Scheduler, TrainingType
+from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
 from training import config as training
 
 __all__ = [
@@ -187,6 +187,8 @@ class TrainingConfig:
     seed: int = strawberry.field(description="The same seed gives the same run.")
     early_stopping: EarlyStopping = strawberry.field(description="When it stops early.")
     checkpointing: Checkpointing = strawberry.field(description="Which checkpoints it keeps.")
+    devices: int = strawberry.field(description="How many devices train it together.")
+    sharding: Sharding = strawberry.field(description="How these hold the model.")
     sample_prompts: list[str] = strawberry.field(
         description="Prompts answered before and after training."
     )

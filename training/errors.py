@@ -12,6 +12,7 @@
   x BitsandbytesUnavailable    4-bit bases and 8-bit optimizers do not work on this machine
   x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
   x OutOfMemory, DiskFull  the machine is too small
+  x DevicesMissing, ProcessesDisagree    in `device_errors`: of runs on several devices
   x StartUnusable          the weights a run was to start from are damaged or do not fit
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model

@@ -25,6 +25,9 @@ class FakeEngine:
         self.budget = 8
         self._sums: dict[nn.Parameter, torch.Tensor] = {}
 
+    def round_count(self, rows: Sequence[Row]) -> int:
+        return -(-len(rows) // (self.budget // 2))
+
     def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
         width = self.budget // 2
         yield from ([make_pack(rows[n : n + width])] for n in range(0, len(rows), width))
