@@ -22,7 +22,8 @@ class HyperparametersInput:
         "for FULL.",
     )
     batch_size: int | None = strawberry.field(
-        default=None, description="Examples per forward pass; 8 by default."
+        default=None,
+        description="Examples of a batch, however many are computed at once; 8 by default.",
     )
     epochs: int | None = strawberry.field(
         default=None, description="Passes over the data; 3 by default."
@@ -142,7 +143,7 @@ class Checkpointing:
 class TrainingConfig:
     training_type: TrainingType = strawberry.field(description="Which parameters are trained.")
     learning_rate: float = strawberry.field(description="At its height, after warm-up.")
-    batch_size: int = strawberry.field(description="Examples per forward pass.")
+    batch_size: int = strawberry.field(description="Examples of a batch.")
     epochs: int = strawberry.field(description="Passes over the data.")
     warmup_steps: int = strawberry.field(description="Steps in which the learning rate rises.")
     max_steps: int | None = strawberry.field(description="Ends the run after so many steps.")
