@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,8 +25,16 @@ class Child:
         self._log = log
 
     @classmethod
-    async def start(cls, module: str, *arguments: str, log: Path, threads: int) -> "Child":
-        """Start `module`; its threads are bounded before it can import torch."""
+    async def start(
+        cls,
+        module: str,
+        *arguments: str,
+        log: Path,
+        threads: int,
+        cuda_devices: Sequence[str] = (),
+    ) -> "Child":
+        """Start `module`; its threads are bounded before it can import torch, and of CUDA's devices
+        it sees those named, or where none is named, those that this process sees."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -33,7 +42,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env=_environment(threads),
+                env=_environment(threads, cuda_devices),
                 start_new_session=True,
             )
         return cls(process, log)
@@ -86,14 +95,24 @@ class Child:
                 self._process.send_signal(number)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """This process's environment without the service's own secrets, however they are spelt."""
-    inherited = {name: value for name, value in os.environ.items() if "TUNERY_" not in name.upper()}
-    return inherited | {
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "passive",  # spinning threads beside another process cost three times
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONUNBUFFERED": "1",
+def _environment(threads: int, cuda_devices: Sequence[str]) -> dict[str, str]:
+    """This process's environment without the service's own secrets, however they are spelt, and
+    without what a launcher of training processes told it of itself."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if "TUNERY_" not in name.upper() and name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     }
+    devices = {"CUDA_VISIBLE_DEVICES": ",".join(cuda_devices)} if cuda_devices else {}
+    return (
+        inherited
+        | devices
+        | {
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "passive",  # spinning threads beside another process cost three times
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )

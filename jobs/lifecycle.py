@@ -19,6 +19,7 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
 from jobs.status import JobStatus, TaskStatus
+from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding
 from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
 from training.facts import ModelFacts
@@ -62,7 +63,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         message = f"There is no {error.kind} with this id that you can see."
         remedy = "Choose one of those that are listed to you."
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
-    validation = _judge(request, settings, model, dataset, origin)
+    validation = await _judge(request, settings, model, dataset, origin)
     try:
         _refuse_unready(model)
     except Conflict as error:
@@ -82,11 +83,11 @@ async def submit(
     dataset = await datasets.get(viewer, request.dataset_id)
     origin = await starts.find(viewer, request.start) if request.start else None
     _refuse_unready(model)
-    validation = _judge(request, settings, model, dataset, origin)
+    validation = await _judge(request, settings, model, dataset, origin)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
-        job = await _insert(viewer, model, dataset, validation.config, origin)
+        job = await _insert(viewer, model, dataset, validation, origin)
     await queue.enqueue(Work.TRAIN, job.id, attempt=1)
     return job
 
@@ -136,7 +137,7 @@ _PLACES: Final = {
 """Where in the input a thing is named."""
 
 
-def _judge(
+async def _judge(
     request: RunRequest,
     settings: Settings,
     model: BaseModel,
@@ -160,7 +161,9 @@ def _judge(
         has_chat_template=facts.has_chat_template if facts else True,
     )
     unfit = starts.findings(origin, model.id, config) if origin else ()
-    return Validation((*unfit, *check(config, known)), config)
+    waiting = await device_finding(config, settings.lease_seconds)
+    found = (*unfit, *check(config, known), *([waiting] if waiting else []))
+    return Validation(found, config)
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:
@@ -204,9 +207,11 @@ async def _insert(
     viewer: Viewer,
     model: BaseModel,
     dataset: Dataset,
-    config: TrainingConfig,
+    validation: Validation,
     origin: Origin | None,
 ) -> TrainingJob:
+    config = validation.config
+    assert config is not None  # noqa: S101 - a valid one has
     if not await Dataset.filter(id=dataset.id, deleting=False).update(uses=F("uses") + 1):
         raise NotFound("dataset", dataset.id)
     if origin is not None:
@@ -217,11 +222,21 @@ async def _insert(
         dataset_name=dataset.name,
         dataset_sha256=dataset.sha256,
         config=config.model_dump(mode="json"),
+        devices=config.devices,
         total_epochs=config.epochs,
         owner_id=viewer.user_id,
         **(origin.columns() if origin else {}),
     )
     created = Entry(STATUS_CHANGED, {"from": None, "to": JobStatus.QUEUED, "reason": "submitted"})
-    job.last_seq = await append(job.id, [created])
+    job.last_seq = await append(job.id, [created, *_warnings(validation)])
     await audit.record(viewer, "submitJob", job, job.id, model=model.name, dataset=dataset.name)
     return job
+
+
+def _warnings(validation: Validation) -> list[Entry]:
+    """What the job's history must say, lest it waits for ever without a word."""
+    return [
+        Entry("WarningRaised", finding.model_dump(include={"code", "message", "remedy"}))
+        for finding in validation.findings
+        if finding.code == NO_WORKER_HAS_DEVICES
+    ]

@@ -36,8 +36,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     worker_slots: int = Field(default=1, ge=1, le=64)
     """How many training jobs one worker runs at a time, beside one export and one model check."""
+    worker_devices: int = Field(default=0, ge=0, le=1024)
+    """How many devices one worker's jobs may use; 0 is all CUDA devices, or 1 without any. On a CPU
+    processes stand for devices."""
     worker_threads: int = Field(default=0, ge=0)
-    """Threads of each child process; 0 shares the machine's cores among the slots."""
+    """Threads of each job; 0 shares the machine's cores among the slots."""
     lease_seconds: float = Field(default=30.0, ge=3)
     """A worker that has not been heard of for so long is taken for dead."""
     sweep_seconds: int = Field(default=10, ge=1, le=60)
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def threads(self) -> int:
-        """Threads for one child process."""
+        """Threads for one job, over all its processes."""
         return self.worker_threads or max(1, (os.cpu_count() or 1) // self.worker_slots)
 
     def run_defaults(self) -> dict[str, object]:

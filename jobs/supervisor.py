@@ -15,6 +15,7 @@ from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.claims import beat, claim, complete, end, pass_on_save, pause, release
 from jobs.database import AWAY
+from jobs.deaths import crash, unsaved, with_estimate
 from jobs.errors import Conflict, LeaseLost
 from jobs.history import Lease
 from jobs.intake import EventLog, take
@@ -25,12 +26,12 @@ from jobs.settings import Settings
 from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
 from training.estimates import MemoryEstimate
-from training.events import Failure, Outcome
+from training.events import Outcome
 from training.locking import EXIT_BUSY
 from training.pulse import PulseReader
 from training.requests import ask_for_checkpoint
 
-__all__ = ["Attempt", "supervise"]
+__all__ = ["Attempt", "Seat", "supervise"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +60,26 @@ class _Office:
     settings: Settings
     artifacts: Artifacts
     queue: Queue
+    cuda_devices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A worker's place for one job: whose it is, and the CUDA devices that belong to it."""
+
+    worker_id: str
+    cuda_devices: tuple[str, ...] = ()
 
 
 async def supervise(
-    job_id: UUID, *, worker_id: str, settings: Settings, artifacts: Artifacts, queue: Queue
+    job_id: UUID, *, seat: Seat, settings: Settings, artifacts: Artifacts, queue: Queue
 ) -> None:
     """Run one attempt at a job, if it is still there to be claimed.
 
     Cancelling this coroutine asks the child to save a checkpoint and puts the job back into the
     queue. Losing the lease ends the child and changes nothing.
     """
-    office = _Office(worker_id, settings, artifacts, queue)
+    office = _Office(seat.worker_id, settings, artifacts, queue, seat.cuda_devices)
     await until_left(partial(_attempt, job_id, office))
 
 
@@ -115,6 +125,7 @@ class Attempt:
             str(self._folder),
             log=self._folder / "train.log",
             threads=self._office.settings.threads,
+            cuda_devices=self._office.cuda_devices,
         )
         logger.info("job %s: attempt %s runs as %s", self._job.id, self._job.attempt, child.pid)
         try:
@@ -228,15 +239,15 @@ class Attempt:
     async def _paused(self, exit_code: int, tail: str) -> None:
         """PAUSED, whether its child saved first or died; what it saved before is there."""
         saved = self._log.last_word is not None or exit_code in (0, EXIT_BUSY)
-        warning = None if saved else _unsaved(exit_code, tail)
+        warning = None if saved else unsaved(exit_code, tail)
         reason = "paused as asked"
         await pause(self._job.id, self._lease, reason=reason, warning=warning)
 
     async def _crashed(self, exit_code: int, tail: str) -> None:
         job = await TrainingJob.get(id=self._job.id)
-        failure = _crash(exit_code, tail, silent=self._stop is _Stop.SILENT)
+        failure = crash(exit_code, tail, silent=self._stop is _Stop.SILENT)
         if exit_code == -signal.SIGKILL and self._stop is None and job.estimate:
-            failure = _with_estimate(failure, MemoryEstimate.model_validate(job.estimate["memory"]))
+            failure = with_estimate(failure, MemoryEstimate.model_validate(job.estimate["memory"]))
         logger.warning("job %s: %s", job.id, failure.message)
         if job.crashes + 1 >= self._office.settings.max_crashes:
             reason = f"it crashed {job.crashes + 1} times"
@@ -258,41 +269,3 @@ class Attempt:
 
     def _write_spec(self, spec: JobSpec) -> None:
         self._office.artifacts.write(self._folder / "job.json", spec.model_dump_json().encode())
-
-
-def _crash(exit_code: int, tail: str, *, silent: bool) -> Failure:
-    if silent:
-        return Failure(
-            code="CHILD_SILENT",
-            message="The training process did not advance for too long and was ended.",
-            remedy="It is tried again from its newest checkpoint.",
-        )
-    return Failure(
-        code="CHILD_CRASHED",
-        message=f"The training process died with {_death(exit_code, tail)}",
-        remedy="It is tried again from its newest checkpoint; signal 9 often means too little memory.",
-    )
-
-
-def _unsaved(exit_code: int, tail: str) -> Failure:
-    return Failure(
-        code="PAUSED_UNSAVED",
-        message="The training process ended before it had saved its newest step, with "
-        f"{_death(exit_code, tail)}",
-        remedy="Resume the job; it goes on from its newest checkpoint.",
-    )
-
-
-def _death(exit_code: int, tail: str) -> str:
-    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-    return f"{how}." + (f" Its last words: {tail[-500:]}" if tail else "")
-
-
-def _with_estimate(failure: Failure, memory: MemoryEstimate) -> Failure:
-    """A crash by the signal with which the kernel ends who takes too much memory."""
-    advice = "" if memory.fits else f" {memory.remedy()}"
-    return Failure(
-        code=failure.code,
-        message=f"{failure.message} Of its memory {memory.described()}.",
-        remedy=f"{failure.remedy}{advice}",
-    )

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC
 from functools import partial
+from itertools import takewhile
 from secrets import token_hex
 from typing import Any, ClassVar
 from uuid import UUID
@@ -22,7 +23,8 @@ from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
 from jobs.artifacts import Artifacts
-from jobs.database import connect
+from jobs.database import AWAY, connect
+from jobs.devices import DevicePool, cuda_devices, open_pool
 from jobs.models import TrainingJob
 from jobs.queue import (
     EXPIRES_MS,
@@ -36,9 +38,10 @@ from jobs.queue import (
 )
 from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
-from jobs.supervisor import supervise
+from jobs.supervisor import Seat, supervise
 from jobs.sweep import sweep
 from jobs.tasks import TASKS, perform
+from jobs.workers import forget, say_present
 
 __all__ = ["Lane", "WorkerSettings", "run_worker"]
 
@@ -52,12 +55,14 @@ async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; running jobs then save and go back to the queue."""
     worker_id = f"{socket.gethostname()[:32]}-{os.getpid()}-{token_hex(4)}"
     async with connect(settings), open_queue(settings.redis_url) as queue:
-        lanes = _lanes(worker_id, settings, queue)
-        logger.info("worker %s takes up work", worker_id)
+        pool = open_pool(settings.worker_devices, settings.worker_slots, cuda_devices())
+        lanes = _lanes(worker_id, settings, queue, pool)
+        logger.info("worker %s takes up work on %s devices", worker_id, pool.size)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(lane.run()) for lane in lanes.values()]
             tasks.append(group.create_task(_sweep_forever(settings, queue)))
             tasks.append(group.create_task(_listen_forever(settings, lanes)))
+            tasks.append(group.create_task(_present_forever(worker_id, settings, pool)))
             _cancel_on_signals(tasks)
     logger.info("worker %s has left", worker_id)
 
@@ -159,26 +164,57 @@ class WorkerSettings:
         return {name: getattr(cls, name) for name in names}
 
 
-def _lanes(worker_id: str, settings: Settings, queue: Queue) -> Mapping[Work, Lane]:
+def _lanes(
+    worker_id: str, settings: Settings, queue: Queue, pool: DevicePool
+) -> Mapping[Work, Lane]:
     artifacts = Artifacts(settings.artifacts)
-    train = partial(
-        supervise, worker_id=worker_id, settings=settings, artifacts=artifacts, queue=queue
-    )
-    lanes = {Work.TRAIN: Lane(settings.worker_slots, _waiting_jobs, train)}
+
+    async def train(job_id: UUID) -> None:
+        seat = Seat(worker_id, pool.names(job_id))
+        try:
+            await supervise(job_id, seat=seat, settings=settings, artifacts=artifacts, queue=queue)
+        finally:
+            pool.take_back(job_id)
+
+    lanes = {Work.TRAIN: Lane(settings.worker_slots, partial(_waiting_jobs, pool), train)}
     for work in TASKS:
         do = partial(perform, work, worker_id=worker_id, settings=settings, artifacts=artifacts)
         lanes[work] = Lane(1, partial(_waiting_tasks, work), do)
     return lanes
 
 
-async def _waiting_jobs(limit: int) -> list[UUID]:
-    rows = TrainingJob.filter(status=JobStatus.QUEUED).order_by("queued_at").limit(limit)
-    return [job.id for job in await rows.only("id")]
+async def _waiting_jobs(pool: DevicePool, limit: int) -> list[UUID]:
+    """Those that this worker has the devices for, which are set aside for them.
+
+    A job that must wait for devices is not overtaken, lest smaller ones keep it waiting for ever.
+    """
+    rows = TrainingJob.filter(status=JobStatus.QUEUED, devices__lte=pool.size)
+    jobs = await rows.order_by("queued_at").limit(limit).only("id", "devices")
+    return [job.id for job in takewhile(lambda job: pool.lend(job.id, job.devices), jobs)]
 
 
 async def _waiting_tasks(work: Work, limit: int) -> list[UUID]:
     rows = TASKS[work].table.filter(status=TaskStatus.QUEUED).order_by("created_at").limit(limit)
     return [row.id for row in await rows.only("id")]
+
+
+async def _present_forever(worker_id: str, settings: Settings, pool: DevicePool) -> None:
+    """Say what this worker has, three times in a lease."""
+    try:
+        while True:
+            try:
+                await say_present(
+                    worker_id,
+                    devices=pool.size,
+                    devices_in_use=pool.in_use,
+                    slots=settings.worker_slots,
+                )
+            except AWAY as error:
+                logger.warning("cannot say that this worker is there: %s", error)
+            await asyncio.sleep(settings.lease_seconds / 3)
+    finally:
+        with suppress(*AWAY):
+            await forget(worker_id, settings.lease_seconds)
 
 
 async def _sweep_forever(settings: Settings, queue: Queue) -> None:

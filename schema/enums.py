@@ -14,6 +14,7 @@ from training.config import (
     LoraInitialisation,
     Optimizer,
     Scheduler,
+    Sharding,
     StartKind,
     TrainingType,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "Role",
     "Scheduler",
     "Severity",
+    "Sharding",
     "StartKind",
     "TaskStatus",
     "TrainingType",
@@ -101,6 +103,14 @@ describe(
         "COSINE": "Falls along half a cosine.",
         "LINEAR": "Falls along a line.",
         "CONSTANT": "Stays as it is.",
+    },
+)
+describe(
+    Sharding,
+    "How several devices hold a model.",
+    {
+        "NONE": "Each holds it whole.",
+        "FULL": "Each holds a part of every tensor: less memory, more traffic.",
     },
 )
 describe(

@@ -27,6 +27,7 @@ from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
 from schema.versions import VersionQueries
+from schema.workers import WorkerQueries
 
 __all__ = ["Schema", "build_schema"]
 
@@ -41,6 +42,7 @@ class Query(
     VersionQueries,
     TrainingQueries,
     ExportQueries,
+    WorkerQueries,
     NodeQueries,
 ):
     pass

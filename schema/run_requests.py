@@ -6,7 +6,7 @@ import strawberry
 
 from jobs.lifecycle import RunRequest
 from schema import ids
-from schema.enums import TrainingType
+from schema.enums import Sharding, TrainingType
 from schema.starts import StartFromInput
 from schema.training_configs import (
     CheckpointingInput,
@@ -36,6 +36,13 @@ class RunPipelineInput:
     checkpointing: CheckpointingInput | None = strawberry.field(
         default=None, description="Which checkpoints to keep."
     )
+    devices: int | None = strawberry.field(
+        default=None,
+        description="How many devices of one worker train it together; 1 by default.",
+    )
+    sharding: Sharding | None = strawberry.field(
+        default=None, description="How several devices hold the model; NONE by default."
+    )
     sample_prompts: list[str] | None = strawberry.field(
         default=None, description="Answered by the start before and by the best checkpoint after."
     )
@@ -45,6 +52,8 @@ class RunPipelineInput:
 
     def request(self) -> RunRequest:
         choices = _given(self.hyperparameters) | _given(self.data)
+        placement = {"devices": self.devices, "sharding": self.sharding}
+        choices |= {name: value for name, value in placement.items() if value is not None}
         if self.early_stopping is not None:
             choices["early_stopping"] = EarlyStopping(**_given(self.early_stopping))
         if self.checkpointing is not None:

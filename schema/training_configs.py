@@ -2,7 +2,7 @@
 
 import strawberry
 
-from schema.enums import LoraInitialisation, Optimizer, Scheduler, TrainingType
+from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
 from training import config as training
 
 __all__ = [
@@ -22,7 +22,8 @@ class HyperparametersInput:
         "for FULL.",
     )
     batch_size: int | None = strawberry.field(
-        default=None, description="Examples per forward pass; 8 by default."
+        default=None,
+        description="Examples of a batch, however many are computed at once; 8 by default.",
     )
     epochs: int | None = strawberry.field(
         default=None, description="Passes over the data; 3 by default."
@@ -142,7 +143,7 @@ class Checkpointing:
 class TrainingConfig:
     training_type: TrainingType = strawberry.field(description="Which parameters are trained.")
     learning_rate: float = strawberry.field(description="At its height, after warm-up.")
-    batch_size: int = strawberry.field(description="Examples per forward pass.")
+    batch_size: int = strawberry.field(description="Examples of a batch.")
     epochs: int = strawberry.field(description="Passes over the data.")
     warmup_steps: int = strawberry.field(description="Steps in which the learning rate rises.")
     max_steps: int | None = strawberry.field(description="Ends the run after so many steps.")
@@ -187,6 +188,8 @@ class TrainingConfig:
     seed: int = strawberry.field(description="The same seed gives the same run.")
     early_stopping: EarlyStopping = strawberry.field(description="When it stops early.")
     checkpointing: Checkpointing = strawberry.field(description="Which checkpoints it keeps.")
+    devices: int = strawberry.field(description="How many devices train it together.")
+    sharding: Sharding = strawberry.field(description="How these hold the model.")
     sample_prompts: list[str] = strawberry.field(
         description="Prompts answered before and after training."
     )

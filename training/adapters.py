@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.base_models import first_line, load_base
@@ -75,12 +76,14 @@ def save_trained(
     *,
     base_name: str,
     folder: Path,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the adapter, or the whole fp32 weights, and the tokenizer with its chat template.
 
-    `base_name` is the public name by which an adapter refers to its base.
+    `base_name` is the public name by which an adapter refers to its base. `state` has the tensors
+    to write where the model's own are split among processes.
     """
-    model.save_pretrained(str(folder))
+    model.save_pretrained(str(folder), state_dict=dict(state) if state else None)
     tokenizer.save_pretrained(folder)
     if isinstance(model, PeftModel):
         (folder / "README.md").unlink(missing_ok=True)  # peft's card template, all blanks

@@ -40,6 +40,13 @@ class Scheduler(StrEnum):
     CONSTANT = "CONSTANT"
 
 
+class Sharding(StrEnum):
+    """How several devices hold a model: NONE, each has it whole; FULL, each has a part of it."""
+
+    NONE = "NONE"
+    FULL = "FULL"
+
+
 class Optimizer(StrEnum):
     """What moves the weights. All are AdamW; they differ in how its two moments are held.
 
@@ -133,6 +140,9 @@ class TrainingConfig(Frozen):
     seed: int = 42
     early_stopping: EarlyStopping = EarlyStopping()
     checkpointing: Checkpointing = Checkpointing()
+    devices: int = 1
+    """How many train together, sharing the rows of each step; on a CPU, processes stand for them."""
+    sharding: Sharding = Sharding.NONE
     sample_prompts: tuple[str, ...] = ()
     """Prompts answered by the base model before training and by the best checkpoint after it."""
 

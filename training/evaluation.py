@@ -5,15 +5,25 @@ from collections.abc import Callable, Sequence
 from training.engine.engine import Engine
 from training.rendering import Row
 from training.scores import Scores
+from training.turns import turns
+from training.world import WORLD_OF_ONE, World
 
 
 def evaluate(
-    engine: Engine, rows: Sequence[Row], *, should_stop: Callable[[], bool] = lambda: False
+    engine: Engine,
+    rows: Sequence[Row],
+    *,
+    world: World = WORLD_OF_ONE,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Scores | None:
-    """The rows' token-weighted scores, without dropout; None if told to stop amid them."""
+    """The rows' token-weighted scores, without dropout; None if told to stop amid them.
+
+    All processes of the world are given the same rows, and each computes its share.
+    """
     scores = Scores()
-    for packs in engine.rounds(rows):
+    for turn in turns(engine, rows, world):
         if should_stop():
             return None
-        scores = scores.plus(engine.score(packs))
-    return scores
+        found = engine.score(turn.packs)
+        scores = scores.plus(found) if turn.counts else scores
+    return world.total(scores)

@@ -24,10 +24,11 @@ class EventLog:
     """Appends events, one whole line each, from any thread.
 
     A last line that a killed writer left torn is cut off on opening, so that the file is always a
-    sequence of whole events.
+    sequence of whole events. With `only_the_end` everything but a run's last word is left unsaid.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, only_the_end: bool = False) -> None:
+        self._only_the_end = only_the_end
         self._path = path
         self._lock = threading.Lock()
         self._file = path.open("a+b")
@@ -38,6 +39,8 @@ class EventLog:
 
     def emit(self, event: Event) -> None:
         """Append an event; those that promise a file or an end are on disk before this returns."""
+        if self._only_the_end and not isinstance(event, Finished):
+            return
         with self._lock, disk_full_named(self._path):
             self._file.write(events.serialise(event))
             self._file.flush()

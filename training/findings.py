@@ -59,6 +59,8 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "checkpointing.enabled": ("checkpointing", "enabled"),
     "checkpointing.interval": ("checkpointing", "interval"),
     "checkpointing.keep_best": ("checkpointing", "keepBest"),
+    "devices": ("devices",),
+    "sharding": ("sharding",),
     "sample_prompts": ("samplePrompts",),
 }
 """Where each option of `TrainingConfig`, dotted below the top, stands in the API's input."""

@@ -1,11 +1,15 @@
 """What a model answers when it is asked."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from training.adapters import TrainableModel, causal_model
 from training.base_models import stop_token_ids
 from training.hardware import Hardware
+from training.world import Passage, directly
 
 
 @torch.no_grad()
@@ -16,8 +20,12 @@ def answer(
     *,
     hardware: Hardware,
     max_new_tokens: int = 64,
+    through: Passage = directly,
 ) -> str:
-    """The likeliest answer to one user message, through the chat template, up to its stop token."""
+    """The likeliest answer to one user message, through the chat template, up to its stop token.
+
+    `through` is what the model's passes must run in.
+    """
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
     )
@@ -31,10 +39,13 @@ def answer(
     )
     was_training = model.training
     model.eval()
-    generated = causal_model(model).generate(  # type: ignore[operator]  # a mixin's method
-        input_ids=asked["input_ids"],
-        attention_mask=asked["attention_mask"],
-        generation_config=greedy,
+    generate: Callable[..., Tensor] = causal_model(model).generate  # type: ignore[assignment]
+    generated = through(
+        lambda: generate(
+            input_ids=asked["input_ids"],
+            attention_mask=asked["attention_mask"],
+            generation_config=greedy,
+        )
     )
     model.train(was_training)
     new = generated[0, asked["input_ids"].shape[1] :]

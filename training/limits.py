@@ -89,6 +89,7 @@ _LIMITS: Final = (
     _Limit("lora_alpha", _within(1, 4096), "1 to 4096", 2 * _RANK),
     _Limit("lora_dropout", lambda value: 0 <= value < 1, "at least 0 and below 1", 0.05),
     _Limit("validation_split", _within(0, 0.9), "0 to 0.9", 0.1),
+    _Limit("devices", _within(1, 1024), "1 to 1024", 1),
     _Limit("max_samples", lambda value: value >= 1, "1 or more", None),
     _Limit("seed", _within(0, 2**32 - 1), f"0 to {2**32 - 1}", 42),
     _Limit("early_stopping.patience", lambda value: value >= 1, "1 or more", 3),

@@ -8,7 +8,7 @@ from functools import partial
 
 from training.checkpoints import Checkpoint, CheckpointStore, checkpoint_name
 from training.config import TrainingConfig
-from training.errors import NonFiniteLoss, OutOfMemory
+from training.errors import OutOfMemory
 from training.evaluation import evaluate
 from training.events import (
     CheckpointSaved,
@@ -28,8 +28,10 @@ from training.salvage import last_good_step_saved
 from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
+from training.step_errors import NonFiniteLoss
 from training.stepper import Measurement, Stepper, Watch
 from training.time_left import TimeLeft
+from training.world import WORLD_OF_ONE, World
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Run:
     emit: Callable[[Event], None]
     should_stop: Callable[[], bool]
     requests: SaveRequests
+    world: World = WORLD_OF_ONE
 
 
 def train(run: Run, stopwatch: Stopwatch) -> bool:
@@ -59,13 +62,14 @@ def train(run: Run, stopwatch: Stopwatch) -> bool:
         def measured(measurement: Measurement) -> None:
             report(measurement)
             is_boundary = measurement.steps == run.stepper.state.step
-            if is_boundary and run.requests.take():
+            if is_boundary and _is_asked(run):
                 _save(run, None)
                 heartbeat.advanced()
 
         watch = Watch(measured, run.should_stop, partial(_tell_halved, run))
         while not run.stepper.is_over():
-            with last_good_step_saved(run.stepper, partial(_save_stopped, run), run.emit):
+            save = partial(_save_stopped, run)
+            with last_good_step_saved(run.stepper, save, emit=run.emit, world=run.world):
                 finished = run.stepper.run_epoch(watch)
             if not (finished and _close_epoch(run, heartbeat)):
                 _save_stopped(run)
@@ -102,7 +106,9 @@ def _close_epoch(run: Run, heartbeat: Heartbeat) -> bool:
     started = time.monotonic()
     validation = None
     if run.validation:
-        validation = evaluate(run.stepper.engine, run.validation, should_stop=should_stop)
+        validation = evaluate(
+            run.stepper.engine, run.validation, world=run.world, should_stop=should_stop
+        )
         if validation is None:
             return False
         if not math.isfinite(validation.loss_sum):
@@ -114,7 +120,7 @@ def _close_epoch(run: Run, heartbeat: Heartbeat) -> bool:
     if run.stepper.state.stopped_early:
         patience = run.stepper.state.patience
         run.emit(StoppedEarly(epoch=metrics.epoch, best_epoch=patience.best_epoch))
-    if _is_due(run, metrics) or run.requests.take():
+    if _is_due(run, metrics) or _is_asked(run):
         _save_at_end(run, metrics)
         heartbeat.advanced()
     return True
@@ -162,6 +168,11 @@ def _is_due(run: Run, metrics: EpochMetrics) -> bool:
     return policy.enabled and (on_turn or (run.config.early_stopping.enabled and is_best))
 
 
+def _is_asked(run: Run) -> bool:
+    """Whether a checkpoint was asked for; the leader looks, so that all processes do the same."""
+    return run.world.any_of(run.world.leads and run.requests.take())
+
+
 def _save_at_end(run: Run, metrics: EpochMetrics) -> None:
     """Save a closed epoch; the time that takes counts from the next checkpoint on."""
     started = time.monotonic()
@@ -179,9 +190,12 @@ def _save_at_end(run: Run, metrics: EpochMetrics) -> None:
 def _save(run: Run, metrics: EpochMetrics | None) -> None:
     """Save where the run stands, delete what retention no longer keeps, and tell both.
 
-    Whatever the save is for, it serves a request that waits.
+    Whatever the save is for, it serves a request that waits. Tensors are gathered from all
+    processes; what is left to do the leader does.
     """
-    state = run.stepper.state
+    state, tensors = run.stepper.state, run.stepper.tensors()
+    if not run.world.leads:
+        return
     name = checkpoint_name(state)
     asked_before = {each.name for each in run.store.all() if each.requested}
     checkpoint = Checkpoint(
@@ -190,7 +204,7 @@ def _save(run: Run, metrics: EpochMetrics | None) -> None:
         state=state,
         requested=run.requests.take() or name in asked_before,
     )
-    run.store.save(checkpoint, run.stepper.tensors())
+    run.store.save(checkpoint, tensors)
     run.requests.served()
     removed = superfluous(run.store.all(), run.config.checkpointing.keep_best)
     for name in removed:
@@ -202,7 +216,7 @@ def _save_stopped(run: Run) -> None:
     """Save the last step boundary, unless it is saved already. Before the first step there is
     nothing that a new start would not have."""
     state = run.stepper.state
-    saved = {checkpoint.name for checkpoint in run.store.all()}
+    saved = run.world.from_leader(lambda: {checkpoint.name for checkpoint in run.store.all()})
     if state.step > 0 and checkpoint_name(state) not in saved:
         last = state.history[-1] if state.history and state.step_in_epoch == 0 else None
         _save(run, last)

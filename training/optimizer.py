@@ -9,6 +9,7 @@ from torch.nn import Parameter
 
 from training.config import Optimizer, TrainingConfig
 from training.quantisation import require_bitsandbytes
+from training.sharding import like
 
 PAGED: Final = (Optimizer.PAGED_ADAMW, Optimizer.PAGED_ADAMW_8BIT)
 """Those whose state moves to main memory when a GPU's is full; on a CPU there is nothing to move."""
@@ -47,11 +48,13 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Give a fresh optimizer the memory that `optimizer_tensors` returned."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor | int]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         counts = tensor.dtype is torch.int64
-        state.setdefault(int(index), {})[name] = int(tensor) if counts else tensor
+        own = int(tensor) if counts else like(parameters[int(index)], tensor)
+        state.setdefault(int(index), {})[name] = own
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

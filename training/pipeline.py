@@ -5,45 +5,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from training import process
+from peft import PeftModel
+
+from training.accounting import opened
 from training.adapters import save_trained
 from training.checkpoints import Checkpoint, CheckpointStore
 from training.config import JobSpec
-from training.device_memory import peak_bytes
 from training.errors import BestCheckpointMismatch, TrainingError
-from training.estimates import MemoryEstimate
 from training.evaluation import evaluate
 from training.event_log import EventLog
 from training.events import (
     Finished,
-    MemoryEstimated,
     Outcome,
     Phase,
     PhaseStarted,
-    ResourcesUsed,
     Resumed,
     Sample,
     SamplesGenerated,
     StartedFrom,
     StoppedEarly,
-    TimeEstimated,
     TrainingResult,
     WarningRaised,
 )
 from training.files import size_of, whole_folder
-from training.forecast import memory_estimate
 from training.freezing import restore_frozen
 from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
 from training.pace import Stopwatch
-from training.post_mortem import memory_failures_explained
 from training.preparation import Prepared, prepare
 from training.pulse import Pulse
+from training.ranks import ALONE, Place
 from training.requests import SaveRequests
 from training.retention import best
+from training.sharding import complete_state
 from training.starting import base_source
-from training.workload import remaining, workload
+from training.world import World, joined
 
 SCORE_TOLERANCE: Final = 1e-3
 """How far the best checkpoint may score from its record, relative to it. On the machine that
@@ -51,18 +48,47 @@ saved it the two are equal; another machine's kernels may round otherwise."""
 
 
 def run(
-    spec: JobSpec, job_dir: Path, *, log: EventLog, should_stop: Callable[[], bool]
+    spec: JobSpec,
+    job_dir: Path,
+    *,
+    log: EventLog,
+    should_stop: Callable[[], bool],
+    place: Place = ALONE,
 ) -> Finished:
     """Train as `spec` says, in `job_dir`, going on from what an earlier attempt left there.
 
     What happens after the start of PREPARING is told to `log`; the end is returned and not told.
+    `place` is this process's among those that train together, each of which calls this.
     Raises a `TrainingError` where the run cannot go on.
     """
+    with joined(place, job_dir) as world:
+        return _run(
+            spec,
+            job_dir,
+            log=log,
+            should_stop=lambda: world.any_of(should_stop()),
+            world=world,
+        )
+
+
+def _run(
+    spec: JobSpec,
+    job_dir: Path,
+    *,
+    log: EventLog,
+    should_stop: Callable[[], bool],
+    world: World,
+) -> Finished:
     store = CheckpointStore(job_dir / "checkpoints")
     pulse = Pulse(job_dir)
     with pulse.while_busy():
         prepared = prepare(
-            spec, store, SaveRequests(job_dir), emit=log.emit, should_stop=should_stop
+            spec,
+            store,
+            SaveRequests(job_dir),
+            emit=log.emit,
+            should_stop=should_stop,
+            world=world,
         )
         if prepared is None:
             return Finished(outcome=Outcome.CANCELLED)
@@ -71,31 +97,9 @@ def run(
         _answer_samples(prepared, "BEFORE", log)
         answering_seconds = time.monotonic() - began
         _resume(prepared, log)
-        memory = memory_estimate(workload(prepared), prepared.hardware)
-        _tell_memory(memory, log)
-    stopwatch = Stopwatch(
-        remaining(prepared, answering_seconds),
-        first_step=prepared.run.stepper.state.step,
-        age=process.seconds_alive,
-        tell=lambda seconds: log.emit(TimeEstimated(seconds=seconds)),
-    )
-    with memory_failures_explained(memory, prepared.hardware):
-        end = _train_and_save(prepared, spec, job_dir, log=log, stopwatch=stopwatch, pulse=pulse)
-    used = peak_bytes(prepared.hardware)
-    log.emit(ResourcesUsed(peak_memory_bytes=used, seconds=process.seconds_alive()))
-    return end
-
-
-def _tell_memory(memory: MemoryEstimate, log: EventLog) -> None:
-    log.emit(MemoryEstimated(memory=memory))
-    if not memory.fits:
-        log.emit(
-            WarningRaised(
-                code="MEMORY_MAY_NOT_SUFFICE",
-                message=f"The run may end for lack of memory: {memory.described()}.",
-                remedy=memory.remedy(),
-            )
-        )
+        account = opened(prepared, answering_seconds=answering_seconds, emit=log.emit)
+    with account.settled() as stopwatch:
+        return _train_and_save(prepared, spec, job_dir, log=log, stopwatch=stopwatch, pulse=pulse)
 
 
 def _train_and_save(
@@ -116,18 +120,10 @@ def _train_and_save(
     chosen = _take_best(prepared, pulse)
     if should_stop():
         return Finished(outcome=Outcome.CANCELLED)
-    model_dir = job_dir / "model"
-    with pulse.while_busy(), whole_folder(model_dir) as folder:
+    with pulse.while_busy():
         _answer_samples(prepared, "AFTER", log)
-        prepared.run.stepper.engine.weights.install()
-        restore_frozen(prepared.model, base_source(spec))
-        save_trained(
-            prepared.model,
-            prepared.tokenizer,
-            base_name=public_name(spec.model_path),
-            folder=folder,
-        )
-    result = _result(prepared, chosen, size_bytes=size_of(model_dir))
+        size_bytes = _save_model(prepared, spec, job_dir / "model")
+    result = _result(prepared, chosen, size_bytes=size_bytes)
     return Finished(outcome=Outcome.COMPLETED, result=result)
 
 
@@ -146,7 +142,7 @@ def _resume(prepared: Prepared, log: EventLog) -> None:
     """Stand where the newest whole checkpoint was saved, and tell what a killed attempt saved and
     could not tell."""
     run = prepared.run
-    newest = run.store.newest_whole()
+    newest = run.world.from_leader(run.store.newest_whole)
     for name, reason in newest.damaged:
         log.emit(
             WarningRaised(
@@ -155,7 +151,8 @@ def _resume(prepared: Prepared, log: EventLog) -> None:
                 remedy="The run goes on from the checkpoint before it. Check the disk.",
             )
         )
-    _announce(run.store, log)
+    if run.world.leads:
+        _announce(run.store, log)
     checkpoint = newest.checkpoint
     if checkpoint is None:
         return
@@ -180,12 +177,19 @@ def _announce(store: CheckpointStore, log: EventLog) -> None:
 def _answer_samples(prepared: Prepared, stage: Literal["BEFORE", "AFTER"], log: EventLog) -> None:
     """Answer the sample prompts, once in the life of a run."""
     prompts = prepared.run.config.sample_prompts
-    if not prompts or log.has_sampled(stage):
+    world = prepared.run.world
+    if not prompts or world.from_leader(lambda: log.has_sampled(stage)):
         return
     samples = tuple(
         Sample(
             prompt=prompt,
-            answer=answer(prepared.model, prepared.tokenizer, prompt, hardware=prepared.hardware),
+            answer=answer(
+                prepared.model,
+                prepared.tokenizer,
+                prompt,
+                hardware=prepared.hardware,
+                through=world.through,
+            ),
         )
         for prompt in prompts
     )
@@ -198,21 +202,50 @@ def _take_best(prepared: Prepared, pulse: Pulse) -> Checkpoint:
     Raises `BestCheckpointMismatch`.
     """
     run = prepared.run
-    by_name = {checkpoint.name: checkpoint for checkpoint in run.store.all()}
+    chosen = run.world.from_leader(lambda: _best_whole(run.store))
+    name = chosen.name
+    run.stepper.engine.weights.restore(run.store.load(name).weights)
+    recorded = chosen.metrics.validation_loss if chosen.metrics else None
+    scores = evaluate(
+        run.stepper.engine, run.validation, world=run.world, should_stop=pulse.never_stop
+    )
+    if recorded is not None and scores is not None:
+        _check_score(name, recorded=recorded, measured=scores.loss)
+    return chosen
+
+
+def _best_whole(store: CheckpointStore) -> Checkpoint:
+    by_name = {checkpoint.name: checkpoint for checkpoint in store.all()}
     name = best(list(by_name.values()))
-    if name is None or not run.store.is_whole(name):
+    if name is None or not store.is_whole(name):
         raise TrainingError(
             "BEST_CHECKPOINT_LOST",
             f"The best checkpoint {name or ''} is missing or damaged.",
             "Check the machine's disk, and run the job again.",
         )
-    run.stepper.engine.weights.restore(run.store.load(name).weights)
-    chosen = by_name[name]
-    recorded = chosen.metrics.validation_loss if chosen.metrics else None
-    scores = evaluate(run.stepper.engine, run.validation, should_stop=pulse.never_stop)
-    if recorded is not None and scores is not None:
-        _check_score(name, recorded=recorded, measured=scores.loss)
-    return chosen
+    return by_name[name]
+
+
+def _save_model(prepared: Prepared, spec: JobSpec, model_dir: Path) -> int:
+    """Write the trained model, which only the leader does; its size in bytes."""
+    model, world = prepared.model, prepared.run.world
+    prepared.run.stepper.engine.weights.install()
+    state = None
+    if world.is_sharded:
+        adapter = isinstance(model, PeftModel)
+        state = complete_state(model, keep=world.leads, trained_only=adapter)
+    elif world.leads:
+        restore_frozen(model, base_source(spec))
+    if world.leads:
+        with whole_folder(model_dir) as folder:
+            save_trained(
+                model,
+                prepared.tokenizer,
+                base_name=public_name(spec.model_path),
+                folder=folder,
+                state=state,
+            )
+    return world.from_leader(lambda: size_of(model_dir))
 
 
 def _check_score(name: str, *, recorded: float, measured: float) -> None:

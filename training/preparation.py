@@ -1,6 +1,7 @@
 """The preparing phase: records to rows, a base model to a trainable one, both to a run."""
 
 import json
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,14 @@ from typing import Final
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.adapters import TrainableModel, causal_model, load_for_training, make_trainable
+from training.adapters import TrainableModel, load_for_training, make_trainable
 from training.base_models import load_tokenizer, stop_token_ids
 from training.batches import Split, sample, split
 from training.checkpoints import CheckpointStore
 from training.config import DataType, JobSpec, TrainingConfig
-from training.engine.choice import choose
-from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
-from training.engine.lanes import Lanes, make_lanes
-from training.engine.trainable import TrainableWeights
+from training.engines import chosen, place
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
-from training.events import DataPrepared, EngineChosen, Event, WarningRaised
+from training.events import DataPrepared, Event, WarningRaised
 from training.hardware import Hardware, probe
 from training.loop import Run
 from training.modules import has_fused_experts
@@ -30,6 +28,7 @@ from training.requests import SaveRequests
 from training.schedule import total_steps
 from training.starting import base_source, start_from
 from training.stepper import Stepper
+from training.world import WORLD_OF_ONE, World
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
@@ -53,13 +52,14 @@ def prepare(
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
+    world: World = WORLD_OF_ONE,
 ) -> Prepared | None:
     """A run ready to take its first step, whatever `store` holds; None where told to stop.
 
     Raises a `TrainingError` for what cannot be read, rendered or trained.
     """
     config = spec.config
-    hardware = probe()
+    hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     records = _records(spec)
@@ -69,20 +69,22 @@ def prepare(
     for warning in _method_warnings(config, base, hardware):
         emit(warning)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
+    world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
         return None
     torch.manual_seed(config.seed)
     model = make_trainable(base, config)
     if spec.start is not None:
         start_from(model, spec.start)
-    engine = _engine(model, hardware, rows=parts.training, config=config)
-    emit(_chosen(engine, hardware))
+    engine, world = place(model, hardware, rows=parts.training, config=config, world=world)
+    emit(chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
             engine,
             parts.training,
             config=config,
             total_steps=total_steps(len(parts.training), config),
+            world=world,
         ),
         validation=parts.validation,
         training_rows=len(parts.training),
@@ -91,6 +93,7 @@ def prepare(
         emit=emit,
         should_stop=should_stop,
         requests=requests,
+        world=world,
     )
     return Prepared(run, parts.training, model, tokenizer, hardware)
 
@@ -216,36 +219,6 @@ def _lines(numbers: Sequence[int]) -> str:
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _engine(
-    model: TrainableModel, hardware: Hardware, *, rows: Sequence[Row], config: TrainingConfig
-) -> Engine:
-    device = torch.device(hardware.device)
-    weights = TrainableWeights(model, hardware.dtype)
-    model.to(device)  # type: ignore[arg-type]  # annotated wrongly
-    tokens_per_step = (
-        sum(len(row.input_ids) for row in rows)
-        / len(rows)
-        * (config.batch_size * config.gradient_accumulation_steps)
-    )
-    return Engine(
-        choose(causal_model(model), rows, device),
-        weights,
-        make_lanes(tokens_per_step, threads=torch.get_num_threads())
-        if hardware.device == "cpu"
-        else Lanes(1),
-        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
-        device=device,
-    )
-
-
-def _chosen(engine: Engine, hardware: Hardware) -> EngineChosen:
-    choice = engine.choice
-    reasons = [*choice.reasons]
-    return EngineChosen(
-        path=choice.path,
-        reason="; ".join(reasons) or None,
-        precision=str(hardware.dtype).removeprefix("torch."),
-        device=hardware.name,
-        lanes=engine.lanes,
-        token_budget=engine.budget,
-    )
+def _as_bytes(parts: Split) -> Iterator[bytes]:
+    """What is trained on and tested with, to be compared."""
+    return (array("q", row.input_ids).tobytes() for side in parts for row in side)

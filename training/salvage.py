@@ -6,10 +6,12 @@ from typing import Final
 
 from safetensors import SafetensorError
 
-from training.errors import DiskFull, NonFiniteGradient, NonFiniteLoss, OutOfMemory, TrainingError
+from training.errors import DiskFull, OutOfMemory, TrainingError
 from training.events import Event, WarningRaised
 from training.libraries import memory_failures_named
+from training.step_errors import NonFiniteGradient, NonFiniteLoss
 from training.stepper import Stepper
+from training.world import World
 
 _FAILURES: Final = (TrainingError, OSError, SafetensorError, MemoryError, RuntimeError)
 """What may come of saving on a machine that is short of memory or disk."""
@@ -17,17 +19,20 @@ _FAILURES: Final = (TrainingError, OSError, SafetensorError, MemoryError, Runtim
 
 @contextmanager
 def last_good_step_saved(
-    stepper: Stepper, save: Callable[[], None], emit: Callable[[Event], None]
+    stepper: Stepper, save: Callable[[], None], *, emit: Callable[[Event], None], world: World
 ) -> Iterator[None]:
     """Call `save` where the block fails at a step that was not taken, before its error goes on.
 
-    Weights that are spoilt already are not saved. A failure to save is told, and never hides why
-    the run failed.
+    Weights that are spoilt already are not saved, nor those of several processes of which one ran
+    out of memory: the others do not know. A failure to save is told, and never hides why the run
+    failed.
     """
     try:
         with memory_failures_named():
             yield
-    except (NonFiniteLoss, NonFiniteGradient, OutOfMemory):
+    except (NonFiniteLoss, NonFiniteGradient, OutOfMemory) as error:
+        if isinstance(error, OutOfMemory) and world.size > 1:
+            raise
         try:
             if stepper.is_finite():
                 save()

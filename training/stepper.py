@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch.nn import Parameter
@@ -13,14 +13,20 @@ from training.batches import Plan
 from training.checkpoints import Tensors
 from training.config import TrainingConfig
 from training.engine.engine import Engine
-from training.engine.packs import Pack
-from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained, OutOfMemory
+from training.errors import NothingTrained, OutOfMemory
 from training.libraries import memory_failures_named
 from training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from training.rendering import Row
 from training.schedule import learning_rate
 from training.scores import Scores
+from training.sharding import gathered, own_part, whole
 from training.state import TrainingState
+from training.step_errors import NonFiniteGradient, NonFiniteLoss
+from training.turns import Turn, turns
+from training.world import WORLD_OF_ONE, World
+
+_PLACES: Final = 2**32
+"""More packs than a step has."""
 
 
 class Measurement(NamedTuple):
@@ -52,9 +58,16 @@ class Stepper:
     """
 
     def __init__(
-        self, engine: Engine, rows: Sequence[Row], *, config: TrainingConfig, total_steps: int
+        self,
+        engine: Engine,
+        rows: Sequence[Row],
+        *,
+        config: TrainingConfig,
+        total_steps: int,
+        world: World = WORLD_OF_ONE,
     ) -> None:
         self.engine = engine
+        self._world = world
         self.total_steps = total_steps
         self._rows = rows
         self._config = config
@@ -69,15 +82,21 @@ class Stepper:
         self._gradient_norm: float | None = None
         self._tokens = 0
         self._seconds = 0.0
-        self.state = TrainingState(untrained=fingerprint(self._masters), token_budget=engine.budget)
+        untrained = fingerprint(self._masters, world)
+        world.raise_unless_same("weights to begin with", [untrained.encode()])
+        self.state = TrainingState(untrained=untrained, token_budget=engine.budget)
 
     def tensors(self) -> Tensors:
         """Everything `restore` needs, beside `state`, to go on as if never interrupted.
 
         What dropout drops is a function of the seed and the step, so that no random generator has
-        a state to be kept.
+        a state to be kept. Whole, however many processes hold them; only the leader is given them.
         """
-        return Tensors(self._masters, optimizer_tensors(self._optimizer))
+        keep = self._world.leads
+        return Tensors(
+            gathered(self._masters, keep=keep),
+            gathered(optimizer_tensors(self._optimizer), keep=keep),
+        )
 
     def restore(self, state: TrainingState, tensors: Tensors) -> None:
         """Stand where a checkpoint was saved."""
@@ -107,13 +126,13 @@ class Stepper:
     def is_finite(self) -> bool:
         """Whether neither the weights nor the optimizer's memory hold a NaN or an infinity."""
         weights, memory = self.tensors()
-        return all(
-            bool(torch.isfinite(each).all()) for each in (*weights.values(), *memory.values())
+        return not self._world.any_of(
+            any(not torch.isfinite(each).all() for each in (*weights.values(), *memory.values()))
         )
 
     def raise_if_untrained(self) -> None:
         """Raise `NothingTrained` where no trainable weight differs from its first value."""
-        if fingerprint(self._masters) == self.state.untrained:
+        if fingerprint(self._masters, self._world) == self.state.untrained:
             raise NothingTrained(f"no weight moved in {self.state.step} steps")
 
     def _step(self, rows: Sequence[Row], watch: Watch) -> bool:
@@ -138,8 +157,8 @@ class Stepper:
                     return self._gradients(rows, rate=rate, started=started, watch=watch)
             except OutOfMemory as error:
                 self.engine.discard()
-                if not self.engine.halve_budget():
-                    raise
+                if self._world.is_sharded or not self.engine.halve_budget():
+                    raise  # of a sharded model, the others wait in the middle of a pass
                 watch.halved(self.engine.budget, error)
 
     def _gradients(
@@ -148,39 +167,62 @@ class Stepper:
         tokens = sum(len(row.input_ids) for row in rows)
         share = 1 / sum(row.trained_tokens for row in rows)
         scores, done = Scores(), 0
-        for packs, seeds in self._seeded(self.engine.rounds(rows)):
-            scores = scores.plus(self.engine.backward(packs, share=share, seeds=seeds))
+        for turn, seeds in self._seeded(turns(self.engine, rows, self._world)):
+            scores = scores.plus(self._turn(turn, share=share, seeds=seeds))
             if not math.isfinite(scores.loss_sum):
-                lines = [row.line for pack in packs for row in pack.rows]
+                lines = [row.line for pack in turn.packs for row in pack.rows]
                 raise NonFiniteLoss(
                     self.state.epoch + 1, self.state.step + 1, scores.loss_sum, lines=lines
                 )
-            done += sum(pack.tokens for pack in packs)
-            self._tokens += sum(pack.tokens for pack in packs)
-            if done < tokens:
-                measurement = self._measurement(done / tokens, scores, rate=rate, started=started)
-                watch.measured(measurement)
+            # Rows are dealt out evenly, so that what is done here is done everywhere.
+            taken = self._world.size * sum(pack.tokens for pack in turn.packs) * turn.counts
+            done = min(tokens, done + taken)
+            self._tokens += taken
+            if not turn.is_last:
+                if scores.tokens:
+                    share_done = done / tokens
+                    watch.measured(
+                        self._measurement(share_done, scores, rate=rate, started=started)
+                    )
                 if watch.should_stop():
                     return None
+        return self._world.total(scores)
+
+    def _turn(self, turn: Turn, *, share: float, seeds: Sequence[int]) -> Scores:
+        """A turn's gradients and scores. Where memory runs out in one process it does in all, so
+        that they go on with the same budget; but for a sharded model, whose passes cannot be left.
+        """
+        if not turn.counts:
+            share = 0.0
+        if self._world.size == 1 or self._world.is_sharded:
+            scores = self.engine.backward(turn.packs, share=share, seeds=seeds)
+            return scores if turn.counts else Scores()
+        failure, scores = None, Scores()
+        try:
+            with memory_failures_named():
+                scores = self.engine.backward(turn.packs, share=share, seeds=seeds)
+        except OutOfMemory as error:
+            failure = error
+        if self._world.any_of(failure is not None):
+            raise failure or OutOfMemory("another device had none left")
         return scores
 
-    def _seeded(
-        self, rounds: Iterator[list[Pack]]
-    ) -> Iterator[tuple[Sequence[Pack], Sequence[int]]]:
-        """Rounds with a seed for each pack: a function of the run's seed, the step and its place."""
-        count = 0
-        for packs in rounds:
-            places = range(count, count + len(packs))
-            count += len(packs)
-            yield packs, [_seed(self._config.seed, self.state.step, place) for place in places]
+    def _seeded(self, dealt: Iterator[Turn]) -> Iterator[tuple[Turn, Sequence[int]]]:
+        """Turns with a seed for each pack: a function of the run's seed, the step and its place,
+        which no other process has."""
+        count = self._world.rank * _PLACES
+        for turn in dealt:
+            places = range(count, count + len(turn.packs))
+            count += len(turn.packs)
+            yield turn, [_seed(self._config.seed, self.state.step, place) for place in places]
 
     def _apply(self, rate: float, rows: Sequence[Row]) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
         self.engine.collect()
-        norm = float(
-            torch.nn.utils.clip_grad_norm_(self._masters.values(), self._config.max_gradient_norm)
-        )
+        masters = list(self._masters.values())
+        self._world.add_up_gradients(masters)
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(masters, self._config.max_gradient_norm)))
         if not math.isfinite(norm):
             raise NonFiniteGradient(epoch, step, norm, lines=[row.line for row in rows])
         if norm == 0 and self.state.step == 0:
@@ -219,12 +261,15 @@ class Stepper:
         )
 
 
-def fingerprint(parameters: Mapping[str, Parameter]) -> str:
-    """A checksum of fp32 weights, cheap enough to take of a whole model."""
+def fingerprint(parameters: Mapping[str, Parameter], world: World = WORLD_OF_ONE) -> str:
+    """A checksum of fp32 weights, cheap enough to take of a whole model, and the same whether it
+    lies in one process or is split among several."""
     sums = [
-        int(each.detach().reshape(-1).view(torch.int32).sum(dtype=torch.int64))
+        int(own_part(each.detach()).reshape(-1).view(torch.int32).sum(dtype=torch.int64))
         for each in parameters.values()
     ]
+    if world.is_sharded:
+        sums = world.add_up_integers(sums)
     return hashlib.sha256(repr(sums).encode()).hexdigest()
 
 

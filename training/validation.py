@@ -16,6 +16,7 @@ from training.findings import (
 )
 from training.limits import beyond_limits, beyond_usual
 from training.method_checks import method_advice, method_errors
+from training.placement import placement_findings
 from training.schedule import total_steps, validation_rows
 
 __all__ = ["MAX_SAMPLE_PROMPTS", "Finding", "RunFacts", "Severity", "check"]
@@ -50,7 +51,7 @@ def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
     )
     repaired = apply(config, combined_patch(findings))
     findings += [*_data(facts), *_sample_prompts(repaired, facts), *_relations(repaired, facts)]
-    findings += [*method_errors(repaired, facts.layer_count)]
+    findings += [*method_errors(repaired, facts.layer_count), *placement_findings(repaired)]
     findings += [*beyond_usual(repaired, _training_rows(repaired, facts))]
     findings += [*_advice(repaired, facts)]
     findings = _with_fitting_warmup(findings, config, facts)

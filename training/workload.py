@@ -17,6 +17,7 @@ from training.forecast import Workload
 from training.pace import Remaining
 from training.preparation import Prepared
 from training.rendering import Row
+from training.turns import deal
 
 _SEARCHED_ROWS: Final = 2**16
 """Among so many rows of the plan the heaviest micro-batches are looked for."""
@@ -28,7 +29,7 @@ def workload(prepared: Prepared) -> Workload:
     engine = run.stepper.engine
     model = causal_model(prepared.model)
     tensors = run.stepper.tensors()
-    steps = list(_steps(prepared))
+    steps = [_own(step, prepared) for step in _steps(prepared)]
     computes = engine.choice.computes
     return Workload(
         model=model,
@@ -47,7 +48,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     """What the run has still to do. Later epochs are taken to be ordered as the first one left."""
     run = prepared.run
     state, config = run.stepper.state, run.config
-    epoch = [_tokens(step) for step in _epoch(prepared, state.epoch)]
+    epoch = [_tokens(_own(step, prepared)) for step in _epoch(prepared, state.epoch)]
     epochs = config.epochs - state.epoch
     steps = chain(epoch[state.step_in_epoch :], *repeat(epoch, epochs - 1))
     masters = run.stepper.tensors().weights.values()
@@ -57,7 +58,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     saved = trained + optimizer_bytes(config.optimizer, masters)
     return Remaining(
         step_tokens=list(islice(steps, run.stepper.total_steps - state.step)),
-        scored_tokens=(epochs + 1) * _tokens(run.validation),
+        scored_tokens=(epochs + 1) * _tokens(_own(run.validation, prepared)),
         written_bytes=checkpoints * saved + trained,
         answering_seconds=answering_seconds,
     )
@@ -71,6 +72,12 @@ def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[Row]], obje
     return lambda rows: computes.backward(
         engine.packed(rows), share=1.0, seed=0, gradients=gradients
     )
+
+
+def _own(rows: Sequence[Row], prepared: Prepared) -> Sequence[Row]:
+    """Those that this process computes."""
+    world = prepared.run.world
+    return deal(rows, world.size)[world.rank] if world.size > 1 else rows
 
 
 def _steps(prepared: Prepared) -> Iterator[list[Row]]:

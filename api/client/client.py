@@ -24,6 +24,7 @@ from api.client.results import (
     User,
     Validation,
     Version,
+    Worker,
 )
 from api.client.runs import RunOptions
 from jobs.status import JobStatus
@@ -161,6 +162,11 @@ class Client:
         """Ask a job to stop."""
         answer = await self._ask(documents.CANCEL_TRAINING, jobId=job_id)
         return Job.model_validate(_accepted(answer))
+
+    async def workers(self, first: int = 20, after: str | None = None) -> Page[Worker]:
+        """The workers that are there, newest first."""
+        answer = await self._ask(documents.LIST_WORKERS, first=first, after=after)
+        return _page(Worker, answer)
 
     async def pause(self, job_id: str) -> Job:
         """Let a job rest; one that runs saves a checkpoint first."""

@@ -16,6 +16,7 @@ __all__ = [
     "LIST_MODELS",
     "LIST_MODEL_VERSIONS",
     "LIST_TRAINING_JOBS",
+    "LIST_WORKERS",
     "LOGIN",
     "ME",
     "PAUSE_TRAINING",
@@ -131,7 +132,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
       maxSequenceLength validationSplit shuffle maxSamples seed
       earlyStopping {{ enabled patience minDelta }}
-      checkpointing {{ enabled interval keepBest }} samplePrompts
+      checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
   }}
 }}
@@ -197,6 +198,13 @@ LIST_MODEL_VERSIONS: Final = f"""
 query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
   listModelVersions(modelName: $modelName, first: $first, after: $after) {{
     edges {{ node {{ {_VERSION} }} }} {_PAGE}
+  }}
+}}
+"""
+LIST_WORKERS: Final = f"""
+query ListWorkers($first: Int!, $after: String) {{
+  listWorkers(first: $first, after: $after) {{
+    edges {{ node {{ name devices devicesInUse slots startedAt seenAt }} }} {_PAGE}
   }}
 }}
 """

@@ -32,6 +32,7 @@ __all__ = [
     "User",
     "Validation",
     "Version",
+    "Worker",
 ]
 
 NodeT = TypeVar("NodeT")
@@ -228,6 +229,17 @@ class Job(Record):
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.status in ENDED
+
+
+class Worker(Record):
+    """A worker that is there. `devices` is how many one job of it can have."""
+
+    name: str
+    devices: int
+    devices_in_use: int
+    slots: int
+    started_at: datetime
+    seen_at: datetime
 
 
 class ExportFile(Record):

@@ -6,7 +6,7 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import LoraInitialisation, Optimizer, Scheduler, TrainingType
+from training.config import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
 
 __all__ = [
     "CheckpointingOptions",
@@ -89,6 +89,8 @@ class RunOptions(_Options):
     data: DataOptions = Field(default_factory=DataOptions)
     early_stopping: EarlyStoppingOptions | None = None
     checkpointing: CheckpointingOptions | None = None
+    devices: int | None = None
+    sharding: Sharding | None = None
     sample_prompts: tuple[str, ...] | None = None
     start: StartOptions | None = Field(default=None, alias="from")
 

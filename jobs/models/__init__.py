@@ -6,6 +6,7 @@ from jobs.models.datasets import Dataset
 from jobs.models.exports import Export
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.models.users import User
+from jobs.models.workers import Worker
 
 __all__ = [
     "AuditEntry",
@@ -18,4 +19,5 @@ __all__ = [
     "ModelVersion",
     "TrainingJob",
     "User",
+    "Worker",
 ]

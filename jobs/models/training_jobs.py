@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # a job names its model and a model's version its job: a circ
 class TrainingJob(Leased):
     """One asked-for training run, over all its attempts.
 
-    `config` is the whole resolved `TrainingConfig`; `log_offset` is how far, in bytes, the child's
+    `config` is the whole resolved `TrainingConfig`, of which `devices` is repeated for workers to
+    choose by; `log_offset` is how far, in bytes, the child's
     `events.jsonl` has been taken over; `last_seq` numbers the newest event. Losses and accuracies
     are the newest measured; `estimated_time_remaining` is in seconds. `estimate` holds the newest
     attempt's `memory`, a `training.estimates.MemoryEstimate` as JSON, and its `seconds`, null until
@@ -42,6 +43,7 @@ class TrainingJob(Leased):
     dataset_name = fields.CharField(max_length=100)
     dataset_sha256 = fields.CharField(max_length=64)
     config: dict[str, Any] = fields.JSONField()
+    devices = fields.IntField(default=1, db_default=1)
     libraries: dict[str, str] = fields.JSONField(default=dict)
     status = fields.CharEnumField(JobStatus, max_length=16, default=JobStatus.QUEUED)
     progress = fields.FloatField(default=0.0, db_default=0.0)

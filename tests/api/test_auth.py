@@ -122,9 +122,12 @@ async def test_a_viewer_reads_and_changes_nothing(client: Client, field: str) ->
     error = await viewer.error(WRITES[field])
     assert error["extensions"]["code"] == "FORBIDDEN"
     assert error["message"] == f"{field} needs the role TRAINER; yours is VIEWER."
-    assert await viewer.data("{ listDatasets { totalCount } listModels { totalCount } }") == {
+    assert await viewer.data(
+        "{ listDatasets { totalCount } listModels { totalCount } listWorkers { totalCount } }"
+    ) == {
         "listDatasets": {"totalCount": 0},
         "listModels": {"totalCount": 0},
+        "listWorkers": {"totalCount": 0},
     }
 
 

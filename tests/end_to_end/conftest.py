@@ -26,7 +26,7 @@ logging.basicConfig(level="INFO", format="%(asctime)s %(name)s %(message)s")
 asyncio.run(run_worker(Settings()))
 """
 
-StartWorker = Callable[[], Coroutine[None, None, asyncio.subprocess.Process]]
+StartWorker = Callable[..., Coroutine[None, None, asyncio.subprocess.Process]]
 
 
 @pytest.fixture(scope="session")
@@ -51,13 +51,17 @@ async def start_worker(settings: Settings) -> AsyncIterator[StartWorker]:
         "TUNERY_SECRET": settings.secret.get_secret_value(),
         "TUNERY_LEASE_SECONDS": str(settings.lease_seconds),
         "TUNERY_SWEEP_SECONDS": str(settings.sweep_seconds),
+        "TUNERY_WORKER_DEVICES": str(settings.worker_devices),
         "HF_HUB_OFFLINE": "1",
     }
 
-    async def start() -> asyncio.subprocess.Process:
+    async def start(**changes: str) -> asyncio.subprocess.Process:
         with (settings.home / f"worker-{len(started)}.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-c", WORKER, env=environment, stdout=log, stderr=log
+                *(sys.executable, "-P", "-c", WORKER),
+                env=environment | changes,
+                stdout=log,
+                stderr=log,
             )
         started.append(process)
         return process

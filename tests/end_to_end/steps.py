@@ -54,8 +54,10 @@ async def create_dataset(user: Client) -> str:
     return str(created["createDataset"]["id"])
 
 
-async def run_pipeline(user: Client, folder: Path, **hyperparameters: Any) -> str:
-    """Register, create and submit; the job's id."""
+async def run_pipeline(
+    user: Client, folder: Path, placement: Mapping[str, Any] | None = None, **hyperparameters: Any
+) -> str:
+    """Register, create and submit; the job's id. `placement` says on which devices."""
     submitted = await user.data(
         "mutation ($input: RunPipelineInput!) { runPipeline(input: $input) {"
         " ... on TrainingJob { id } ... on Problem { message } } }",
@@ -65,6 +67,7 @@ async def run_pipeline(user: Client, folder: Path, **hyperparameters: Any) -> st
             "trainingType": "LORA",
             "hyperparameters": {"learningRate": 5e-3, "batchSize": 4, **hyperparameters},
             "samplePrompts": ["What colour is the sky?"],
+            **(placement or {}),
         },
     )
     return str(submitted["runPipeline"]["id"])

@@ -15,7 +15,7 @@ from jobs.models import JobEvent, TrainingJob, User
 from jobs.service import Service
 from jobs.settings import Settings
 from jobs.status import JobStatus
-from jobs.supervisor import supervise
+from jobs.supervisor import Seat, supervise
 from training.events import (
     CheckpointSaved,
     EpochCompleted,
@@ -157,7 +157,7 @@ async def attempt(service: Service, job_id: UUID, worker_id: str = "worker") -> 
     """One attempt at a job, by a worker of this process."""
     await supervise(
         job_id,
-        worker_id=worker_id,
+        seat=Seat(worker_id),
         settings=service.settings,
         artifacts=service.artifacts,
         queue=service.queue,

@@ -9,6 +9,7 @@ from tortoise.transactions import in_transaction
 from jobs import control, datasets, supervisor
 from jobs.access import Viewer
 from jobs.claims import beat, claim, complete, pass_on_save, release
+from jobs.devices import DevicePool
 from jobs.errors import Conflict, InUse, NotFound
 from jobs.history import Lease, move
 from jobs.models import AuditEntry, Checkpoint, ModelVersion, TrainingJob
@@ -96,13 +97,13 @@ async def test_a_waiting_job_is_paused_at_once_and_left_alone(
     paused = await control.pause(viewer, job.id, queue=service.queue)
     assert paused.status is S.PAUSED
     assert await claim(job.id, "worker", 30) is None
-    assert await _waiting_jobs(10) == []
+    assert await _waiting_jobs(DevicePool(("",), 10), 10) == []
     await sweep(service.settings, service.queue)
     assert (await TrainingJob.get(id=job.id)).status is S.PAUSED
     with pytest.raises(InUse):
         await datasets.delete(viewer, job.dataset_id, artifacts=service.artifacts)  # type: ignore[arg-type]  # it has one
     await control.resume(viewer, job.id, queue=service.queue)
-    assert await _waiting_jobs(10) == [job.id]
+    assert await _waiting_jobs(DevicePool(("",), 10), 10) == [job.id]
     assert await kinds(job.id) == ["QUEUED", "PAUSED", "QUEUED"]
 
 
@@ -112,7 +113,7 @@ async def test_a_resumed_job_queues_behind_those_that_waited(
     first, second = [await make_job(viewer, service) for _ in range(2)]
     await control.pause(viewer, first.id, queue=service.queue)
     await control.resume(viewer, first.id, queue=service.queue)
-    assert await _waiting_jobs(10) == [second.id, first.id]
+    assert await _waiting_jobs(DevicePool(("",), 10), 10) == [second.id, first.id]
 
 
 async def test_a_paused_job_is_cancelled_at_once(service: Service, viewer: Viewer) -> None:

@@ -22,6 +22,10 @@ from tests.conftest import SECRET
 from tests.factories import make_job
 from tests.jobs.stage import as_environment, make_viewer, start_python
 
+MIGRATIONS = sorted(
+    path.stem for path in (Path(database.__file__).parent / "migrations").glob("0*.py")
+)
+
 REBUILD = """
 from tortoise import fields, migrations
 from tortoise.migrations import operations as ops
@@ -53,7 +57,7 @@ print(json.dumps(asyncio.run(migrate(Settings()))))
 
 TABLES = {
     *("audit_entries", "base_models", "checkpoints", "datasets", "epochs", "exports"),
-    *("job_events", "model_versions", "training_jobs", "users"),
+    *("job_events", "model_versions", "training_jobs", "users", "workers"),
 }
 
 

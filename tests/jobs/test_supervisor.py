@@ -15,6 +15,7 @@ from jobs.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, ModelVersion, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
+from jobs.supervisor import Seat, supervise
 from tests.factories import MEMORY, make_dataset, make_job
 from tests.jobs.stage import (
     CANCELLED,
@@ -404,15 +405,35 @@ async def test_secrets_are_not_in_the_childs_environment(
 ) -> None:
     for name in ("TUNERY_SECRET", "tunery_secret", "Tunery_Redis_Url", "MY_TUNERY_DATABASE_URL"):
         monkeypatch.setenv(name, "hidden")
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "3")
     monkeypatch.setenv("HF_HOME", "/somewhere")
     job = await make_job(await make_viewer(), service)
     folder = script_job(service, job.id, [["environment"], *WHOLE_RUN])
     await attempt(service, job.id)
     seen = json.loads((folder / "environment.json").read_text())
     assert "hidden" not in seen.values()
-    assert [name for name in seen if "TUNERY" in name.upper()] == []
+    assert [name for name in seen if "TUNERY" in name.upper() or "RANK" in name] == []
+    assert "CUDA_VISIBLE_DEVICES" not in seen
     assert (seen["HF_HOME"], seen["OMP_WAIT_POLICY"]) == ("/somewhere", "passive")
     assert seen["OMP_NUM_THREADS"] == str(service.settings.threads)
+
+
+async def test_a_child_sees_the_devices_that_were_lent_to_its_job(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    job = await make_job(await make_viewer(), service)
+    folder = script_job(service, job.id, [["environment"], *WHOLE_RUN])
+    await supervise(
+        job.id,
+        seat=Seat("worker", ("1", "3")),
+        settings=service.settings,
+        artifacts=service.artifacts,
+        queue=service.queue,
+    )
+    seen = json.loads((folder / "environment.json").read_text())
+    assert seen["CUDA_VISIBLE_DEVICES"] == "1,3"
 
 
 @pytest.mark.parametrize("end", [["exit", 0], ["die"]])

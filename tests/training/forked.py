@@ -35,9 +35,9 @@ def left(child: BaseProcess) -> int | None:
 
 def hold_tokens(count: int) -> None:
     """Let a run begin with micro-batches of so many tokens."""
-    from training import preparation  # torch: the child has it already
+    from training import engines  # torch: the child has it already
 
-    preparation.CPU_TOKENS = count
+    engines.CPU_TOKENS = count
 
 
 def _run(job: Path, prepare: Callable[..., None], *arguments: object) -> None:

@@ -12,7 +12,7 @@ from tests.training.forked import hold_tokens, left, start_forked
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
-from training import events, preparation
+from training import engines, events
 from training.config import TrainingType
 from training.engine.engine import Engine
 from training.events import (
@@ -65,7 +65,7 @@ def test_a_run_that_is_killed_again_and_again_is_the_very_same_model(
     method: TrainingType,
     kills: Sequence[tuple[Moment, int, str | None]],
 ) -> None:
-    monkeypatch.setattr(preparation, "CPU_TOKENS", TOKENS)
+    monkeypatch.setattr(engines, "CPU_TOKENS", TOKENS)
     choices = {
         "training_type": method,
         "rows": qa_rows(12),
@@ -126,7 +126,7 @@ def work_slowly(seconds: float) -> None:
 def test_a_stop_amid_a_long_step_is_answered_at_once_and_loses_no_step(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "CPU_TOKENS", 100)
+    monkeypatch.setattr(engines, "CPU_TOKENS", 100)
     choices = {"rows": qa_rows(90), "batch_size": 36, "epochs": 2, "lora_dropout": 0.1}
     whole, job = make_job("whole", **choices), make_job("stopped", **choices)
     run_here(whole)

@@ -13,14 +13,13 @@ from safetensors.torch import load_file, save_file
 from tests.factories import MEMORY
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
-from training import preparation
+from training import engines
 from training.config import DataType, TrainingType
 from training.engine.engine import Engine
 from training.errors import (
     BestCheckpointMismatch,
     DatasetDamaged,
     ModelUnreadable,
-    NonFiniteLoss,
     NothingToTrain,
     OutOfMemory,
     TargetModulesNotFound,
@@ -44,6 +43,7 @@ from training.events import (
 )
 from training.files import damage, sha256_of
 from training.scores import Scores
+from training.step_errors import NonFiniteLoss
 
 MakeJob = Callable[..., Path]
 
@@ -123,7 +123,7 @@ def test_estimating_changes_nothing_of_the_run(
     choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 1}
     estimated, plain = make_job("estimated", **choices), make_job("plain", **choices)
     run_here(estimated)
-    monkeypatch.setattr("training.pipeline.memory_estimate", lambda *_: MEMORY)
+    monkeypatch.setattr("training.accounting.memory_estimate", lambda *_: MEMORY)
     run_here(plain)
     assert_same_weights(estimated, plain)
 
@@ -195,7 +195,7 @@ def test_the_same_seed_gives_the_same_model(make_job: MakeJob, method: TrainingT
 def test_a_stopped_run_goes_on_to_the_very_same_model(
     make_job: MakeJob, method: TrainingType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "CPU_TOKENS", 64)  # several micro-batches a step
+    monkeypatch.setattr(engines, "CPU_TOKENS", 64)  # several micro-batches a step
     choices = {
         "training_type": method,
         "batch_size": 2,

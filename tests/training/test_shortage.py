@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from tests.training.forked import hold_tokens, left, start_forked
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, write_job
 from tests.training.weights import difference
-from training import checkpoints, preparation
+from training import checkpoints, engines
 from training.engine.engine import Engine
 from training.errors import DiskFull, OutOfMemory
 from training.events import EpochCompleted, Finished, Outcome, Resumed, WarningRaised
@@ -124,7 +124,7 @@ def test_memory_that_is_refused_halves_what_is_held_and_nothing_else(
     assert halved.code == "TOKEN_BUDGET_HALVED"
     assert "can't allocate memory: you tried to allocate" in halved.message
     assert "From here on 2048 tokens are held at once" in halved.message
-    monkeypatch.setattr(preparation, "CPU_TOKENS", 2048)
+    monkeypatch.setattr(engines, "CPU_TOKENS", 2048)
     run_here(other)
     assert difference(other, job) == 0.0
     assert losses(other) == losses(job)

@@ -10,9 +10,10 @@ from torch import nn
 from training.config import TrainingType, resolve
 from training.engine.packs import Pack, make_pack
 from training.engine.trainable import TrainableWeights
-from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained, OutOfMemory
+from training.errors import NothingTrained, OutOfMemory
 from training.rendering import Row
 from training.scores import Scores
+from training.step_errors import NonFiniteGradient, NonFiniteLoss
 from training.stepper import Measurement, Stepper, Watch
 
 
@@ -24,6 +25,9 @@ class FakeEngine:
         self.weights = TrainableWeights(model, torch.float32)
         self.budget = 8
         self._sums: dict[nn.Parameter, torch.Tensor] = {}
+
+    def round_count(self, rows: Sequence[Row]) -> int:
+        return -(-len(rows) // (self.budget // 2))
 
     def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
         width = self.budget // 2

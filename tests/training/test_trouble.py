@@ -12,15 +12,13 @@ from safetensors.torch import save_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from tests.training.weights import difference
-from training import preparation
+from training import engines
 from training.base_models import load_base, load_tokenizer
 from training.checkpoints import CheckpointStore
 from training.config import TrainingType
 from training.engine.engine import Engine
 from training.errors import (
     DiskFull,
-    NonFiniteGradient,
-    NonFiniteLoss,
     NothingTrained,
     OutOfMemory,
     TrainingError,
@@ -35,6 +33,7 @@ from training.events import (
 )
 from training.files import damage
 from training.scores import Scores
+from training.step_errors import NonFiniteGradient, NonFiniteLoss
 
 MakeJob = Callable[..., Path]
 
@@ -86,7 +85,7 @@ def with_tilde_in(line: int) -> list[dict[str, str]]:
 def test_a_spoilt_record_is_named_and_the_last_good_step_is_saved(
     make_job: MakeJob, without_tilde: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preparation, "CPU_TOKENS", 80)  # two rows a micro-batch
+    monkeypatch.setattr(engines, "CPU_TOKENS", 80)  # two rows a micro-batch
     job = make_job(rows=with_tilde_in(10), model=without_tilde, **STEPWISE)
     with pytest.raises(NonFiniteLoss, match="became nan in epoch 1 at step 3") as raised:
         run_here(job)

@@ -7,6 +7,7 @@ import pytest
 
 from training.config import DataType, Optimizer, TrainingConfig, TrainingType, resolve
 from training.findings import apply, combined_patch
+from training.placement import placement_findings
 from training.validation import Finding, RunFacts, Severity, check
 
 FACTS = RunFacts(records=200, data_type=DataType.QA, parameter_count=10**8, context_length=2048)
@@ -53,6 +54,8 @@ BEYOND = [
     ("max_sequence_length", 2049, "maxSequenceLength"),
     ("validation_split", 0.95, "validationSplit"),
     ("max_samples", 0, "maxSamples"),
+    ("devices", 0, "devices"),
+    ("devices", 1025, "devices"),
     ("seed", -1, "seed"),
     ("seed", 2**32, "seed"),
     ("early_stopping", {"patience": 0}, "patience"),
@@ -229,6 +232,33 @@ def test_blank_target_modules_are_an_error() -> None:
         ]
 
 
+def test_devices_and_sharding_must_fit_the_rest() -> None:
+    assert check(config(devices=8, sharding="FULL"), FACTS) == []
+    for choices, code, name, patch in (
+        ({"sharding": "FULL"}, "NOTHING_TO_SHARD", "sharding", {"sharding": "NONE"}),
+        ({"devices": 9}, "MORE_DEVICES_THAN_EXAMPLES", "devices", {"devices": 8}),
+    ):
+        (found,) = check(config(**choices), FACTS)
+        assert (found.severity, found.code, found.path) == (Severity.WARNING, code, (name,))
+        assert found.suggested_patch == patch
+        assert check(apply(config(**choices), patch), FACTS) == []
+    assert check(config(devices=16, gradient_accumulation_steps=2), FACTS) == []
+
+
+def test_a_quantised_base_cannot_be_split() -> None:
+    quantised = resolve(TrainingType.QLORA, {"devices": 2, "sharding": "FULL"})
+    (found,) = placement_findings(quantised)
+    assert (found.severity, found.code) == (Severity.ERROR, "QUANTISED_NOT_SHARDED")
+    assert list(placement_findings(apply(quantised, found.suggested_patch or {}))) == []
+
+
+def test_an_optimizer_of_whole_tensors_cannot_move_split_ones() -> None:
+    bad = config(devices=2, sharding="FULL", optimizer="ADAMW_8BIT")
+    (found,) = placement_findings(bad)
+    assert (found.severity, found.code) == (Severity.ERROR, "OPTIMIZER_NOT_SHARDED")
+    assert list(placement_findings(apply(bad, found.suggested_patch or {}))) == []
+
+
 VALUES: dict[str, list[object]] = {
     "learning_rate": [-1.0, 0.0, 1e-6, 2e-4, 0.5, math.nan],
     "batch_size": [-1, 0, 1, 8, 64, 5000],
@@ -241,6 +271,8 @@ VALUES: dict[str, list[object]] = {
     "max_sequence_length": [1, 64, 2048, 10**6],
     "validation_split": [-1.0, 0.0, 0.1, 0.9, 1.0],
     "max_samples": [None, 0, 1, 2, 50],
+    "devices": [0, 1, 2, 9, 5000],
+    "sharding": ["NONE", "FULL"],
     "early_stopping": [{}, {"enabled": True}, {"enabled": True, "patience": 0}],
     "sample_prompts": [(), ("Hi", ""), ("Hi",) * 20],
     "training_type": list(TrainingType),

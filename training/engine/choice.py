@@ -50,14 +50,19 @@ class Choice(NamedTuple):
     """Whether the head could not be applied by itself, so that it is at every position."""
 
 
-def choose(model: PreTrainedModel, rows: Sequence[Row], device: torch.device) -> Choice:
-    """The fastest way that agrees with the model on the heads of some rows."""
+def choose(
+    model: PreTrainedModel, rows: Sequence[Row], device: torch.device, *, sharded: bool = False
+) -> Choice:
+    """The fastest way that agrees with the model on the heads of some rows.
+
+    A model that is going to be `sharded` can be computed by its own layers alone.
+    """
     probe = [_beginning(row) for row in rows[:2]]
     head = head_of(model)
     reference = GenericDecoder(model, head, packs=False)
     alone = [make_pack([row], device) for row in probe]
     expected = {pack.rows[0].line: reference.hidden(pack) for pack in alone}
-    reasons: list[str] = []
+    reasons = ["its tensors are split among devices"] if sharded else []
     if not _head_agrees(model, head, alone[0], expected[alone[0].rows[0].line]):
         reasons.append("its output head does more than it says")
         return Choice(
@@ -69,7 +74,7 @@ def choose(model: PreTrainedModel, rows: Sequence[Row], device: torch.device) ->
         (ComputePath.FUSED, lambda: read(model)),
         (ComputePath.PACKED, lambda: GenericDecoder(model, head, packs=True)),
     ]
-    for path, make in candidates:
+    for path, make in candidates[1:] if sharded else candidates:
         try:
             computes = make()
             difference = _difference(computes.hidden(together), wanted)

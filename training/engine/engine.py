@@ -40,13 +40,17 @@ class Engine:
         self.weights = weights
         self.budget = budget
         self._lanes = lanes if choice.path is ComputePath.FUSED else Lanes(1)
-        self._device = device
+        self.device = device
         self._gradients = [Gradients() for _ in range(self._lanes.count)]
 
     @property
     def lanes(self) -> int:
         """Micro-batches computed at the same time."""
         return self._lanes.count
+
+    def round_count(self, rows: Sequence[Row]) -> int:
+        """How many rounds the rows make."""
+        return len(self.divided(rows))
 
     def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
         """The rows as micro-batches, those of a round to be computed at the same time."""
@@ -64,7 +68,7 @@ class Engine:
 
     def packed(self, rows: Sequence[Row]) -> Pack:
         """A micro-batch on the device."""
-        return make_pack(rows, self._device)
+        return make_pack(rows, self.device)
 
     def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
         """Add the gradient of `share` times the summed loss of a round, and give its scores.

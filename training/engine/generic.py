@@ -30,22 +30,22 @@ class GenericDecoder:
     packs: bool
     """Whether attention keeps the rows of a pack apart; else they are padded to one length."""
     _sink: Gradients | None = field(default=None, init=False)
-    _listens: bool = field(default=False, init=False)
+    _heard: set[Parameter] = field(default_factory=set, init=False)
 
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
         """What the head is given for each token of a pack (T, width), without dropout."""
-        with _mode(self.model, training=False):
-            return self._hidden(pack)
+        with mode(self.model, training=False):
+            return self.body(pack)
 
     @torch.no_grad()
     def score(self, pack: Pack) -> TokenSums:
         """Loss and accuracy at the tokens that bear loss, without dropout."""
-        with _mode(self.model, training=False):
+        with mode(self.model, training=False):
             if self.head is None:
-                loss, correct = self._whole(pack)
+                loss, correct = self.whole(pack)
                 return TokenSums(loss.item(), correct)
-            return self.head.score(self._hidden(pack)[pack.positions], pack.targets)
+            return self.head.score(self.body(pack)[pack.positions], pack.targets)
 
     def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
         """Add the gradient of `share` times the pack's summed loss; the sums as they are.
@@ -55,15 +55,15 @@ class GenericDecoder:
         devices = [pack.input_ids.device] if pack.input_ids.is_cuda else []
         with (
             torch.random.fork_rng(devices),
-            _mode(self.model, training=True),
+            mode(self.model, training=True),
             self._poured_into(gradients),
         ):
             torch.manual_seed(seed)
             if self.head is None:
-                loss, correct = self._whole(pack)
+                loss, correct = self.whole(pack)
                 (loss * share).backward()  # type: ignore[no-untyped-call]
                 return TokenSums(loss.item(), correct)
-            chosen = self._hidden(pack)[pack.positions]
+            chosen = self.body(pack)[pack.positions]
             with torch.no_grad():
                 by_chosen, sums = self.head.backward(
                     chosen, pack.targets, share=share, gradients=gradients
@@ -75,11 +75,10 @@ class GenericDecoder:
     @contextmanager
     def _poured_into(self, gradients: Gradients) -> Iterator[None]:
         """Hand each gradient over as soon as it is there, so that none is kept in the model's dtype."""
-        if not self._listens:
-            for parameter in self.model.parameters():
-                if parameter.requires_grad:
-                    parameter.register_post_accumulate_grad_hook(self._pour)  # type: ignore[no-untyped-call]
-            self._listens = True
+        for parameter in self.model.parameters():  # not always all: a dry run leaves layers out
+            if parameter.requires_grad and parameter not in self._heard:
+                parameter.register_post_accumulate_grad_hook(self._pour)  # type: ignore[no-untyped-call]
+                self._heard.add(parameter)
         self._sink = gradients
         try:
             yield
@@ -91,11 +90,13 @@ class GenericDecoder:
             self._sink.add(parameter, parameter.grad)
             parameter.grad = None
 
-    def _hidden(self, pack: Pack) -> Tensor:
+    def body(self, pack: Pack) -> Tensor:
+        """What the head is given for each token (T, width), in the mode in which the model is."""
         body = getattr(self.model, self.model.base_model_prefix, self.model)
         return _by_token(self._forward(body, pack)[0], pack, packs=self.packs)
 
-    def _whole(self, pack: Pack) -> tuple[Tensor, int]:
+    def whole(self, pack: Pack) -> tuple[Tensor, int]:
+        """Summed loss and correct predictions, by logits at every position."""
         logits = _by_token(self._forward(self.model, pack)[0], pack, packs=self.packs)
         chosen = logits[pack.positions].float()
         correct = int((chosen.argmax(dim=-1) == pack.targets).sum())
@@ -128,7 +129,8 @@ def _by_token(outputs: Tensor, pack: Pack, *, packs: bool) -> Tensor:
 
 
 @contextmanager
-def _mode(model: Module, *, training: bool) -> Iterator[None]:
+def mode(model: Module, *, training: bool) -> Iterator[None]:
+    """Put a model into training mode or out of it, for a while."""
     former = model.training
     model.train(training)
     try:

@@ -11,13 +11,18 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from training.engine.gradients import Gradients, summed
+from training.sharding import like
 
 
 class TrainableWeights:
     """The trainable parameters of a model by name; `masters` are what the optimizer is given."""
 
-    def __init__(self, model: Module, dtype: torch.dtype) -> None:
-        """Bring the model's floating-point parameters to `dtype`, keeping fp32 where it is trained."""
+    def __init__(self, model: Module, dtype: torch.dtype | None) -> None:
+        """Bring the model's floating-point parameters to `dtype`, keeping fp32 where it is trained.
+
+        None for a sharded model, which is left as it is: its passes compute with copies of its own
+        parameters, which are in fp32 where they are trained.
+        """
         self.masters: dict[str, Parameter] = {}
         self._computed: dict[str, Parameter] = {}
         for name, parameter in model.named_parameters():
@@ -26,7 +31,8 @@ class TrainableWeights:
             if parameter.requires_grad:
                 self._computed[name] = parameter
                 self.masters[name] = _master(parameter, dtype)
-            parameter.data = parameter.data.to(dtype)
+            if dtype is not None:
+                parameter.data = parameter.data.to(dtype)
 
     @property
     def parameters(self) -> Sequence[Parameter]:
@@ -56,16 +62,17 @@ class TrainableWeights:
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Set the masters to stored ones of the same names, and publish them."""
         for name, stored in weights.items():
-            self.masters[name].copy_(stored)
+            self.masters[name].copy_(like(self.masters[name], stored))
         self.publish()
 
     def install(self) -> None:
         """Put the masters into the model in place of what it computed with, to be saved."""
         for name, master in self.masters.items():
-            self._computed[name].data = master.data
+            if master is not self._computed[name]:
+                self._computed[name].data = master.data
 
 
-def _master(parameter: Parameter, dtype: torch.dtype) -> Parameter:
-    if dtype is torch.float32 and parameter.dtype is torch.float32:
+def _master(parameter: Parameter, dtype: torch.dtype | None) -> Parameter:
+    if dtype in (torch.float32, None) and parameter.dtype is torch.float32:
         return parameter
     return Parameter(parameter.detach().to(torch.float32))

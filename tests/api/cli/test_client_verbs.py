@@ -12,6 +12,7 @@ from jobs.claims import claim
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus
+from jobs.workers import say_present
 from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
@@ -233,3 +234,15 @@ async def test_a_misused_verb_leaves_with_2(shell: Shell) -> None:
     assert (await shell.run("jobs", "--first", "-5")).code == 2
     assert (await shell.run("no-such-verb")).code == 2
     assert (await shell.run("upload", "/no/such/file", "--type", "QA")).code == 2
+
+
+@pytest.mark.usefixtures("ada")
+async def test_workers_are_listed_with_their_devices(shell: Shell) -> None:
+    await say_present("gpu-box-17", devices=4, devices_in_use=3, slots=2)
+    ran = await shell.run("workers")
+    assert ran.code == 0
+    header, row = ran.out.splitlines()[:2]
+    assert header.split() == ["NAME", "DEVICES", "IN", "USE", "SLOTS", "SINCE"]
+    assert row.split()[:4] == ["gpu-box-17", "4", "3", "2"]
+    (told,) = json.loads((await shell.run("workers", "--json")).out)
+    assert (told["name"], told["devices"], told["devicesInUse"]) == ("gpu-box-17", 4, 3)

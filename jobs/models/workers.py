@@ -1,0 +1,20 @@
+"""Workers."""
+
+from datetime import datetime
+
+from tortoise import fields
+
+from jobs.models.base import Base
+
+
+class Worker(Base):
+    """A worker that says now and then that it is there, and what it has. Gone once it has left."""
+
+    name = fields.CharField(max_length=64, unique=True)
+    devices = fields.IntField()
+    devices_in_use = fields.IntField(default=0, db_default=0)
+    slots = fields.IntField()
+    seen_at: datetime = fields.DatetimeField()
+
+    class Meta:
+        table = "workers"

@@ -1,0 +1,54 @@
+"""Which workers there are, and what a job must know of them before it waits for one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from jobs.models import Worker
+from jobs.pages import Page, Slice, newest_first
+from training.config import TrainingConfig
+from training.findings import PATHS, Finding, Severity, patch_for
+
+__all__ = ["NO_WORKER_HAS_DEVICES", "device_finding", "forget", "listing", "say_present"]
+
+NO_WORKER_HAS_DEVICES: Final = "NO_WORKER_HAS_DEVICES"
+
+
+async def say_present(name: str, *, devices: int, devices_in_use: int, slots: int) -> None:
+    """Note that a worker is there."""
+    now = datetime.now(UTC)
+    figures = {"devices": devices, "devices_in_use": devices_in_use, "slots": slots}
+    await Worker.update_or_create(name=name, defaults=figures | {"seen_at": now})
+
+
+async def forget(name: str, lease_seconds: float) -> None:
+    """Strike off a worker that leaves, and with it those that died some time ago."""
+    await Worker.filter(name=name).delete()
+    await Worker.filter(seen_at__lt=_alive_since(2 * lease_seconds)).delete()
+
+
+async def listing(page: Page, lease_seconds: float) -> Slice[Worker]:
+    """The workers that are there, the newest first."""
+    return await newest_first(Worker.filter(seen_at__gte=_alive_since(lease_seconds)), page)
+
+
+async def device_finding(config: TrainingConfig, lease_seconds: float) -> Finding | None:
+    """A warning where a job for several devices would wait for a worker that is not there."""
+    if config.devices <= 1:
+        return None
+    alive = Worker.filter(seen_at__gte=_alive_since(lease_seconds))
+    largest = await alive.order_by("-devices").first()
+    if largest is not None and largest.devices >= config.devices:
+        return None
+    present = f"the largest has {largest.devices}" if largest else "there is none at all"
+    return Finding(
+        severity=Severity.WARNING,
+        code=NO_WORKER_HAS_DEVICES,
+        path=PATHS["devices"],
+        message=f"No worker has {config.devices} devices, {present}; the job waits for one.",
+        remedy="Start a worker with so many devices, or ask for fewer.",
+        suggested_patch=patch_for({"devices": largest.devices}) if largest else None,
+    )
+
+
+def _alive_since(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)

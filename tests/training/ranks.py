@@ -1,0 +1,63 @@
+"""Running a job in several processes in tests, without each paying for its imports."""
+
+import os
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from training import engines as making
+from training import hardware, run
+from training.ranks import Place, clear
+from training.world import World, joined
+
+Sabotage = Callable[[int], None]
+
+FEW_TOKENS = 96
+"""So small a budget that a step takes several turns."""
+
+
+def run_ranks(job: Path, size: int, sabotage: Sabotage | None = None) -> list[int | None]:
+    """Run a job in `size` processes, in fp32; their exit codes by rank.
+
+    They are forked from a process that has imported all they need. `sabotage` is called in each
+    with its rank before it starts.
+    """
+    clear(job)
+    return _in_each(size, _run_rank, job, sabotage)
+
+
+def run_worlds(folder: Path, size: int, check: Callable[[World], None]) -> list[int | None]:
+    """Call `check` in `size` processes that have joined; exit code 0 where it raised nothing."""
+    clear(folder)
+    return _in_each(size, _check_world, folder, check)
+
+
+def _in_each(size: int, target: Callable[..., None], *arguments: object) -> list[int | None]:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.ranks", "training.pipeline"])
+    processes = [
+        context.Process(target=target, args=(Place(rank, size, rank), *arguments))
+        for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _run_rank(place: Place, job: Path, sabotage: Sabotage | None) -> None:
+    torch.set_num_threads(1)
+    hardware._cpu_has_bfloat16 = lambda: False
+    making.CPU_TOKENS = FEW_TOKENS  # type: ignore[misc]
+    os.environ.update(place.environment())
+    if sabotage is not None:
+        sabotage(place.rank)
+    raise SystemExit(run.main([str(job)]))
+
+
+def _check_world(place: Place, folder: Path, check: Callable[[World], None]) -> None:
+    with joined(place, folder) as world:
+        check(world)

@@ -1,0 +1,25 @@
+"""Every way a run on several devices can fail because there are several."""
+
+from training.errors import TrainingError
+
+
+class DevicesMissing(TrainingError):
+    """A job asks for more devices than the machine it came to has."""
+
+    def __init__(self, wanted: int, present: int) -> None:
+        super().__init__(
+            "DEVICES_MISSING",
+            f"The job asks for at least {wanted} devices, and this machine has {present}.",
+            "Ask for fewer devices, or set TUNERY_WORKER_DEVICES to what the worker has.",
+        )
+
+
+class ProcessesDisagree(TrainingError):
+    """The processes that train together were not given, or did not make, the same."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "PROCESSES_DISAGREE",
+            f"The processes that train together do not have the same {what}.",
+            "Run them with the same versions of all libraries, on the same files.",
+        )
