@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import torch
 
 from training.adapters import TrainableModel, causal_model
 from training.config import Sharding, TrainingConfig
+from training.device_memory import available_bytes
 from training.engine.choice import choose
+from training.engine.decoder import Decoder
 from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
 from training.engine.generic import GenericDecoder
 from training.engine.lanes import Lanes, make_lanes
@@ -18,6 +21,9 @@ from training.hardware import Hardware
 from training.rendering import Row
 from training.sharding import shard
 from training.world import World
+
+_SPARE: Final = 0.1
+"""Of the memory available: what may be taken to compute faster."""
 
 
 def place(
@@ -72,8 +78,12 @@ def _engine(
         * (config.batch_size * config.gradient_accumulation_steps)
         / world.size
     )
+    choice = choose(causal_model(model), rows, device)
+    if isinstance(choice.computes, Decoder):
+        spare = int(_SPARE * available_bytes(hardware))
+        choice = choice._replace(computes=choice.computes.with_reordered_weights(spare))
     return Engine(
-        choose(causal_model(model), rows, device),
+        choice,
         weights,
         make_lanes(tokens_per_step, threads=torch.get_num_threads())
         if hardware.device == "cpu"

@@ -14,6 +14,7 @@ from training.engine.head import Head, TokenSums
 from training.engine.layer import Context, Layer, LayerKept
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.packs import Pack
+from training.engine.projection import reordered_bytes
 from training.engine.rotation import Rotation
 
 
@@ -32,21 +33,41 @@ class Decoder:
     """The probability with which an adapter drops an element of its input."""
     widest: int
     """Elements of the widest input that a projection takes."""
+    reordered: tuple[Layer, ...] = ()
+    """The layers with their frozen weights copied for the kernels, where they were."""
 
     def shortened(self, count: int) -> "Decoder":
         """The same with its last layers alone, of which no result is to be expected."""
-        return replace(self, layers=self.layers[-count:])
+        return replace(self, layers=self.layers[-count:], reordered=())
+
+    def with_reordered_weights(self, spare_bytes: int) -> "Decoder":
+        """The same, faster, with frozen weights that gradients pass copied for the kernels, where
+        that takes no more than so much memory; else itself."""
+        first = self._first_trained()
+        passed = self.layers[first:]
+        frozen = [each for layer in passed for each in layer.projections() if each.is_plain]
+        if not frozen or reordered_bytes(frozen) > spare_bytes:
+            return self
+        layers = (
+            layer.with_projections(lambda each: each.reordered() if each.is_plain else each)
+            for layer in passed
+        )
+        return replace(self, reordered=(*self.layers[:first], *layers))
 
     @property
     def layers_kept(self) -> int:
         """Layers that keep what a backward pass needs."""
         return len(self.layers) - self._first_trained()
 
+    @property
+    def _computed(self) -> tuple[Layer, ...]:
+        return self.reordered or self.layers
+
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
         """What the head is given for each token of a pack (T, width), without dropout."""
         stream, context = self._begin(pack, training=False, seed=0)
-        for layer in self.layers:
+        for layer in self._computed:
             stream, _ = layer.forward(stream, context)
         return self.norm.forward(stream)[0]
 
@@ -54,7 +75,7 @@ class Decoder:
     def score(self, pack: Pack) -> TokenSums:
         """Loss and accuracy at the tokens that bear loss, without dropout."""
         stream, context = self._begin(pack, training=False, seed=0)
-        for layer in self.layers:
+        for layer in self._computed:
             stream, _ = layer.forward(stream, context)
         hidden, _ = self.norm.forward(stream.index_select(0, pack.positions))
         return self.head.score(hidden, pack.targets)
@@ -68,7 +89,7 @@ class Decoder:
         stream, context = self._begin(pack, training=True, seed=seed)
         first = self._first_trained()
         kept: list[LayerKept] = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._computed):
             stream, parts = layer.forward(stream, context)
             if index >= first:
                 kept.append(parts)
@@ -78,7 +99,7 @@ class Decoder:
         by_hidden, sums = self.head.backward(hidden, pack.targets, share=share, gradients=gradients)
         by_chosen = self.norm.backward(by_hidden, chosen, factor, gradients=gradients)
         gradient = torch.zeros_like(stream).index_copy_(0, pack.positions, by_chosen)
-        for layer in reversed(self.layers[first:]):
+        for layer in reversed(self._computed[first:]):
             gradient = layer.backward(gradient, kept.pop(), context, gradients)
         if self.trained_embedding is not None:
             gradients.rows(self.trained_embedding).index_add_(0, pack.input_ids, gradient.float())

@@ -4,8 +4,8 @@ Both directions by hand save what automatic differentiation keeps beside what is
 token only its residual stream, its heads and its gates are kept, the rest is computed again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -91,6 +91,23 @@ class Layer:
         attention, forward = self.attention, self.feed_forward
         yield from (attention.queries, attention.keys, attention.values, attention.output)
         yield from (forward.gate, forward.up, forward.down)
+
+    def with_projections(self, change: Callable[[Projection], Projection]) -> "Layer":
+        """The same with every projection changed."""
+        attention, forward = self.attention, self.feed_forward
+        return replace(
+            self,
+            attention=replace(
+                attention,
+                queries=change(attention.queries),
+                keys=change(attention.keys),
+                values=change(attention.values),
+                output=change(attention.output),
+            ),
+            feed_forward=FeedForward(
+                gate=change(forward.gate), up=change(forward.up), down=change(forward.down)
+            ),
+        )
 
     @property
     def is_trained(self) -> bool:

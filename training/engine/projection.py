@@ -1,16 +1,16 @@
 """A linear layer, with the adapter beside it where one is trained, forward and backward."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.dropout import masked
 from training.engine.gradients import Gradients
+from training.engine.matrices import Matrix, Plain, Reordered, can_reorder
 
 
 class Adapter(NamedTuple):
@@ -43,9 +43,9 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Projection:
-    """y = W x + b. `weight` gives W (out, in) in the dtype computed in, dequantised if need be."""
+    """y = W x + b, W being (out, in)."""
 
-    weight: Callable[[], Tensor]
+    matrix: Matrix
     bias: Tensor | None
     trained_weight: Parameter | None
     trained_bias: Parameter | None
@@ -58,9 +58,25 @@ class Projection:
             each is not None for each in (self.trained_weight, self.trained_bias, self.adapter)
         )
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its matrix is frozen, and could be copied into the order that kernels like."""
+        matrix = self.matrix
+        return (
+            isinstance(matrix, Plain)
+            and matrix.is_stored
+            and self.trained_weight is None
+            and can_reorder(matrix.weight())
+        )
+
+    def reordered(self) -> "Projection":
+        """The same with its frozen matrix copied into that order."""
+        assert isinstance(self.matrix, Plain)  # noqa: S101 - asked for only where it `is_plain`
+        return replace(self, matrix=Reordered.of(self.matrix.weight()))
+
     def forward(self, shared: Shared) -> tuple[Tensor, Tensor | None]:
         """Outputs (T, out), and what the adapter made of the input on its way (T, r)."""
-        out = F.linear(shared.plain, self.weight(), self.bias)
+        out = self.matrix.apply(shared.plain, self.bias)
         if self.adapter is None:
             return out, None
         scaling = self.adapter.scaling * shared.boost
@@ -73,7 +89,7 @@ class Projection:
             sink.gradients.add(self.trained_weight, gradient.t() @ sink.shared.plain)
         if self.trained_bias is not None:
             sink.gradients.add(self.trained_bias, gradient.sum(0))
-        sink.add(gradient, self.weight())
+        sink.add(gradient, self.matrix)
         if self.adapter is not None and low is not None:
             inner = gradient @ self.adapter.up
             inner.mul_(self.adapter.scaling * sink.shared.boost)
@@ -91,16 +107,17 @@ class Sink:
         self._plain: Tensor | None = None
         self._dropped: Tensor | None = None
 
-    def add(self, gradient: Tensor, weight: Tensor) -> None:
-        """Add `gradient @ weight`."""
-        self._plain = _product_added(self._plain, gradient, weight)
+    def add(self, gradient: Tensor, matrix: Matrix) -> None:
+        """Add `gradient @ matrix`."""
+        self._plain = matrix.pull_back(gradient, self._plain)
 
     def add_dropped(self, gradient: Tensor, weight: Tensor) -> None:
         """Add `gradient @ weight`, the gradient of the input behind dropout."""
+        matrix = Plain(lambda: weight)
         if self.shared.mask is None:
-            self.add(gradient, weight)
+            self._plain = matrix.pull_back(gradient, self._plain)
         else:
-            self._dropped = _product_added(self._dropped, gradient, weight)
+            self._dropped = matrix.pull_back(gradient, self._dropped)
 
     def total(self) -> Tensor:
         """The gradient of the input."""
@@ -110,7 +127,7 @@ class Sink:
         return self._plain
 
 
-def _product_added(total: Tensor | None, gradient: Tensor, weight: Tensor) -> Tensor:
-    if total is None:
-        return torch.mm(gradient, weight)
-    return total.addmm_(gradient, weight)
+def reordered_bytes(projections: Iterable[Projection]) -> int:
+    """What the copies of their matrices would take."""
+    weights = (each.matrix.weight() for each in projections if isinstance(each.matrix, Plain))
+    return sum(2 * weight.numel() * weight.element_size() for weight in weights)

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from training.engine.decoder import Decoder
 from training.engine.head import Head
 from training.engine.layer import Attention, FeedForward, Layer
+from training.engine.matrices import Plain
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.projection import Adapter, Projection
 
@@ -104,7 +105,7 @@ def _projection(module: Module) -> Projection:
         base, adapter = module.get_base_layer(), _adapter(module)
     weight, bias = _tensor(base, "weight"), _bias(base)
     return Projection(
-        weight=_plain(weight),
+        matrix=Plain(_plain(weight), not hasattr(weight, "quant_state")),
         bias=bias,
         trained_weight=_trained(weight),
         trained_bias=_trained(bias),

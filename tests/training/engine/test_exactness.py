@@ -203,3 +203,30 @@ def test_in_bf16_it_is_as_near_as_the_library_itself() -> None:
     ours = difference(taken(half, gradients), wanted)
     assert ours <= 1.1 * difference(their_gradient.float(), wanted)
     assert abs(sums.loss - exact) <= max(abs(theirs - exact), 2e-3 * exact)
+
+
+@pytest.mark.parametrize("name", ["llama, biases", "qwen3"])
+def test_reordered_weights_change_nothing(name: str) -> None:
+    model, rows = adapted(name).to(torch.bfloat16), make_rows(40, 23)
+    plain = read(model)
+    faster = plain.with_reordered_weights(2**30)
+    assert len(faster.reordered) == 2
+    found = []
+    for decoder in (plain, faster):
+        gradients = Gradients()
+        sums = decoder.backward(make_pack(rows), share=0.1, seed=1, gradients=gradients)
+        found.append((sums, decoder.score(make_pack(rows)), taken(model, gradients)))
+    (sums, scored, gradient), (fast_sums, fast_scored, fast_gradient) = found
+    assert fast_sums.loss == pytest.approx(sums.loss, rel=2e-3)
+    assert fast_scored.loss == pytest.approx(scored.loss, rel=2e-3)
+    assert difference(fast_gradient, gradient) <= 0.02  # bf16 sums, in another order
+
+
+def test_weights_are_reordered_only_where_memory_is_to_spare_and_they_are_frozen() -> None:
+    model = adapted("llama").to(torch.bfloat16)
+    decoder = read(model)
+    assert decoder.with_reordered_weights(1000) is decoder
+    whole = read(make_model("llama").to(torch.bfloat16))
+    assert whole.with_reordered_weights(2**30) is whole
+    exact = read(adapted("llama"))
+    assert exact.with_reordered_weights(2**30) is exact
