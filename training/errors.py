@@ -10,7 +10,8 @@
   x TargetModulesNotFound  LoRA was told to adapt modules that the model lacks
   x DecoderLayersNotFound, TooFewLayers, NothingTrainable    FREEZE cannot train what it was told
   x BitsandbytesUnavailable    4-bit bases and 8-bit optimizers do not work on this machine
-  x NonFiniteLoss, NonFiniteGradient, NothingTrained    the run is going nowhere
+  x NonFiniteLoss, NonFiniteGradient     in `step_errors`: a step that was not taken
+  x NothingTrained         the run is going nowhere
   x OutOfMemory, DiskFull  the machine is too small
   x DevicesMissing, ProcessesDisagree    in `device_errors`: of runs on several devices
   x StartUnusable          the weights a run was to start from are damaged or do not fit
@@ -18,7 +19,6 @@
   x ParityFailed           an exported file is not the trained model
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -199,30 +199,6 @@ class StartUnusable(TrainingError):
             "START_UNUSABLE",
             f"The run cannot start from {name}: {reason}.",
             "Start from another version or checkpoint, or from the base model.",
-        )
-
-
-class NonFiniteLoss(TrainingError):
-    """The loss became NaN or infinite; the weights were not touched by it."""
-
-    def __init__(self, epoch: int, step: int, loss: float, *, lines: Sequence[int] = ()) -> None:
-        numbers = ", ".join(str(line) for line in sorted(lines))
-        within = f", in the micro-batch of the records {numbers}" if numbers else ""
-        super().__init__(
-            "NON_FINITE_LOSS",
-            f"The loss became {loss} in epoch {epoch} at step {step}{within}.",
-            "Lower the learning rate, add warm-up steps, or look for damaged records.",
-        )
-
-
-class NonFiniteGradient(TrainingError):
-    """The gradient became NaN or infinite; the weights were not touched by it."""
-
-    def __init__(self, epoch: int, step: int, gradient_norm: float) -> None:
-        super().__init__(
-            "NON_FINITE_GRADIENT",
-            f"The gradient norm became {gradient_norm} in epoch {epoch} at step {step}.",
-            "Lower the learning rate, or add warm-up steps.",
         )
 
 

@@ -1,7 +1,10 @@
-"""FREEZE: the last decoder layers are trained, the others stay as they are."""
+"""FREEZE: the last decoder layers are trained, the others stay as they are, to the bit."""
 
+import torch
+from torch.nn import Module
 from transformers import PreTrainedModel
 
+from training.base_models import load_base
 from training.errors import DecoderLayersNotFound, TooFewLayers
 from training.modules import decoder_layers, head_and_embeddings
 
@@ -23,3 +26,18 @@ def freeze_all_but(model: PreTrainedModel, *, layers: int, embeddings: bool) -> 
     if embeddings:
         for module in head_and_embeddings(model):
             module.requires_grad_(True)
+
+
+@torch.no_grad()
+def restore_frozen(model: Module, source: str) -> None:
+    """Give a model that is saved whole back, in fp32, what of its base it does not train: computing
+    may have rounded that to bf16. Raises `ModelUnreadable`."""
+    rounded = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad and parameter.dtype is not torch.float32
+    }
+    if rounded and isinstance(model, PreTrainedModel):
+        exact = dict(load_base(source, torch.float32).named_parameters())
+        for name, parameter in rounded.items():
+            parameter.data = exact[name].data

@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
+from training.errors import DiskFull
 from training.events import Progress
 
 SHORTEST_SECONDS: Final = 0.25
@@ -72,13 +74,18 @@ class Heartbeat:
                 self._tell(again=True)
 
     def _tell(self, *, again: bool) -> bool:
-        """Emit the latest measurement if it is new, or `again`; whether anything was emitted."""
+        """Emit the latest measurement if it is new, or `again`; whether anything was to be emitted.
+
+        Progress that finds no space on disk is let go: a later one may, and what must not get lost
+        fails by itself.
+        """
         with self._lock:
             if self._latest is None or not (self._is_new or (again and self._is_alive())):
                 return False
             measured_at, progress = self._latest
             self._is_new = False
-        self._emit(_brought_forward(progress, time.monotonic() - measured_at))
+        with suppress(DiskFull):
+            self._emit(_brought_forward(progress, time.monotonic() - measured_at))
         return True
 
     def _is_alive(self) -> bool:

@@ -14,7 +14,15 @@ _PRIMITIVES: Final = "64"
 """Kernels that oneDNN keeps compiled. A pack of a new length needs some twenty-five, of about a
 megabyte each; by default it keeps a thousand, long after their lengths have gone."""
 
-_ALLOCATION_FAILURES: Final = ("out of memory", "can't allocate memory", "not enough memory")
+_ALLOCATION_FAILURES: Final = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    # oneDNN's words, whatever the cause: what it has computed before it lacks memory for alone
+    "could not create a primitive",
+    "could not create a memory object",
+    "could not execute a primitive",
+)
 
 
 def prepare_environment(source: str) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 from training.checkpoints import Checkpoint, CheckpointStore, checkpoint_name
 from training.config import TrainingConfig
-from training.errors import NonFiniteLoss, OutOfMemory
+from training.errors import OutOfMemory
 from training.evaluation import evaluate
 from training.events import (
     CheckpointSaved,
@@ -24,9 +24,11 @@ from training.pace import Stopwatch
 from training.rendering import Row
 from training.requests import SaveRequests
 from training.retention import best, superfluous
+from training.salvage import last_good_step_saved
 from training.schedule import steps_per_epoch
 from training.scores import Scores
 from training.state import EpochMetrics
+from training.step_errors import NonFiniteLoss
 from training.stepper import Measurement, Stepper, Watch
 from training.time_left import TimeLeft
 from training.world import WORLD_OF_ONE, World
@@ -51,7 +53,8 @@ def train(run: Run, stopwatch: Stopwatch) -> bool:
     """Train to the end; False where it was told to stop, a checkpoint of the last step saved.
 
     A checkpoint that is asked for meanwhile is saved after the step under way, which changes
-    nothing of what follows. Raises what `Stepper.run_epoch` raises, and `DiskFull`.
+    nothing of what follows. Raises what `Stepper.run_epoch` raises, a checkpoint of the last good
+    step saved too where there is one, and `DiskFull`.
     """
     with Heartbeat(run.emit) as heartbeat:
         report = _reporter(run, heartbeat, stopwatch)
@@ -65,7 +68,9 @@ def train(run: Run, stopwatch: Stopwatch) -> bool:
 
         watch = Watch(measured, run.should_stop, partial(_tell_halved, run))
         while not run.stepper.is_over():
-            finished = run.stepper.run_epoch(watch)
+            save = partial(_save_stopped, run)
+            with last_good_step_saved(run.stepper, save, emit=run.emit, world=run.world):
+                finished = run.stepper.run_epoch(watch)
             if not (finished and _close_epoch(run, heartbeat)):
                 _save_stopped(run)
                 return False

@@ -28,6 +28,7 @@ from training.events import (
     WarningRaised,
 )
 from training.files import size_of, whole_folder
+from training.freezing import restore_frozen
 from training.generation import answer
 from training.hardware import library_versions
 from training.loop import checkpoint_event, train
@@ -38,6 +39,7 @@ from training.ranks import ALONE, Place
 from training.requests import SaveRequests
 from training.retention import best
 from training.sharding import complete_state
+from training.starting import base_source
 from training.world import World, joined
 
 SCORE_TOLERANCE: Final = 1e-3
@@ -120,8 +122,7 @@ def _train_and_save(
         return Finished(outcome=Outcome.CANCELLED)
     with pulse.while_busy():
         _answer_samples(prepared, "AFTER", log)
-        base_name = public_name(spec.model_path)
-        size_bytes = _save_model(prepared, job_dir / "model", base_name=base_name)
+        size_bytes = _save_model(prepared, spec, job_dir / "model")
     result = _result(prepared, chosen, size_bytes=size_bytes)
     return Finished(outcome=Outcome.COMPLETED, result=result)
 
@@ -225,7 +226,7 @@ def _best_whole(store: CheckpointStore) -> Checkpoint:
     return by_name[name]
 
 
-def _save_model(prepared: Prepared, model_dir: Path, *, base_name: str) -> int:
+def _save_model(prepared: Prepared, spec: JobSpec, model_dir: Path) -> int:
     """Write the trained model, which only the leader does; its size in bytes."""
     model, world = prepared.model, prepared.run.world
     prepared.run.stepper.engine.weights.install()
@@ -233,9 +234,17 @@ def _save_model(prepared: Prepared, model_dir: Path, *, base_name: str) -> int:
     if world.is_sharded:
         adapter = isinstance(model, PeftModel)
         state = complete_state(model, keep=world.leads, trained_only=adapter)
+    elif world.leads:
+        restore_frozen(model, base_source(spec))
     if world.leads:
         with whole_folder(model_dir) as folder:
-            save_trained(model, prepared.tokenizer, base_name=base_name, folder=folder, state=state)
+            save_trained(
+                model,
+                prepared.tokenizer,
+                base_name=public_name(spec.model_path),
+                folder=folder,
+                state=state,
+            )
     return world.from_leader(lambda: size_of(model_dir))
 
 

@@ -13,7 +13,7 @@ from training.batches import Plan
 from training.checkpoints import Tensors
 from training.config import TrainingConfig
 from training.engine.engine import Engine
-from training.errors import NonFiniteGradient, NonFiniteLoss, NothingTrained, OutOfMemory
+from training.errors import NothingTrained, OutOfMemory
 from training.libraries import memory_failures_named
 from training.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from training.rendering import Row
@@ -21,6 +21,7 @@ from training.schedule import learning_rate
 from training.scores import Scores
 from training.sharding import gathered, own_part, whole
 from training.state import TrainingState
+from training.step_errors import NonFiniteGradient, NonFiniteLoss
 from training.turns import Turn, turns
 from training.world import WORLD_OF_ONE, World
 
@@ -122,6 +123,13 @@ class Stepper:
                 return False
         return True
 
+    def is_finite(self) -> bool:
+        """Whether neither the weights nor the optimizer's memory hold a NaN or an infinity."""
+        weights, memory = self.tensors()
+        return not self._world.any_of(
+            any(not torch.isfinite(each).all() for each in (*weights.values(), *memory.values()))
+        )
+
     def raise_if_untrained(self) -> None:
         """Raise `NothingTrained` where no trainable weight differs from its first value."""
         if fingerprint(self._masters, self._world) == self.state.untrained:
@@ -134,7 +142,7 @@ class Stepper:
         if scores is None:
             self.engine.discard()
             return False
-        self._apply(rate)
+        self._apply(rate, rows)
         self._advance(scores, time.monotonic() - started)
         watch.measured(self._measurement(0.0, scores, rate=rate, started=time.monotonic()))
         return True
@@ -208,7 +216,7 @@ class Stepper:
             count += len(turn.packs)
             yield turn, [_seed(self._config.seed, self.state.step, place) for place in places]
 
-    def _apply(self, rate: float) -> None:
+    def _apply(self, rate: float, rows: Sequence[Row]) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
         self.engine.collect()
@@ -216,7 +224,7 @@ class Stepper:
         self._world.add_up_gradients(masters)
         norm = float(whole(torch.nn.utils.clip_grad_norm_(masters, self._config.max_gradient_norm)))
         if not math.isfinite(norm):
-            raise NonFiniteGradient(epoch, step, norm)
+            raise NonFiniteGradient(epoch, step, norm, lines=[row.line for row in rows])
         if norm == 0 and self.state.step == 0:
             raise NothingTrained("the gradient of the first step is zero")
         for group in self._optimizer.param_groups:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.jobs.stage import progress
 from training import heartbeat as beating
+from training.errors import DiskFull
 from training.events import Progress
 from training.heartbeat import Heartbeat
 from training.pulse import Pulse, PulseReader
@@ -43,6 +44,32 @@ def test_a_heartbeat_falls_silent_when_nothing_advances_and_wakes_with_the_work(
         assert len(told) > silent_at
         beats.measured(progress(2))
     assert told[-1].step == 2
+
+
+def test_a_full_disk_silences_a_heartbeat_no_longer_than_it_is_full_and_hides_no_error() -> None:
+    told: list[Progress] = []
+    disk_is_full = True
+
+    def emit(event: Progress) -> None:
+        if disk_is_full:
+            raise DiskFull(Path("events.jsonl"))
+        told.append(event)
+
+    def fail() -> None:
+        nonlocal disk_is_full
+        with Heartbeat(emit) as beats:
+            beats.measured(progress(1))
+            time.sleep(0.6)
+            disk_is_full = False
+            beats.measured(progress(2))
+            time.sleep(0.6)
+            disk_is_full = True
+            beats.measured(progress(3))
+            raise KeyError("the first error")
+
+    with pytest.raises(KeyError, match="the first error"):
+        fail()
+    assert {each.step for each in told} == {2}
 
 
 def test_who_takes_long_steps_is_given_ten_times_as_long(monkeypatch: pytest.MonkeyPatch) -> None:

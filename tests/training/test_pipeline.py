@@ -20,7 +20,6 @@ from training.errors import (
     BestCheckpointMismatch,
     DatasetDamaged,
     ModelUnreadable,
-    NonFiniteLoss,
     NothingToTrain,
     OutOfMemory,
     TargetModulesNotFound,
@@ -44,6 +43,7 @@ from training.events import (
 )
 from training.files import damage, sha256_of
 from training.scores import Scores
+from training.step_errors import NonFiniteLoss
 
 MakeJob = Callable[..., Path]
 
@@ -220,18 +220,29 @@ def test_a_stop_before_the_first_step_leaves_nothing_behind(make_job: MakeJob, l
     assert list((job / "checkpoints").iterdir()) == []
 
 
-def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(make_job: MakeJob) -> None:
+@pytest.mark.parametrize("harm", ["missing", "cut off"])
+@pytest.mark.parametrize(
+    "name",
+    ["weights.safetensors", "optimizer.safetensors", "checkpoint.json", "manifest.json"],
+)
+def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
+    make_job: MakeJob, name: str, harm: str
+) -> None:
     whole, job = make_job("whole"), make_job("damaged")
     run_here(whole)
     run_here(job)
     (job / "model" / "adapter_model.safetensors").unlink()
-    newest = job / "checkpoints" / "epoch-002-step-000006" / "optimizer.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-1])
+    damaged = job / "checkpoints" / "epoch-002-step-000006" / name
+    if harm == "missing":
+        damaged.unlink()
+    else:
+        damaged.write_bytes(damaged.read_bytes()[:-2])
     assert run_here(job).outcome is Outcome.COMPLETED
     found = read_events(job)
     (warning,) = of_kind(found, WarningRaised)
     assert warning.code == "CHECKPOINT_DAMAGED"
     assert "epoch-002-step-000006" in warning.message
+    assert (name if name != "manifest.json" else "its manifest cannot be read") in warning.message
     assert [event.step for event in of_kind(found, Resumed)] == [3]
     assert_same_weights(whole, job)
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, start_child, wait_for
-from training.config import TrainingType
+from tests.training.weights import difference
 from training.events import (
     CheckpointSaved,
     Event,
@@ -35,18 +34,8 @@ def in_second_epoch(found: Sequence[Event]) -> bool:
     return any(event.epoch == 2 and event.step > 34 for event in of_kind(found, Progress))
 
 
-def difference(first: Path, second: Path) -> float:
-    (ours,), (theirs,) = ((job / "model").glob("*.safetensors") for job in (first, second))
-    one, other = load_file(ours), load_file(theirs)
-    assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
-
-
-@pytest.mark.parametrize("method", TrainingType)
-def test_a_killed_run_goes_on_to_the_very_same_model(
-    make_job: MakeJob, method: TrainingType
-) -> None:
-    whole, job = (make_job(name, training_type=method, **LONG) for name in ("whole", "killed"))
+def test_a_killed_run_goes_on_to_the_very_same_model(make_job: MakeJob) -> None:
+    whole, job = make_job("whole", **LONG), make_job("killed", **LONG)
     run_here(whole)
     child = start_child(job)
     wait_for(job, in_second_epoch)

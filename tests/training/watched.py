@@ -35,4 +35,8 @@ class Watched:
     def moved(self) -> set[str]:
         after = self.weights()
         assert after.keys() == self.before.keys()
-        return {name for name in after if not torch.equal(after[name], self.before[name])}
+        return {  # what is frozen is given back in fp32 at the end, whatever it was computed with in
+            name
+            for name, before in self.before.items()
+            if not torch.equal(after[name].to(before.dtype), before)
+        }

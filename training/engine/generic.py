@@ -30,7 +30,7 @@ class GenericDecoder:
     packs: bool
     """Whether attention keeps the rows of a pack apart; else they are padded to one length."""
     _sink: Gradients | None = field(default=None, init=False)
-    _listens: bool = field(default=False, init=False)
+    _heard: set[Parameter] = field(default_factory=set, init=False)
 
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
@@ -75,11 +75,10 @@ class GenericDecoder:
     @contextmanager
     def _poured_into(self, gradients: Gradients) -> Iterator[None]:
         """Hand each gradient over as soon as it is there, so that none is kept in the model's dtype."""
-        if not self._listens:
-            for parameter in self.model.parameters():
-                if parameter.requires_grad:
-                    parameter.register_post_accumulate_grad_hook(self._pour)  # type: ignore[no-untyped-call]
-            self._listens = True
+        for parameter in self.model.parameters():  # not always all: a dry run leaves layers out
+            if parameter.requires_grad and parameter not in self._heard:
+                parameter.register_post_accumulate_grad_hook(self._pour)  # type: ignore[no-untyped-call]
+                self._heard.add(parameter)
         self._sink = gradients
         try:
             yield

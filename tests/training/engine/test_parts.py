@@ -213,6 +213,20 @@ def test_what_the_fast_way_cannot_do_is_said() -> None:
     assert other.reasons == ("FUSED cannot compute it: its layers are of the type gpt2",)
 
 
+def test_layers_that_a_dry_run_left_out_are_trained_afterwards() -> None:
+    model, rows = make_model("gpt2"), make_rows(20, 10)
+    _, wanted = reference(model, rows)
+    computes, gradients = choose(model, rows, CPU).computes, Gradients()
+    share = 1 / sum(row.trained_tokens for row in rows)
+    layers = model.transformer.h
+    model.transformer.h = layers[:1]
+    computes.backward(make_pack(rows), share=share, seed=1, gradients=gradients)
+    model.transformer.h = layers
+    gradients.clear()
+    computes.backward(make_pack(rows), share=share, seed=1, gradients=gradients)
+    assert difference(taken(model, gradients), wanted) <= 1e-6
+
+
 def test_attention_dropout_is_a_function_of_the_seed() -> None:
     model, rows = make_model("llama", attention_dropout=0.5), make_rows(20, 10)
     computes = choose(model, rows, CPU).computes

@@ -1,0 +1,152 @@
+"""Full disks and too little memory in whole runs."""
+
+import ctypes
+import errno
+import itertools
+import resource
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from tests.training.forked import hold_tokens, left, start_forked
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here, write_job
+from tests.training.weights import difference
+from training import checkpoints, engines
+from training.engine.engine import Engine
+from training.errors import DiskFull, OutOfMemory
+from training.events import EpochCompleted, Finished, Outcome, Resumed, WarningRaised
+from training.files import damage
+from training.libraries import memory_failures_named
+from training.scores import Scores
+
+MakeJob = Callable[..., Path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that holds 2 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system of its own can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_fails_the_run_and_space_lets_it_go_on(
+    make_job: MakeJob, tiny_model: Path, small_disk: Path
+) -> None:
+    whole, job = make_job("whole"), write_job(small_disk / "job", tiny_model, qa_rows(12))
+    run_here(whole)
+    assert left(start_forked(job, hold_tokens, 1024)) == 0
+    end = read_events(job)[-1]
+    assert isinstance(end, Finished)
+    assert end.error is not None
+    assert (end.outcome, end.error.code) == (Outcome.FAILED, "DISK_FULL")
+    assert "epoch-002-step-000006 could not be written" in end.error.message
+    (older,) = (job / "checkpoints").iterdir()
+    assert (older.name, damage(older)) == ("epoch-001-step-000003", None)
+
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert run_here(job).outcome is Outcome.COMPLETED
+    assert [event.step for event in of_kind(read_events(job), Resumed)] == [3]
+    assert difference(whole, job) == 0.0
+
+
+def test_a_writer_without_space_fails_the_run_too(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, job = make_job("whole"), make_job("full")
+    run_here(whole)
+    save, calls = checkpoints.save_file, itertools.count(1)
+
+    def save_without_space(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+        if next(calls) == 4:  # the optimizer of the second checkpoint
+            path.write_bytes(b"half of it")
+            raise SafetensorError(f"No space left on device (os error {errno.ENOSPC})")
+        save(tensors, path)
+
+    monkeypatch.setattr(checkpoints, "save_file", save_without_space)
+    with pytest.raises(DiskFull, match="epoch-002-step-000006"):
+        run_here(job)
+    (older,) = (job / "checkpoints").iterdir()
+    assert (older.name, damage(older)) == ("epoch-001-step-000003", None)
+    assert run_here(job).outcome is Outcome.COMPLETED
+    assert difference(whole, job) == 0.0
+
+
+def lack_memory() -> None:
+    """Refuse memory to the first gradient, as a process beside it would that lets it go again."""
+    backward = Engine.backward
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+
+    def scarcely(engine: Engine, *packs: object, **options: object) -> Scores:
+        backward(engine, *packs, **options)  # once with enough, since oneDNN never gets over a
+        engine.discard()  # kernel that it lacked the memory to make
+        Engine.backward = backward
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20, hard))
+        try:
+            return backward(engine, *packs, **options)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+    ctypes.CDLL(None).mallopt(-3, 2**17)  # M_MMAP_THRESHOLD: tensors that are freed are given back
+    hold_tokens(4096)
+    Engine.backward = scarcely
+
+
+@pytest.mark.slow
+def test_memory_that_is_refused_halves_what_is_held_and_nothing_else(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"question": f"What is {n}?", "answer": "one two three " * 30 + f"{n}."} for n in range(36)
+    ]
+    choices = {"rows": rows, "batch_size": 16, "gradient_accumulation_steps": 2, "epochs": 1}
+    other, job = make_job("small", **choices), make_job("scarce", **choices)
+    assert left(start_forked(job, lack_memory)) == 0
+    found = read_events(job)
+    assert isinstance(found[-1], Finished)
+    assert found[-1].outcome is Outcome.COMPLETED
+    (halved,) = of_kind(found, WarningRaised)
+    assert halved.code == "TOKEN_BUDGET_HALVED"
+    assert "can't allocate memory: you tried to allocate" in halved.message
+    assert "From here on 2048 tokens are held at once" in halved.message
+    monkeypatch.setattr(engines, "CPU_TOKENS", 2048)
+    run_here(other)
+    assert difference(other, job) == 0.0
+    assert losses(other) == losses(job)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2 MiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("could not create a primitive"),  # oneDNN, with a bf16 matrix to multiply
+    ],
+)
+def test_the_ways_in_which_memory_runs_out_have_one_name(error: Exception) -> None:
+    named = pytest.raises(OutOfMemory, match=r"ran out of memory: .*(room|memory|primitive)")
+    with named, memory_failures_named():
+        raise error
+    with pytest.raises(RuntimeError, match="shapes"), memory_failures_named():
+        raise RuntimeError("the shapes do not match")
+
+
+def losses(job: Path) -> list[str]:
+    epochs = of_kind(read_events(job), EpochCompleted)
+    return [repr((event.training_loss, event.validation_loss)) for event in epochs]
