@@ -180,7 +180,7 @@ def run_out_of_memory(rank: int) -> None:
         Stepper._apply = _refuse
 
 
-def _refuse(_stepper: Stepper, _rate: float) -> None:
+def _refuse(_stepper: Stepper, *_arguments: object) -> None:
     raise OutOfMemory("no more")
 
 
