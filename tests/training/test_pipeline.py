@@ -137,7 +137,7 @@ def test_a_run_that_ends_for_lack_of_memory_says_what_it_was_to_need(
     monkeypatch.setattr("training.pipeline.train", fail)
     monkeypatch.setattr("training.forecast.available_bytes", lambda _hardware: 1000)
     job = make_job()
-    with pytest.raises(OutOfMemory, match=r"the estimate was 0\.\d\d GB \(weights 0\.00 GB"):
+    with pytest.raises(OutOfMemory, match=r"the estimate was \d\.\d\d GB \(weights 0\.00 GB"):
         run_here(job)
     (warning,) = of_kind(read_events(job), WarningRaised)
     assert warning.code == "MEMORY_MAY_NOT_SUFFICE"

@@ -18,6 +18,7 @@ from training.config import TrainingType, resolve
 from training.engine.packs import Pack
 from training.events import CheckpointSaved, EpochCompleted, Event, Progress
 from training.loop import Run, train
+from training.pace import Remaining, Stopwatch
 from training.rendering import Row
 from training.requests import SaveRequests
 from training.scores import Scores
@@ -43,7 +44,7 @@ class SlowStore(CheckpointStore):
         return super().save(checkpoint, tensors)
 
 
-def _slow_evaluation(*_: Any, should_stop: Callable[[], bool]) -> Scores:
+def _slow_evaluation(*_: Any, should_stop: Callable[[], bool], **_options: Any) -> Scores:
     for _part in range(3):
         time.sleep(SECONDS / 3)
         assert not should_stop()
@@ -60,6 +61,8 @@ def test_a_listener_hears_something_every_half_second_whatever_takes_long(
     rows = [Row(1, [1, 2], [-100, 2], b"")]
     config = resolve(TrainingType.FULL, {"learning_rate": 0.1, "epochs": 2, "batch_size": 1})
     told: list[Event] = []
+    remaining = Remaining([2, 2], scored_tokens=6, written_bytes=0, answering_seconds=0.0)
+    stopwatch = Stopwatch(remaining, first_step=0, age=time.monotonic, tell=lambda _seconds: None)
     run = Run(
         stepper=Stepper(engine, rows, config=config, total_steps=2),
         validation=rows,
@@ -70,7 +73,7 @@ def test_a_listener_hears_something_every_half_second_whatever_takes_long(
         should_stop=lambda: False,
         requests=SaveRequests(tmp_path),
     )
-    assert train(run)
+    assert train(run, stopwatch)
     assert len(of_kind(told, EpochCompleted)) == len(of_kind(told, CheckpointSaved)) == 2
     times = [event.at for event in of_kind(told, Progress)]
     span = (times[-1] - times[0]).total_seconds()

@@ -14,7 +14,7 @@ from training.events import ComputePath
 from training.rendering import Row
 from training.scores import Scores
 
-CPU_TOKENS: Final = 1024
+CPU_TOKENS: Final = 2048
 """Tokens in memory at once on a CPU: a matrix product is at full speed with far fewer."""
 GPU_TOKENS: Final = 8192
 _LEAST_TOKENS: Final = 64
