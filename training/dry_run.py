@@ -42,8 +42,9 @@ def dry_run(
     those before it included.
 
     `work` goes through `model`, forward and perhaps backward; through two layers of each kind, which
-    tell of all, or with `every_layer` through all. Weights, gradients and random states are as before afterwards. Raises whatever an
-    operation does that has no fake implementation.
+    tell of all. With `every_layer` it goes through all, and what passes is told when that is most,
+    beside the gradients that it leaves. Weights, gradients and random states are as before
+    afterwards. Raises whatever an operation does that has no fake implementation.
     """
     ledger = Ledger(vocabulary_size)
     with ExitStack() as stack:
@@ -54,7 +55,7 @@ def dry_run(
             stack.enter_context(stay.watched())
         with _FakeOperations(model, ledger):
             _run(work, passes, ledger)
-        return ledger.highest(stays)
+        return ledger.fullest() if every_layer else ledger.highest(stays)
 
 
 def real_run(

@@ -8,7 +8,7 @@ import torch
 
 from training.adapters import TrainableModel, causal_model
 from training.config import Sharding, TrainingConfig
-from training.device_memory import available_bytes
+from training.device_memory import available_bytes, page_out
 from training.engine.choice import choose
 from training.engine.decoder import Decoder
 from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
@@ -81,7 +81,9 @@ def _engine(
     choice = choose(causal_model(model), rows, device)
     if isinstance(choice.computes, Decoder):
         spare = int(_SPARE * available_bytes(hardware))
-        choice = choice._replace(computes=choice.computes.with_reordered_weights(spare))
+        faster = choice.computes.with_reordered_weights(spare)
+        page_out(faster.replaced_weights())
+        choice = choice._replace(computes=faster)
     return Engine(
         choice,
         weights,

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from torch import Tensor
 from torch.nn import Module
 
-from training.device_memory import available_bytes, bytes_beside, peak_bytes, size_of
+from training.device_memory import available_bytes, bytes_beside, held_bytes, peak_bytes
 from training.dry_run import dry_run, real_run
 from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, EstimateMethod, MemoryEstimate
 from training.hardware import Hardware
@@ -66,7 +66,7 @@ def heaviest(rounds: Iterable[Sequence[Rows]]) -> list[Sequence[Rows]]:
 def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate:
     """The peak and its components. The dry run takes seconds for a model of billions."""
     method, most = _highest(work)
-    weights = size_of(work.weights)
+    weights = held_bytes(work.weights, hardware)
     slack, growth = (1.0, 0) if hardware.device == "cuda" else (CPU_SLACK, CPU_GROWTH_BYTES)
     base = growth + bytes_beside((*work.weights, *work.optimizer), hardware)
     activations, logits = round(slack * most.activations), round(slack * most.logits)
@@ -105,7 +105,7 @@ def _dry(work: Workload, rows: Rows) -> Holding:
         return dry_run(
             work.model,
             go,
-            passes=_PASSES,
+            passes=1 if every_layer else _PASSES,
             vocabulary_size=work.vocabulary_size,
             every_layer=every_layer,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from training.facts import ModelFacts
 from training.files import write_whole
-from training.libraries import memory_failures_named, prepare_environment, silence
+from training.libraries import imported_at_once, memory_failures_named, prepare_environment, silence
 from training.outcomes import outcome_of
 from training.pulse import Pulse
 from training.stopping import on_lost_parent
@@ -35,8 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def inspect(source: str) -> ModelFacts:
     """The facts of a model. Raises `ModelUnreadable` naming the first thing that is wrong."""
-    silence()
-    from training import architecture  # torch and transformers, seconds of imports
+    with imported_at_once():
+        silence()
+        from training import architecture  # torch and transformers, seconds of imports
 
     with memory_failures_named():
         return architecture.facts(source)

@@ -23,6 +23,7 @@ from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, Phase, PhaseStarted
 from training.launch import INTERNAL, launch
 from training.libraries import (
+    imported_at_once,
     leave_out_bitsandbytes,
     memory_failures_named,
     prepare_environment,
@@ -117,11 +118,11 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest, place: Place = ALONE) 
     prepare_environment(spec.model_path)
     if not spec.config.needs_bitsandbytes:
         leave_out_bitsandbytes()
-    silence()
-    from training import (
-        pipeline,  # takes seconds, which must find signals guarded and the phase told
-    )
-
+    with imported_at_once():
+        silence()
+        from training import (
+            pipeline,  # takes seconds, which must find signals guarded and the phase told
+        )
     with memory_failures_named():
         return pipeline.run(spec, job_dir, log=log, should_stop=stop, place=place)
 

@@ -1,6 +1,6 @@
 """A whole Llama-shaped model: embedding, layers, last norm, head; forward and backward."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -53,6 +53,12 @@ class Decoder:
             for layer in passed
         )
         return replace(self, reordered=(*self.layers[:first], *layers))
+
+    def replaced_weights(self) -> Iterator[Tensor]:
+        """Those of which copies are computed with."""
+        for plain, reordered in zip(self.layers, self.reordered, strict=False):
+            pairs = zip(plain.projections(), reordered.projections(), strict=True)
+            yield from (one.plain_weight for one, other in pairs if one is not other)
 
     @property
     def layers_kept(self) -> int:

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.gradients import Gradients
 
-_CHUNK_BYTES: Final = 32 * 2**20
+_CHUNK_BYTES: Final = 16 * 2**20
 """What the fp32 logits of a chunk may take."""
 
 

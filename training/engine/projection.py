@@ -69,10 +69,15 @@ class Projection:
             and can_reorder(matrix.weight())
         )
 
+    @property
+    def plain_weight(self) -> Tensor:
+        """The matrix as it is stored; only where it `is_plain`."""
+        assert isinstance(self.matrix, Plain)  # noqa: S101 - as said
+        return self.matrix.weight()
+
     def reordered(self) -> "Projection":
         """The same with its frozen matrix copied into that order."""
-        assert isinstance(self.matrix, Plain)  # noqa: S101 - asked for only where it `is_plain`
-        return replace(self, matrix=Reordered.of(self.matrix.weight()))
+        return replace(self, matrix=Reordered.of(self.plain_weight))
 
     def forward(self, shared: Shared) -> tuple[Tensor, Tensor | None]:
         """Outputs (T, out), and what the adapter made of the input on its way (T, r)."""
@@ -129,5 +134,4 @@ class Sink:
 
 def reordered_bytes(projections: Iterable[Projection]) -> int:
     """What the copies of their matrices would take."""
-    weights = (each.matrix.weight() for each in projections if isinstance(each.matrix, Plain))
-    return sum(2 * weight.numel() * weight.element_size() for weight in weights)
+    return sum(2 * each.plain_weight.nbytes for each in projections)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.export.spec import ExportResult, ExportSpec
 from training.files import write_whole
-from training.libraries import memory_failures_named, prepare_environment, silence
+from training.libraries import imported_at_once, memory_failures_named, prepare_environment, silence
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.pulse import Pulse
@@ -39,8 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _export(export_dir: Path) -> ExportResult:
     spec = ExportSpec.model_validate_json((export_dir / "export.json").read_bytes())
     prepare_environment(spec.model_path)
-    silence()
-    from training.export import making  # torch and transformers, seconds of imports
+    with imported_at_once():
+        silence()
+        from training.export import making  # torch and transformers, seconds of imports
 
     with memory_failures_named():
         return making.make(spec, export_dir)
