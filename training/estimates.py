@@ -11,10 +11,10 @@ _SMALLEST_IN_EIGHT_BITS: Final = 4096
 """Elements below which bitsandbytes holds a parameter's moments in fp32."""
 
 
-CPU_SLACK: Final = 1.09
+CPU_SLACK: Final = 1.37
 """What a CPU process holds of memory that comes and goes, for each byte alive: an allocator keeps
 and splits more than is in use. Fitted by benchmarks/memory_estimates.py."""
-CPU_GROWTH_BYTES: Final = 62_000_000
+CPU_GROWTH_BYTES: Final = 24_000_000
 """What libraries take once they work: kernels compiled, threads, caches. Fitted as above."""
 
 _COMPONENTS: Final = ("weights", "gradients", "optimizer", "activations", "logits", "base")
