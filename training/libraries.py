@@ -12,8 +12,10 @@ from typing import Final
 from training.errors import OutOfMemory
 
 _PRIMITIVES: Final = "64"
-"""Kernels that oneDNN keeps compiled. A pack of a new length needs some twenty-five, of about a
-megabyte each; by default it keeps a thousand, long after their lengths have gone."""
+"""Kernels that are kept compiled. A pack of a new length needs some twenty-five, of about a megabyte
+each; by default a thousand are kept, long after their lengths have gone."""
+_PRIMITIVE_CACHES: Final = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""What bounds oneDNN's own cache, and the one by which torch holds on to the same kernels."""
 
 _ALLOCATION_FAILURES: Final = (
     "out of memory",
@@ -30,7 +32,8 @@ def prepare_environment(source: str) -> None:
     """Set what must be set before torch is imported: threads that wait without burning a core,
     and for a model in a local folder no network."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", _PRIMITIVES)
+    for cache in _PRIMITIVE_CACHES:
+        os.environ.setdefault(cache, _PRIMITIVES)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
