@@ -19,7 +19,7 @@ from jobs.errors import Conflict, InUse, InvalidInput
 from jobs.models import Checkpoint, TrainingJob
 from jobs.status import ENDED, JobStatus
 from training.locking import folder_lock
-from training.retention import best_names
+from training.steps.retention import best_names
 
 __all__ = ["Cleaned", "clean_up"]
 

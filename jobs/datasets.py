@@ -19,7 +19,7 @@ from jobs.models import Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
 from jobs.status import ENDED
 from training.config import DataType
-from training.records import Record, Rejected, Validated, canonical_line, statistics, validate
+from training.data.records import Record, Rejected, Validated, canonical_line, statistics, validate
 from training.validation import Finding, Severity
 
 __all__ = ["Deleted", "Draft", "OnInvalid", "create", "delete", "get", "listing", "records"]

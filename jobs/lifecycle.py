@@ -22,7 +22,7 @@ from jobs.status import JobStatus, TaskStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding
 from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
-from training.facts import ModelFacts
+from training.models.facts import ModelFacts
 from training.validation import Finding, RunFacts, Severity, check
 
 __all__ = ["RunRequest", "Validation", "get", "listing", "queue_position", "submit"]

@@ -28,7 +28,7 @@ from training.config import JobSpec, TrainingConfig
 from training.estimates import MemoryEstimate
 from training.events import Outcome
 from training.locking import EXIT_BUSY
-from training.pulse import PulseReader
+from training.progress.pulse import PulseReader
 from training.requests import ask_for_checkpoint
 
 __all__ = ["Attempt", "Seat", "supervise"]

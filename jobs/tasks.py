@@ -37,7 +37,7 @@ from jobs.status import TaskStatus
 from training.config import TrainingConfig
 from training.events import Failure, TrainingResult
 from training.export.spec import ExportSpec
-from training.pulse import PulseReader
+from training.progress.pulse import PulseReader
 
 __all__ = ["TASKS", "Task", "perform"]
 
@@ -77,7 +77,7 @@ class CheckModel:
         """The inspection of the model's source."""
         del artifacts
         model = await BaseModel.get(id=row_id)
-        return "training.inspection", model.source, str(folder / "result.json")
+        return "training.models.inspection", model.source, str(folder / "result.json")
 
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The facts found."""

@@ -18,7 +18,7 @@ from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
 from schema.scalars import JSON, BigInt
-from training.records import Rejected, Statistics
+from training.data.records import Rejected, Statistics
 
 __all__ = ["Dataset", "DatasetMutations", "DatasetQueries"]
 

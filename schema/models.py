@@ -19,7 +19,7 @@ from schema.problems import ConflictProblem, InvalidProblem, NullIfNotFound
 from schema.scalars import BigInt
 from schema.training_jobs import TrainingJob
 from schema.versions import ModelVersion
-from training.facts import ModelFacts
+from training.models.facts import ModelFacts
 
 __all__ = ["Model", "ModelMutations", "ModelQueries"]
 

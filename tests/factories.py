@@ -15,7 +15,7 @@ from jobs.service import Service
 from jobs.status import TaskStatus
 from training.config import DataType, TrainingType
 from training.estimates import EstimateMethod, MemoryEstimate
-from training.facts import ModelFacts
+from training.models.facts import ModelFacts
 
 PASSWORD = "correct horse battery"
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from training.adapters import TrainableModel, causal_model
-from training.base_models import stop_token_ids
-from training.hardware import Hardware
-from training.world import Passage, directly
+from training.devices.hardware import Hardware
+from training.devices.world import Passage, directly
+from training.methods.adapters import TrainableModel, causal_model
+from training.models.base_models import stop_token_ids
 
 
 @torch.no_grad()

@@ -7,12 +7,12 @@ from typing import Final, Literal
 
 from peft import PeftModel
 
-from training.accounting import opened
-from training.adapters import save_trained
-from training.checkpoints import Checkpoint, CheckpointStore
 from training.config import JobSpec
+from training.devices.hardware import library_versions
+from training.devices.ranks import ALONE, Place
+from training.devices.sharding import complete_state
+from training.devices.world import World, joined
 from training.errors import BestCheckpointMismatch, TrainingError
-from training.evaluation import evaluate
 from training.event_log import EventLog
 from training.events import (
     Finished,
@@ -28,19 +28,19 @@ from training.events import (
     WarningRaised,
 )
 from training.files import size_of, whole_folder
-from training.freezing import restore_frozen
 from training.generation import answer
-from training.hardware import library_versions
-from training.loop import checkpoint_event, train
-from training.pace import Stopwatch
+from training.memory.accounting import opened
+from training.methods.adapters import save_trained
+from training.methods.freezing import restore_frozen
 from training.preparation import Prepared, prepare
-from training.pulse import Pulse
-from training.ranks import ALONE, Place
+from training.progress.pace import Stopwatch
+from training.progress.pulse import Pulse
 from training.requests import SaveRequests
-from training.retention import best
-from training.sharding import complete_state
-from training.starting import base_source
-from training.world import World, joined
+from training.steps.checkpoints import Checkpoint, CheckpointStore
+from training.steps.evaluation import evaluate
+from training.steps.loop import checkpoint_event, train
+from training.steps.retention import best
+from training.steps.starting import base_source
 
 SCORE_TOLERANCE: Final = 1e-3
 """How far the best checkpoint may score from its record, relative to it. On the machine that

@@ -10,25 +10,25 @@ from typing import Final
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.adapters import TrainableModel, load_for_training, make_trainable
-from training.base_models import load_tokenizer, stop_token_ids
-from training.batches import Split, sample, split
-from training.checkpoints import CheckpointStore
 from training.config import DataType, JobSpec, TrainingConfig
-from training.engines import chosen, place
+from training.data.records import Record, parse
+from training.data.rendering import Rendered, Renderer, Row
+from training.devices.hardware import Hardware, probe
+from training.devices.world import WORLD_OF_ONE, World
+from training.engine.making import chosen, place
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import DataPrepared, Event, WarningRaised
-from training.hardware import Hardware, probe
-from training.loop import Run
-from training.modules import has_fused_experts
-from training.optimizer import PAGED
-from training.records import Record, parse
-from training.rendering import Rendered, Renderer, Row
+from training.methods.adapters import TrainableModel, load_for_training, make_trainable
+from training.methods.optimizer import PAGED
+from training.models.base_models import load_tokenizer, stop_token_ids
+from training.models.modules import has_fused_experts
 from training.requests import SaveRequests
-from training.schedule import total_steps
-from training.starting import base_source, start_from
-from training.stepper import Stepper
-from training.world import WORLD_OF_ONE, World
+from training.steps.batches import Split, sample, split
+from training.steps.checkpoints import CheckpointStore
+from training.steps.loop import Run
+from training.steps.schedule import total_steps
+from training.steps.starting import base_source, start_from
+from training.steps.stepper import Stepper
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""

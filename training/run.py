@@ -18,10 +18,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from training.config import JobSpec
+from training.devices.launch import INTERNAL, launch
+from training.devices.ranks import ALONE, Place, place_in, word_file
 from training.errors import TrainingError
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, Phase, PhaseStarted
-from training.launch import INTERNAL, launch
 from training.libraries import (
     imported_at_once,
     leave_out_bitsandbytes,
@@ -30,8 +31,7 @@ from training.libraries import (
     silence,
 )
 from training.locking import EXIT_BUSY, folder_lock
-from training.ranks import ALONE, Place, place_in, word_file
-from training.stopping import StopRequest, on_lost_parent
+from training.progress.stopping import StopRequest, on_lost_parent
 
 
 def main(arguments: list[str] | None = None) -> int:

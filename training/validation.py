@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from training.config import DataType, Frozen, TrainingConfig
+from training.devices.placement import placement_findings
 from training.findings import (
     PATHS,
     Finding,
@@ -15,9 +16,8 @@ from training.findings import (
     patch_for,
 )
 from training.limits import beyond_limits, beyond_usual
-from training.method_checks import method_advice, method_errors
-from training.placement import placement_findings
-from training.schedule import total_steps, validation_rows
+from training.methods.checks import method_advice, method_errors
+from training.steps.schedule import total_steps, validation_rows
 
 __all__ = ["MAX_SAMPLE_PROMPTS", "Finding", "RunFacts", "Severity", "check"]
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from api.cli.data import read_lines
 from api.cli.output import finding_lines
 from api.client import ClientError, RunOptions
-from training import records
 from training.config import DataType, TrainingConfig, resolve
+from training.data import records
 from training.findings import PATHS
 from training.validation import RunFacts, Severity, check
 

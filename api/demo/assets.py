@@ -62,7 +62,7 @@ async def model_folder(packages: Path, folder: Path, log: Path) -> Path:
     source = _gguf_file(packages)
     if await asyncio.to_thread(folder.is_dir):
         return folder
-    command = (sys.executable, "-P", "-m", "training.gguf_source", str(source), str(folder))
+    command = (sys.executable, "-P", "-m", "training.models.gguf_source", str(source), str(folder))
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=DEVNULL, stdout=sink, stderr=STDOUT

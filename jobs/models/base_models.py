@@ -14,7 +14,7 @@ from jobs.status import TaskStatus, VersionStatus
 class BaseModel(Leased):
     """A model that can be trained: READY once a child process has seen that it loads.
 
-    `facts` is a `training.facts.ModelFacts` as JSON, `error` a `training.events.Failure`.
+    `facts` is a `training.models.facts.ModelFacts` as JSON, `error` a `training.events.Failure`.
     """
 
     name = fields.CharField(max_length=100, unique=True)

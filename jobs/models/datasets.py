@@ -11,7 +11,7 @@ from training.config import DataType
 
 
 class Dataset(Base):
-    """`statistics` is a `training.records.Statistics`, `rejected` a list of `Rejected`, as JSON.
+    """`statistics` is a `training.data.records.Statistics`, `rejected` a list of `Rejected`, as JSON.
 
     `deleting` is raised first by a deletion and seen by every submission, so that neither can
     pass the other unnoticed.

@@ -28,7 +28,7 @@ def _folders(module: str, arguments: list[str]) -> tuple[Path, Path]:
     """Where the child works, and where its script lies."""
     if module == "training.run":
         return Path(arguments[0]), Path(arguments[0])
-    if module == "training.inspection":
+    if module == "training.models.inspection":
         return Path(arguments[1]).parent, Path(arguments[0])
     spec = json.loads((Path(arguments[0]) / "export.json").read_text())
     return Path(arguments[0]), Path(spec["version_path"])
@@ -96,8 +96,8 @@ def heartbeat(work: Path, _home: Path, percent: float) -> None:
 
     site.main()
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from training import heartbeat as beating
     from training.events import Progress, serialise
+    from training.progress import heartbeat as beating
 
     beating.PATIENCE_SECONDS = 1.0  # type: ignore[misc]  # else the test would take a minute
 

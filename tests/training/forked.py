@@ -35,7 +35,7 @@ def left(child: BaseProcess) -> int | None:
 
 def hold_tokens(count: int) -> None:
     """Let a run begin with micro-batches of so many tokens."""
-    from training import engines  # torch: the child has it already
+    from training.engine import making as engines  # torch: the child has it already
 
     engines.CPU_TOKENS = count
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
-from training import engines as making
-from training import hardware, run
-from training.ranks import Place, clear
-from training.world import World, joined
+from training import run
+from training.devices import hardware
+from training.devices.ranks import Place, clear
+from training.devices.world import World, joined
+from training.engine import making
 
 Sabotage = Callable[[int], None]
 

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from training.devices.ranks import place_in, word_file
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, parse
-from training.ranks import place_in, word_file
-from training.stopping import on_lost_parent
+from training.progress.stopping import on_lost_parent
 
 
 def main() -> None:

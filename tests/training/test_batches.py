@@ -1,7 +1,7 @@
 """Splits, samples and orders are functions of the seed."""
 
-from training.batches import Plan, sample, split
-from training.rendering import IGNORED, Row
+from training.data.rendering import IGNORED, Row
+from training.steps.batches import Plan, sample, split
 
 
 def row(line: int, length: int = 8, content: bytes | None = None) -> Row:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from training.checkpoints import Checkpoint, CheckpointStore, Tensors, checkpoint_name
 from training.errors import DiskFull
 from training.files import damage, disk_full_named, whole_folder
-from training.state import TrainingState
+from training.steps.checkpoints import Checkpoint, CheckpointStore, Tensors, checkpoint_name
+from training.steps.state import TrainingState
 
 TENSORS = Tensors(
     weights={"w": torch.arange(6.0).reshape(2, 3)},

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from tests.training.ranks import FEW_TOKENS, run_ranks
-from training import engines as making
-from training import hardware, launch
 from training.config import Sharding, TrainingType
+from training.devices import hardware, launch
 from training.engine import engine as engines
+from training.engine import making
 from training.engine.engine import Engine
 from training.engine.packs import Pack
 from training.errors import OutOfMemory
@@ -30,10 +30,10 @@ from training.events import (
     TimeEstimated,
     WarningRaised,
 )
+from training.progress.stopping import StopRequest
 from training.requests import ask_for_checkpoint
 from training.scores import Scores
-from training.stepper import Stepper
-from training.stopping import StopRequest
+from training.steps.stepper import Stepper
 
 MakeJob = Callable[..., Path]
 

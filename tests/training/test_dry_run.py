@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from training.adapters import causal_model, make_trainable
 from training.config import TrainingType, resolve
-from training.dry_run import _RealOperations, _run, _unchanged, dry_run, real_run
+from training.data.rendering import IGNORED, Row
+from training.devices.hardware import probe
 from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
 from training.engine.gradients import Gradients
 from training.engine.packs import make_pack
-from training.forecast import Workload, _dry, heaviest, memory_estimate
-from training.hardware import probe
-from training.layers import two_of_each
-from training.ledger import Holding, Ledger
-from training.rendering import IGNORED, Row
+from training.memory.dry_run import _RealOperations, _run, _unchanged, dry_run, real_run
+from training.memory.forecast import Workload, _dry, heaviest, memory_estimate
+from training.memory.ledger import Holding, Ledger
+from training.methods.adapters import causal_model, make_trainable
+from training.models.layers import two_of_each
 
 VOCABULARY = 512
 CPU = torch.device("cpu")

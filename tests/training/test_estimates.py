@@ -4,10 +4,10 @@ import pickle
 
 import pytest
 
+from training.devices.hardware import Hardware
 from training.errors import OutOfMemory
 from training.estimates import EstimateMethod, MemoryEstimate
-from training.hardware import Hardware
-from training.post_mortem import memory_failures_explained
+from training.memory.post_mortem import memory_failures_explained
 
 ESTIMATE = MemoryEstimate(
     weights=1_000_000_000,

@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import qa_rows, run_here, write_job
-from training.base_models import load_base
 from training.config import TrainingType
 from training.errors import ParityFailed
 from training.export import making, run, safetensors
@@ -27,6 +26,7 @@ from training.export.parity import (
 )
 from training.export.spec import ExportResult, ExportSpec, Parity
 from training.files import damage
+from training.models.base_models import load_base
 
 MakeJob = Callable[..., Path]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.stage import progress
-from training import heartbeat as beating
 from training.errors import DiskFull
 from training.events import Progress
-from training.heartbeat import Heartbeat
-from training.pulse import Pulse, PulseReader
+from training.progress import heartbeat as beating
+from training.progress.heartbeat import Heartbeat
+from training.progress.pulse import Pulse, PulseReader
 
 
 def _told_within(seconds: float, beats: Heartbeat, told: list[Progress]) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from training import inspection
-from training.facts import ModelFacts
+from training.models import inspection
+from training.models.facts import ModelFacts
 
 
 @pytest.fixture

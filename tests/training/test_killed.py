@@ -12,8 +12,9 @@ from tests.training.forked import hold_tokens, left, start_forked
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
-from training import engines, events
+from training import events
 from training.config import TrainingType
+from training.engine import making as engines
 from training.engine.engine import Engine
 from training.events import (
     CheckpointSaved,

@@ -15,11 +15,11 @@ import pytest
 
 from tests.jobs.stage import is_alive
 from tests.training.jobs import read_events
-from training import launch as launching
+from training.devices import launch as launching
+from training.devices.launch import launch
+from training.devices.ranks import ALONE, Place, place_in
 from training.events import Finished, Outcome, serialise
-from training.launch import launch
 from training.locking import EXIT_BUSY
-from training.ranks import ALONE, Place, place_in
 
 SCRIPTED = ("-m", "tests.training.scripted_rank")
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_orphans_leave_as_if_asked_to_stop(tmp_path: Path) -> None:
     end = serialise(Finished(outcome=Outcome.CANCELLED)).decode()
     (tmp_path / "script.json").write_text(json.dumps([[["wait"], ["event", end]], [["wait"]]]))
     program = (
-        "import sys; from pathlib import Path; from training.launch import launch\n"
+        "import sys; from pathlib import Path; from training.devices.launch import launch\n"
         f"launch(Path(sys.argv[1]), 2, should_stop=lambda: False, program={SCRIPTED!r})"
     )
     launcher = subprocess.Popen([sys.executable, "-P", "-c", program, str(tmp_path)])

@@ -10,8 +10,6 @@ from safetensors.torch import load_file
 from tests.tiny_model import ARCHITECTURES, make_architecture
 from tests.training.jobs import of_kind, read_events, run_here, spec_of
 from tests.training.watched import Watched
-from training.adapters import causal_model, make_trainable, with_adapter
-from training.base_models import load_base
 from training.config import LoraInitialisation, TrainingType, resolve
 from training.errors import (
     DecoderLayersNotFound,
@@ -27,8 +25,10 @@ from training.events import (
     Progress,
     WarningRaised,
 )
-from training.modules import decoder_layers, head_and_embeddings
-from training.quantisation import quantised_layers
+from training.methods.adapters import causal_model, make_trainable, with_adapter
+from training.methods.quantisation import quantised_layers
+from training.models.base_models import load_base
+from training.models.modules import decoder_layers, head_and_embeddings
 
 MakeJob = Callable[..., Path]
 FEW_EPOCHS = {

@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from training.config import Optimizer, TrainingConfig, TrainingType, resolve
 from training.events import Outcome, Resumed, WarningRaised
-from training.optimizer import PAGED, make_optimizer, optimizer_tensors, restore_optimizer
+from training.methods.optimizer import PAGED, make_optimizer, optimizer_tensors, restore_optimizer
 
 MakeJob = Callable[..., Path]
 EIGHT_BIT = (Optimizer.ADAMW_8BIT, Optimizer.PAGED_ADAMW_8BIT)

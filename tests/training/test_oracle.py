@@ -19,17 +19,17 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_callback import PrinterCallback
 
 from tests.training.engine.models import make_model
-from training.adapters import causal_model, make_trainable
-from training.batches import Plan
 from training.config import TrainingConfig, TrainingType, resolve
+from training.data.rendering import IGNORED, Row
 from training.engine.choice import choose
 from training.engine.engine import Engine
 from training.engine.lanes import Lanes
 from training.engine.trainable import TrainableWeights
-from training.rendering import IGNORED, Row
-from training.schedule import learning_rate
+from training.methods.adapters import causal_model, make_trainable
 from training.scores import Scores
-from training.stepper import Stepper, Watch
+from training.steps.batches import Plan
+from training.steps.schedule import learning_rate
+from training.steps.stepper import Stepper, Watch
 
 pytestmark = pytest.mark.slow
 

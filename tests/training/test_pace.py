@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.pace import SCORING_COST, WRITING_BYTES_PER_SECOND, Remaining, Stopwatch
+from training.progress.pace import SCORING_COST, WRITING_BYTES_PER_SECOND, Remaining, Stopwatch
 
 
 class Watched:

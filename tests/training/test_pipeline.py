@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from tests.factories import MEMORY
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
-from training import engines
 from training.config import DataType, TrainingType
+from training.engine import making as engines
 from training.engine.engine import Engine
 from training.errors import (
     BestCheckpointMismatch,
@@ -43,7 +43,7 @@ from training.events import (
 )
 from training.files import damage, sha256_of
 from training.scores import Scores
-from training.step_errors import NonFiniteLoss
+from training.steps.errors import NonFiniteLoss
 
 MakeJob = Callable[..., Path]
 
@@ -123,7 +123,7 @@ def test_estimating_changes_nothing_of_the_run(
     choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 1}
     estimated, plain = make_job("estimated", **choices), make_job("plain", **choices)
     run_here(estimated)
-    monkeypatch.setattr("training.accounting.memory_estimate", lambda *_: MEMORY)
+    monkeypatch.setattr("training.memory.accounting.memory_estimate", lambda *_: MEMORY)
     run_here(plain)
     assert_same_weights(estimated, plain)
 
@@ -135,7 +135,7 @@ def test_a_run_that_ends_for_lack_of_memory_says_what_it_was_to_need(
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 B")
 
     monkeypatch.setattr("training.pipeline.train", fail)
-    monkeypatch.setattr("training.forecast.available_bytes", lambda _hardware: 1000)
+    monkeypatch.setattr("training.memory.forecast.available_bytes", lambda _hardware: 1000)
     job = make_job()
     with pytest.raises(OutOfMemory, match=r"the estimate was \d\.\d\d GB \(weights 0\.00 GB"):
         run_here(job)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training import process
+from training.devices import process
 
 MEGABYTE = 2**20
 

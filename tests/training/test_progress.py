@@ -12,17 +12,17 @@ from torch import nn
 
 from tests.training.jobs import of_kind
 from tests.training.test_stepper import FakeEngine
-from training import loop
-from training.checkpoints import Checkpoint, CheckpointStore, Tensors
 from training.config import TrainingType, resolve
+from training.data.rendering import Row
 from training.engine.packs import Pack
 from training.events import CheckpointSaved, EpochCompleted, Event, Progress
-from training.loop import Run, train
-from training.pace import Remaining, Stopwatch
-from training.rendering import Row
+from training.progress.pace import Remaining, Stopwatch
 from training.requests import SaveRequests
 from training.scores import Scores
-from training.stepper import Stepper
+from training.steps import loop
+from training.steps.checkpoints import Checkpoint, CheckpointStore, Tensors
+from training.steps.loop import Run, train
+from training.steps.stepper import Stepper
 
 SECONDS = 0.9
 """Of each step, each validation and each save."""

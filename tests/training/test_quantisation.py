@@ -8,22 +8,22 @@ from transformers import GPT2LMHeadModel
 
 from tests.tiny_model import make_architecture
 from tests.training.engine.models import difference, make_rows, reference, taken
-from training.adapters import causal_model, load_for_training, make_trainable
-from training.base_models import load_base
 from training.config import TrainingType, resolve
+from training.devices.hardware import Hardware
 from training.engine.choice import choose
 from training.engine.gradients import Gradients
 from training.engine.packs import make_pack
 from training.errors import BitsandbytesUnavailable
 from training.events import ComputePath
-from training.hardware import Hardware
-from training.modules import inputs_first, linear_parameters
-from training.quantisation import (
+from training.methods.adapters import causal_model, load_for_training, make_trainable
+from training.methods.quantisation import (
     load_dequantised,
     load_quantised,
     quantised_layers,
     require_bitsandbytes,
 )
+from training.models.base_models import load_base
+from training.models.modules import inputs_first, linear_parameters
 
 CPU = Hardware(device="cpu", name="test", cores=1, bfloat16=True)
 IDS = torch.arange(3, 40)[None]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from training.config import DataType
+from training.data.records import canonical_line, parse, statistics, validate
 from training.errors import RecordError
-from training.records import canonical_line, parse, statistics, validate
 
 GOOD = [
     (DataType.TEXT, {"text": "Some text."}),

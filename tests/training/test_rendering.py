@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from training.base_models import load_tokenizer
 from training.config import DataType
+from training.data.records import Record
+from training.data.rendering import IGNORED, Rendered, Renderer
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
-from training.records import Record
-from training.rendering import IGNORED, Rendered, Renderer
+from training.models.base_models import load_tokenizer
 
 QA = {"question": "What is the sky?", "answer": "Blue."}
 CHAT: Record = {

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
-from training import loop
-from training.checkpoints import CheckpointStore
 from training.config import TrainingType
 from training.events import CheckpointSaved, Outcome, Progress, Resumed
 from training.files import damage
-from training.heartbeat import Heartbeat
+from training.progress.heartbeat import Heartbeat
 from training.requests import SaveRequests, ask_for_checkpoint
 from training.scores import Scores
+from training.steps import loop
+from training.steps.checkpoints import CheckpointStore
 
 MakeJob = Callable[..., Path]
 

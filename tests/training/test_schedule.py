@@ -3,11 +3,11 @@
 import pytest
 
 from training.config import EarlyStopping, TrainingConfig, TrainingType, resolve
-from training.early_stopping import Patience
-from training.overfitting import began_to_overfit
-from training.retention import best, best_names, superfluous
-from training.schedule import learning_rate, steps_per_epoch, total_steps, validation_rows
-from training.state import EpochMetrics
+from training.steps.early_stopping import Patience
+from training.steps.overfitting import began_to_overfit
+from training.steps.retention import best, best_names, superfluous
+from training.steps.schedule import learning_rate, steps_per_epoch, total_steps, validation_rows
+from training.steps.state import EpochMetrics
 
 
 def config(**choices: object) -> TrainingConfig:

@@ -15,13 +15,14 @@ from safetensors import SafetensorError
 from tests.training.forked import hold_tokens, left, start_forked
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, write_job
 from tests.training.weights import difference
-from training import checkpoints, engines
+from training.engine import making as engines
 from training.engine.engine import Engine
 from training.errors import DiskFull, OutOfMemory
 from training.events import EpochCompleted, Finished, Outcome, Resumed, WarningRaised
 from training.files import damage
 from training.libraries import memory_failures_named
 from training.scores import Scores
+from training.steps import checkpoints
 
 MakeJob = Callable[..., Path]
 

@@ -78,16 +78,16 @@ from jobs.child import Child
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, spec_of
 from tests.training.weights import difference, weights_of
 from training import preparation
-from training.base_models import load_base, load_tokenizer
-from training.checkpoints import CheckpointStore
 from training.config import ADAPTER_METHODS, DataType, TrainingType
+from training.data.records import Record
+from training.data.rendering import IGNORED, Renderer
+from training.devices.hardware import Hardware
 from training.engine.packs import make_pack
 from training.events import EpochCompleted
 from training.export import safetensors
 from training.export.spec import ExportSpec
-from training.hardware import Hardware
-from training.records import Record
-from training.rendering import IGNORED, Renderer
+from training.models.base_models import load_base, load_tokenizer
+from training.steps.checkpoints import CheckpointStore
 
 MakeJob = Callable[..., Path]
 

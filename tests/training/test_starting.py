@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 
 from tests.training.jobs import of_kind, read_events, run_here, spec_of
 from tests.training.test_pipeline import assert_same_weights, stop_after
-from training.checkpoints import CheckpointStore
 from training.config import Start, StartKind, TrainingType
 from training.errors import StartUnusable
 from training.events import EpochCompleted, Outcome, Resumed, StartedFrom
 from training.preparation import Prepared, prepare
 from training.requests import SaveRequests, ask_for_checkpoint
+from training.steps.checkpoints import CheckpointStore
 
 MakeJob = Callable[..., Path]
 

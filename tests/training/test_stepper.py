@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from training.config import TrainingType, resolve
+from training.data.rendering import Row
 from training.engine.packs import Pack, make_pack
 from training.engine.trainable import TrainableWeights
 from training.errors import NothingTrained, OutOfMemory
-from training.rendering import Row
 from training.scores import Scores
-from training.step_errors import NonFiniteGradient, NonFiniteLoss
-from training.stepper import Measurement, Stepper, Watch
+from training.steps.errors import NonFiniteGradient, NonFiniteLoss
+from training.steps.stepper import Measurement, Stepper, Watch
 
 
 class FakeEngine:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.training.jobs import run_here
-from training.checkpoints import CheckpointStore
-from training.state import TrainingState
-from training.time_left import TimeLeft
+from training.steps.checkpoints import CheckpointStore
+from training.steps.state import TrainingState
+from training.steps.time_left import TimeLeft
 
 STEPS, EPOCH = 100, 10
 """Of the run: ten epochs of ten steps; each step takes 2 s and each epoch's end 5 s."""

@@ -12,10 +12,8 @@ from safetensors.torch import save_file
 
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here
 from tests.training.weights import difference
-from training import engines
-from training.base_models import load_base, load_tokenizer
-from training.checkpoints import CheckpointStore
 from training.config import TrainingType
+from training.engine import making as engines
 from training.engine.engine import Engine
 from training.errors import (
     DiskFull,
@@ -32,8 +30,10 @@ from training.events import (
     WarningRaised,
 )
 from training.files import damage
+from training.models.base_models import load_base, load_tokenizer
 from training.scores import Scores
-from training.step_errors import NonFiniteGradient, NonFiniteLoss
+from training.steps.checkpoints import CheckpointStore
+from training.steps.errors import NonFiniteGradient, NonFiniteLoss
 
 MakeJob = Callable[..., Path]
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from training.data.rendering import Row
+from training.devices.world import WORLD_OF_ONE
 from training.engine.packs import Pack, make_pack
-from training.rendering import Row
-from training.turns import Turn, deal, turns
-from training.world import WORLD_OF_ONE
+from training.steps.turns import Turn, deal, turns
 
 
 def row(length: int) -> Row:

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from training.config import DataType, Optimizer, TrainingConfig, TrainingType, resolve
+from training.devices.placement import placement_findings
 from training.findings import apply, combined_patch
-from training.placement import placement_findings
 from training.validation import Finding, RunFacts, Severity, check
 
 FACTS = RunFacts(records=200, data_type=DataType.QA, parameter_count=10**8, context_length=2048)

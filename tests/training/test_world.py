@@ -7,10 +7,10 @@ import torch
 from torch.nn import Parameter
 
 from tests.training.ranks import run_worlds
-from training import world as worlds
-from training.device_errors import ProcessesDisagree
+from training.devices import world as worlds
+from training.devices.errors import ProcessesDisagree
+from training.devices.world import WORLD_OF_ONE, World
 from training.scores import Scores
-from training.world import WORLD_OF_ONE, World
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from training.data.rendering import Row
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
 from training.engine.packs import Pack, make_pack
 from training.engine.reading import OtherShape, head_of, read
 from training.events import ComputePath
-from training.rendering import Row
 
 _PROBED_TOKENS: Final = 48
 _TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}

@@ -5,13 +5,13 @@ from typing import Final
 
 import torch
 
+from training.data.rendering import Row
 from training.engine.choice import Choice
 from training.engine.gradients import Gradients
 from training.engine.lanes import Lanes
 from training.engine.packs import Pack, divide, make_pack
 from training.engine.trainable import TrainableWeights
 from training.events import ComputePath
-from training.rendering import Row
 from training.scores import Scores
 
 CPU_TOKENS: Final = 2048

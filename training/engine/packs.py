@@ -7,7 +7,7 @@ from heapq import heapreplace
 import torch
 from torch import Tensor
 
-from training.rendering import IGNORED, Row
+from training.data.rendering import IGNORED, Row
 
 
 @dataclass(frozen=True)

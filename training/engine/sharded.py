@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from training.devices.world import Passage
 from training.engine.generic import GenericDecoder, mode
 from training.engine.gradients import Gradients
 from training.engine.head import TokenSums
 from training.engine.packs import Pack
 from training.engine.reading import head_of
-from training.world import Passage
 
 
 @dataclass(frozen=True)

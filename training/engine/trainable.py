@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from training.devices.sharding import like
 from training.engine.gradients import Gradients, summed
-from training.sharding import like
 
 
 class TrainableWeights:

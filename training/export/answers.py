@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedTokenizerBase
 
-from training.base_models import load_base, load_tokenizer, stop_token_ids
+from training.data.rendering import pieces
 from training.libraries import silence
-from training.rendering import pieces
+from training.models.base_models import load_base, load_tokenizer, stop_token_ids
 
 LONGEST_TEXT: Final = 128
 """In tokens; longer texts are cut, so that a long sample does not outweigh the others."""
@@ -69,8 +69,8 @@ def exported_answers(
 
 def adapter_answers(folder: Path, base: str, texts: Sequence[str], *, quantised: bool) -> Answers:
     """What a base says in fp32 with an adapter beside it, unmerged."""
-    from training.adapters import with_adapter  # peft takes seconds to import
-    from training.quantisation import load_quantised
+    from training.methods.adapters import with_adapter  # peft takes seconds to import
+    from training.methods.quantisation import load_quantised
 
     load = load_quantised if quantised else load_base
     model = load(base, torch.float32)

@@ -8,8 +8,8 @@ from training.export import safetensors
 from training.export.parity import EXACT, ROUNDED, check_parity
 from training.export.spec import ExportFile, ExportResult, ExportSpec, Parity
 from training.files import MANIFEST, entries, remove_leftovers, sha256_of, whole_folder, write_whole
-from training.sources import local_folder
-from training.weights import stored_weights
+from training.models.sources import local_folder
+from training.models.weights import stored_weights
 
 
 def make(spec: ExportSpec, export_dir: Path) -> ExportResult:

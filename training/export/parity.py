@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import torch
 
-from training.base_models import load_base, load_tokenizer, stop_token_ids
 from training.errors import ParityFailed
 from training.export.answers import Answers, adapter_answers, answers
 from training.export.spec import ExportSpec, Parity
+from training.models.base_models import load_base, load_tokenizer, stop_token_ids
 
 FIXED_TEXTS: Final = (
     "What is the capital of France?",

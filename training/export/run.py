@@ -15,8 +15,8 @@ from training.files import write_whole
 from training.libraries import imported_at_once, memory_failures_named, prepare_environment, silence
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
-from training.pulse import Pulse
-from training.stopping import on_lost_parent
+from training.progress.pulse import Pulse
+from training.progress.stopping import on_lost_parent
 
 
 def main(arguments: list[str] | None = None) -> int:

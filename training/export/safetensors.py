@@ -8,13 +8,13 @@ from typing import Final
 import torch
 from transformers import PreTrainedModel
 
-from training.adapters import merged
-from training.base_models import load_base, load_tokenizer
 from training.export.spec import ExportSpec
-from training.licences import declared_licence
-from training.quantisation import load_dequantised
-from training.sources import local_folder
-from training.weights import stored_weights
+from training.methods.adapters import merged
+from training.methods.quantisation import load_dequantised
+from training.models.base_models import load_base, load_tokenizer
+from training.models.licences import declared_licence
+from training.models.sources import local_folder
+from training.models.weights import stored_weights
 
 _TORCH_DTYPES: Final = {
     "float32": torch.float32,

@@ -16,8 +16,8 @@ from transformers import (
     Qwen3Config,
 )
 
+from training.data.rendering import IGNORED, Row
 from training.engine.gradients import Gradients
-from training.rendering import IGNORED, Row
 
 VOCABULARY: Final = 300
 _SIZES: Final = {

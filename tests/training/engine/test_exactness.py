@@ -14,13 +14,13 @@ from tests.training.engine.models import (
     reference,
     taken,
 )
+from training.data.rendering import IGNORED
 from training.engine.choice import choose
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
 from training.engine.packs import Pack, make_pack
 from training.engine.reading import head_of, read
 from training.events import ComputePath
-from training.rendering import IGNORED
 
 CPU = torch.device("cpu")
 FUSED = ("llama", "llama, biases", "llama, scaled angles", "qwen2", "qwen3", "mistral, window")

@@ -1,0 +1,1 @@
+"""What a run computes on, how many of them, and how they work as one."""

@@ -1,0 +1,118 @@
+"""A model split among processes: each keeps a part of every tensor, and gathers what a layer needs
+only while that layer computes (FSDP2, https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html)."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn import Module
+
+from training.devices.hardware import Hardware
+from training.devices.world import Passage
+
+T = TypeVar("T")
+
+
+def shard(model: Module, layers: Module, *, size: int, hardware: Hardware) -> Passage:
+    """Split a model's parameters among `size` processes, in place; what its passes must run in.
+
+    `layers` is the model, or the part of it, that knows which of its modules are layers. What is
+    trained stays in fp32 and is gathered in what the hardware computes in; its gradients are added
+    up in fp32.
+    """
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.dtype.is_floating_point:
+            parameter.data = parameter.data.to(hardware.dtype)
+    mesh = init_device_mesh(hardware.device, (size,))
+    policy = MixedPrecisionPolicy(
+        param_dtype=hardware.dtype,
+        reduce_dtype=torch.float32,
+        cast_forward_inputs=False,  # positions stay exact
+    )
+    names = set(getattr(layers, "_no_split_modules", None) or ())
+    for module in list(layers.modules()):
+        if type(module).__name__ in names:
+            fully_shard(module, mesh=mesh, mp_policy=policy)
+    whole = _Whole(model)
+    fully_shard(whole, mesh=mesh, mp_policy=policy)
+    for module in whole.modules():
+        if isinstance(module, FSDPModule):  # a step's gradients are summed, not averaged
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    return _ShardedPassage(whole)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor gathered from all processes, each of which must ask for it; others as they are."""
+    if not isinstance(tensor, DTensor):
+        return tensor
+    complete: Tensor = tensor.full_tensor()
+    return complete.detach()
+
+
+def gathered(tensors: Mapping[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+    """Tensors gathered from all processes, one after the other; nothing unless this one `keep`s
+    them. Sharded ones come to lie in main memory, where there is room for all of them."""
+    result = {}
+    for name, tensor in tensors.items():
+        complete = whole(tensor)
+        if keep:
+            result[name] = complete.cpu() if isinstance(tensor, DTensor) else complete
+    return result
+
+
+def like(target: Tensor, complete: Tensor) -> Tensor:
+    """This process's part of a complete tensor, where the target is split; else the tensor."""
+    if not isinstance(target, DTensor) or complete.shape != target.shape:
+        return complete
+    mesh = target.device_mesh
+    return distribute_tensor(
+        complete.to(mesh.device_type), mesh, target.placements, src_data_rank=None
+    )
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """What lies in this process of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def complete_state(model: Module, *, keep: bool, trained_only: bool) -> dict[str, Tensor]:
+    """A model's parameters and stored buffers by every name they have, gathered as by `gathered`."""
+    parameters = {
+        name: each
+        for name, each in model.named_parameters(remove_duplicate=False)
+        if each.requires_grad or not trained_only
+    }
+    distinct = gathered({str(id(each)): each for each in parameters.values()}, keep=keep)
+    if not keep:
+        return {}
+    tied = {name: distinct[str(id(each))] for name, each in parameters.items()}
+    stored = {} if trained_only else model.state_dict()
+    return {name: each for name, each in stored.items() if name not in parameters} | tied
+
+
+class _Whole(Module):
+    """Holds a model, so that any part of it may be called while its outermost tensors are there."""
+
+    def __init__(self, model: Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, compute: Callable[[], T]) -> T:
+        return compute()
+
+
+class _ShardedPassage:
+    def __init__(self, whole: _Whole) -> None:
+        self._whole = whole
+
+    def __call__(self, compute: Callable[[], T]) -> T:
+        result: T = self._whole(compute)
+        if not torch.is_grad_enabled():  # no backward pass will let the outermost tensors go
+            assert isinstance(self._whole, FSDPModule)  # noqa: S101 - what `fully_shard` made of it
+            self._whole.reshard()
+        return result

@@ -1,0 +1,108 @@
+"""The engine of a run: made for the model and the machine, on one device or on several."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+
+from training.config import Sharding, TrainingConfig
+from training.data.rendering import Row
+from training.devices.hardware import Hardware
+from training.devices.memory import available_bytes, page_out
+from training.devices.sharding import shard
+from training.devices.world import World
+from training.engine.choice import choose
+from training.engine.decoder import Decoder
+from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
+from training.engine.generic import GenericDecoder
+from training.engine.lanes import Lanes, make_lanes
+from training.engine.sharded import ShardedDecoder
+from training.engine.trainable import TrainableWeights
+from training.events import ComputePath, EngineChosen
+from training.methods.adapters import TrainableModel, causal_model
+
+_SPARE: Final = 0.1
+"""Of the memory available: what may be taken to compute faster."""
+
+
+def place(
+    model: TrainableModel,
+    hardware: Hardware,
+    *,
+    rows: Sequence[Row],
+    config: TrainingConfig,
+    world: World,
+) -> tuple[Engine, World]:
+    """An engine for the model, whole on this process's device or split among all of the world's."""
+    if config.sharding is Sharding.FULL and world.size > 1:
+        return _sharded(model, hardware, rows=rows, world=world)
+    return _engine(model, hardware, rows=rows, config=config, world=world), world
+
+
+def _sharded(
+    model: TrainableModel, hardware: Hardware, *, rows: Sequence[Row], world: World
+) -> tuple[Engine, World]:
+    """An engine for a model that is split among the processes from here on, and their world."""
+    device = torch.device(hardware.device)
+    inner = causal_model(model)
+    choice = choose(inner, rows, torch.device("cpu"), sharded=True)
+    passage = shard(model, inner, size=world.size, hardware=hardware)
+    weights = TrainableWeights(model, None)
+    decoder = GenericDecoder(inner, None, packs=choice.path is ComputePath.PACKED)
+    computes = ShardedDecoder(decoder, weights.parameters, passage, choice.whole_logits)
+    engine = Engine(
+        choice._replace(computes=computes),
+        weights,
+        Lanes(1),
+        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        device=device,
+    )
+    return engine, replace(world, through=passage)
+
+
+def _engine(
+    model: TrainableModel,
+    hardware: Hardware,
+    *,
+    rows: Sequence[Row],
+    config: TrainingConfig,
+    world: World,
+) -> Engine:
+    device = torch.device(hardware.device)
+    weights = TrainableWeights(model, hardware.dtype)
+    model.to(device)  # type: ignore[arg-type]  # annotated wrongly
+    tokens_per_step = (
+        sum(len(row.input_ids) for row in rows)
+        / len(rows)
+        * (config.batch_size * config.gradient_accumulation_steps)
+        / world.size
+    )
+    choice = choose(causal_model(model), rows, device)
+    if isinstance(choice.computes, Decoder):
+        spare = int(_SPARE * available_bytes(hardware))
+        faster = choice.computes.with_reordered_weights(spare)
+        page_out(faster.replaced_weights())
+        choice = choice._replace(computes=faster)
+    return Engine(
+        choice,
+        weights,
+        make_lanes(tokens_per_step, threads=torch.get_num_threads())
+        if hardware.device == "cpu"
+        else Lanes(1),
+        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        device=device,
+    )
+
+
+def chosen(engine: Engine, hardware: Hardware) -> EngineChosen:
+    """What the run says of its engine."""
+    choice = engine.choice
+    return EngineChosen(
+        path=choice.path,
+        reason="; ".join(choice.reasons) or None,
+        precision=str(hardware.dtype).removeprefix("torch."),
+        device=hardware.name,
+        lanes=engine.lanes,
+        token_budget=engine.budget,
+    )

@@ -1,0 +1,1 @@
+"""What a run will hold, by component, before it holds it; and what it held."""

@@ -1,0 +1,148 @@
+"""The memory a run will need: what is held already, and a dry run of its heaviest micro-batches."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from torch import Tensor
+from torch.nn import Module
+
+from training.data.rendering import IGNORED, Row
+from training.devices.hardware import Hardware
+from training.devices.memory import available_bytes, bytes_beside, held_bytes, peak_bytes
+from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, EstimateMethod, MemoryEstimate
+from training.memory.dry_run import dry_run, real_run
+from training.memory.ledger import Holding
+
+Rows: TypeAlias = Sequence[Row]
+
+_SHORT_ROWS: Final = (16, 48)
+"""Tokens of the rows that are run for real where a dry run is not possible."""
+
+
+_PASSES: Final = 2
+"""The memory of gradients is taken in the first pass, and there in every one after it."""
+
+_CANNOT_RUN_DRY: Final = (RuntimeError, TypeError, ValueError, AttributeError)
+"""What operations raise that have no fake implementation, or look at numbers or addresses."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a run will do, as far as its memory depends on it."""
+
+    model: Module
+    """The transformers model, over whose parameters rows are computed."""
+    layers: int | None
+    """How many keep what their backward pass needs, where any number can be computed."""
+    vocabulary_size: int
+    weights: Sequence[Tensor]
+    """All that is held for the weights, copies in other precisions included."""
+    optimizer: Sequence[Tensor]
+    """What the optimizer holds by now: nothing, unless a checkpoint was loaded."""
+    optimizer_bytes: int
+    """What it will hold."""
+    rounds: Sequence[Sequence[Rows]]
+    """Of all steps: the rows of each micro-batch that is computed at the same time as others."""
+    gradients: int
+    """What is held for their gradients."""
+    begin: Callable[[int | None], Callable[[Rows], object]]
+    """What computes micro-batches one after the other, through so many layers or through all."""
+
+
+def heaviest(rounds: Iterable[Sequence[Rows]]) -> list[Sequence[Rows]]:
+    """The rounds with most tokens, with most that bear loss, and with the longest rows."""
+    listed = list(rounds)
+    weights: tuple[Callable[[Sequence[Rows]], int], ...] = (
+        lambda packs: sum(_tokens(rows) for rows in packs),
+        lambda packs: sum(row.trained_tokens for rows in packs for row in rows),
+        lambda packs: sum(len(row.input_ids) ** 2 for rows in packs for row in rows),
+    )
+    found = {id(each): each for weight in weights if (each := max(listed, key=weight, default=()))}
+    return list(found.values())
+
+
+def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate:
+    """The peak and its components. The dry run takes seconds for a model of billions."""
+    method, most = _highest(work)
+    weights = held_bytes(work.weights, hardware)
+    slack, growth = (1.0, 0) if hardware.device == "cuda" else (CPU_SLACK, CPU_GROWTH_BYTES)
+    base = growth + bytes_beside((*work.weights, *work.optimizer), hardware)
+    activations, logits = round(slack * most.activations), round(slack * most.logits)
+    whole = base + weights + work.optimizer_bytes + work.gradients + activations + logits
+    return MemoryEstimate(
+        weights=weights,
+        gradients=work.gradients,
+        optimizer=work.optimizer_bytes,
+        activations=activations,
+        logits=logits,
+        base=base,
+        peak=max(whole, peak_bytes(hardware)),
+        available=available_bytes(hardware),
+        method=method,
+    )
+
+
+def _highest(work: Workload) -> tuple[EstimateMethod, Holding]:
+    try:
+        return EstimateMethod.DRY_RUN, _highest_of_all(work, _dry)
+    except _CANNOT_RUN_DRY:
+        return EstimateMethod.MEASURED, _highest_of_all(work, _from_short_rows)
+
+
+def _highest_of_all(work: Workload, measure: Callable[[Workload, Rows], Holding]) -> Holding:
+    """Micro-batches of a round are of like size, so that the largest tells of all. A validation
+    keeps nothing for a backward pass, and so holds less."""
+    found = [
+        measure(work, max(packs, key=_tokens)).times(len(packs)) for packs in heaviest(work.rounds)
+    ]
+    return max(found, key=lambda each: each.passing, default=Holding())
+
+
+def _dry(work: Workload, rows: Rows) -> Holding:
+    def held(go: Callable[[], object], *, every_layer: bool) -> Holding:
+        return dry_run(
+            work.model,
+            go,
+            passes=1 if every_layer else _PASSES,
+            vocabulary_size=work.vocabulary_size,
+            every_layer=every_layer,
+        )
+
+    if work.layers is None:
+        return held(partial(work.begin(None), rows), every_layer=False)
+    one, two = (held(partial(work.begin(count), rows), every_layer=True) for count in (1, 2))
+    return one.and_growth(two, times=max(0, work.layers - 1))
+
+
+def _from_short_rows(work: Workload, rows: Rows) -> Holding:
+    """A straight line through two short rows, drawn to all tokens."""
+
+    def held(row: Row) -> Holding:
+        return real_run(
+            work.model,
+            partial(work.begin(None), [row]),
+            passes=_PASSES,
+            vocabulary_size=work.vocabulary_size,
+        )
+
+    tokens = _tokens(rows)
+    share = sum(row.trained_tokens for row in rows) / tokens
+    longest = max(rows, key=lambda row: len(row.input_ids))
+    short, long = (_cut(longest, length, share) for length in _SHORT_ROWS)
+    first, last = len(short.input_ids), len(long.input_ids)
+    steps = (tokens - first) / max(1, last - first)
+    line = zip(held(short), held(long), strict=True)
+    return Holding(*(round(start + steps * (end - start)) for start, end in line))
+
+
+def _cut(row: Row, length: int, share: float) -> Row:
+    """The start of a row, with a share of it bearing loss."""
+    ids = row.input_ids[:length]
+    trained = max(1, round(share * len(ids)))
+    return row._replace(input_ids=ids, labels=[IGNORED] * (len(ids) - trained) + ids[-trained:])
+
+
+def _tokens(rows: Rows) -> int:
+    return sum(len(row.input_ids) for row in rows)

@@ -1,0 +1,103 @@
+"""What lies before a prepared run, for those who estimate what it will take."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice, repeat
+from typing import Final
+
+from training.data.rendering import Row
+from training.devices.memory import size_of
+from training.engine.decoder import Decoder
+from training.engine.engine import Engine
+from training.engine.gradients import Gradients
+from training.estimates import optimizer_bytes
+from training.memory.forecast import Workload
+from training.methods.adapters import causal_model
+from training.preparation import Prepared
+from training.progress.pace import Remaining
+from training.steps.batches import Plan
+from training.steps.turns import deal
+
+_SEARCHED_ROWS: Final = 2**16
+"""Among so many rows of the plan the heaviest micro-batches are looked for."""
+
+
+def workload(prepared: Prepared) -> Workload:
+    """What the run will hold memory for."""
+    run = prepared.run
+    engine = run.stepper.engine
+    model = causal_model(prepared.model)
+    tensors = run.stepper.tensors()
+    steps = [_own(step, prepared) for step in _steps(prepared)]
+    computes = engine.choice.computes
+    return Workload(
+        model=model,
+        layers=computes.layers_kept if isinstance(computes, Decoder) else None,
+        vocabulary_size=model.config.get_text_config().vocab_size,
+        weights=[*model.parameters(), *model.buffers(), *tensors.weights.values()],
+        optimizer=list(tensors.optimizer.values()),
+        optimizer_bytes=optimizer_bytes(run.config.optimizer, tensors.weights.values()),
+        rounds=[each for step in steps for each in engine.divided(step)],
+        gradients=engine.lanes * size_of(tensors.weights.values()),
+        begin=partial(_begin, engine),
+    )
+
+
+def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
+    """What the run has still to do. Later epochs are taken to be ordered as the first one left."""
+    run = prepared.run
+    state, config = run.stepper.state, run.config
+    epoch = [_tokens(_own(step, prepared)) for step in _epoch(prepared, state.epoch)]
+    epochs = config.epochs - state.epoch
+    steps = chain(epoch[state.step_in_epoch :], *repeat(epoch, epochs - 1))
+    masters = run.stepper.tensors().weights.values()
+    trained = size_of(masters)
+    policy = config.checkpointing
+    checkpoints = math.ceil(epochs / policy.interval) if policy.enabled else 1
+    saved = trained + optimizer_bytes(config.optimizer, masters)
+    return Remaining(
+        step_tokens=list(islice(steps, run.stepper.total_steps - state.step)),
+        scored_tokens=(epochs + 1) * _tokens(_own(run.validation, prepared)),
+        written_bytes=checkpoints * saved + trained,
+        answering_seconds=answering_seconds,
+    )
+
+
+def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[Row]], object]:
+    """A way for micro-batches through some or all layers, with gradients of its own."""
+    computes, gradients = engine.choice.computes, Gradients()
+    if isinstance(computes, Decoder) and layers is not None:
+        computes = computes.shortened(layers)
+    return lambda rows: computes.backward(
+        engine.packed(rows), share=1.0, seed=0, gradients=gradients
+    )
+
+
+def _own(rows: Sequence[Row], prepared: Prepared) -> Sequence[Row]:
+    """Those that this process computes."""
+    world = prepared.run.world
+    return deal(rows, world.size)[world.rank] if world.size > 1 else rows
+
+
+def _steps(prepared: Prepared) -> Iterator[list[Row]]:
+    """The steps of the run, of a long one those of the first epochs."""
+    rows = len(prepared.training)
+    for epoch in range(min(prepared.run.config.epochs, 1 + _SEARCHED_ROWS // rows)):
+        yield from _epoch(prepared, epoch)
+
+
+def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[Row]]:
+    config = prepared.run.config
+    plan = Plan(
+        rows=len(prepared.training),
+        rows_per_step=config.batch_size * config.gradient_accumulation_steps,
+        shuffle=config.shuffle,
+        seed=config.seed,
+    )
+    for step in plan.steps(epoch):
+        yield [prepared.training[index] for index in step]
+
+
+def _tokens(rows: Iterable[Row]) -> int:
+    return sum(len(row.input_ids) for row in rows)

@@ -1,0 +1,1 @@
+"""Base models: where they come from, what they are made of."""

@@ -1,0 +1,108 @@
+"""A model's shape by its configuration, held against the weights its folder holds."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from training.errors import ModelUnreadable
+from training.models.base_models import load_base, load_tokenizer
+from training.models.facts import ModelFacts
+from training.models.licences import declared_licence
+from training.models.modules import decoder_layers, linear_parameters
+from training.models.sources import local_folder
+from training.models.weights import StoredWeights, stored_weights
+
+_CONTEXT_OPTIONS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+def facts(source: str) -> ModelFacts:
+    """Everything `ModelFacts` names. Raises `ModelUnreadable`."""
+    folder = local_folder(source)
+    config = _config(folder, source)
+    stored = stored_weights(folder)
+    model = _on_meta(config, source)
+    _check_weights(model, stored, folder=folder)
+    return ModelFacts(
+        architecture=type(model).__name__,
+        parameter_count=sum(each.numel() for each in model.parameters()),
+        layer_count=len(decoder_layers(model)) or None,
+        linear_parameters=linear_parameters(model),
+        context_length=_context_length(config),
+        licence=declared_licence(folder),
+        has_chat_template=load_tokenizer(str(folder)).chat_template is not None,
+        dtype=stored.dtype,
+        size_bytes=stored.size_bytes,
+        sha256=_checksum(folder, stored),
+    )
+
+
+def _config(folder: Path, source: str) -> PretrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ModelUnreadable(source, f"no usable config.json: {reason}") from error
+    assert isinstance(config, PretrainedConfig)  # noqa: S101 - AutoConfig is untyped
+    return config
+
+
+def _on_meta(config: PretrainedConfig, source: str) -> PreTrainedModel:
+    """The model without memory: names and shapes alone."""
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=False
+            )
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+        raise ModelUnreadable(source, f"it is no causal language model: {reason}") from error
+    assert isinstance(model, PreTrainedModel)  # noqa: S101 - AutoModel is untyped
+    model.tie_weights()
+    return model
+
+
+def _check_weights(model: PreTrainedModel, stored: StoredWeights, *, folder: Path) -> None:
+    """See that every weight is there once, in its shape.
+
+    Names that differ may be an older layout that transformers converts; then the model is loaded,
+    and transformers itself is the judge.
+    """
+    expected = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+    for name, shape in stored.shapes.items():
+        if name in expected and expected[name] != shape:
+            raise ModelUnreadable(
+                folder.name,
+                f"the weight {name} has shape {list(shape)}, but config.json asks for "
+                f"{list(expected[name])}",
+            )
+    missing = expected.keys() - stored.shapes.keys() - _tied(model)
+    if missing or stored.shapes.keys() - expected.keys():
+        load_base(str(folder), torch.bfloat16)
+
+
+def _tied(model: PreTrainedModel) -> set[str]:
+    """Names that are another name's parameter too, and so need not be stored."""
+    seen: set[int] = set()
+    tied = set()
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in seen:
+            tied.add(name)
+        seen.add(id(parameter))
+    return tied
+
+
+def _context_length(config: PretrainedConfig) -> int | None:
+    text = config.get_text_config()
+    for option in _CONTEXT_OPTIONS:
+        value = getattr(text, option, None)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def _checksum(folder: Path, stored: StoredWeights) -> str:
+    content = (folder / "config.json").read_bytes() + stored.headers
+    return hashlib.sha256(content).hexdigest()

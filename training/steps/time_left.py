@@ -1,0 +1,56 @@
+"""How long a run still takes, by what its steps and the ends of its epochs have taken so far."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from training.steps.state import TrainingState
+
+_FORMER_STEPS: Final = 3
+"""So many steps of this process weigh as much as all of the former ones: these may have been made
+on another machine, but a first step, which warms everything up, says less still."""
+_FORWARD_SHARE: Final = 1 / 3
+"""Of a training step, what predicting the same rows takes: a backward pass costs two forward ones."""
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Of a run that was taken up at `start`, when the clock showed `started`."""
+
+    start: TrainingState
+    started: float
+    total_steps: int
+    epoch_steps: int
+    validation_share: float
+    """Rows held out, in relation to the training rows."""
+
+    def seconds(self, steps: float, state: TrainingState, now: float) -> float:
+        """The time to the run's end, with `steps` done, the share of the one in progress included.
+
+        Each epoch to come, the one in progress included, ends with a validation and a checkpoint,
+        and the run with one validation more.
+        """
+        step_seconds = self._step_seconds(steps, state, now)
+        ends = math.ceil(self.total_steps / self.epoch_steps) - state.epoch + 1
+        end_seconds = self._end_seconds(state, step_seconds)
+        return (self.total_steps - steps) * step_seconds + ends * end_seconds
+
+    def _step_seconds(self, steps: float, state: TrainingState, now: float) -> float:
+        here = state.step - self.start.step
+        former = min(self.start.step, _FORMER_STEPS)
+        if here + former == 0:  # amid the very first step
+            return (now - self.started) / max(steps, 1e-9)
+        seconds = _stepping_seconds(state) - _stepping_seconds(self.start)
+        if former:
+            seconds += former * _stepping_seconds(self.start) / self.start.step
+        return seconds / (here + former)
+
+    def _end_seconds(self, state: TrainingState, step_seconds: float) -> float:
+        """Of one epoch's end: as those before, or else by the rows that are to be predicted."""
+        if state.epoch:
+            return state.closing_seconds / state.epoch
+        return self.epoch_steps * self.validation_share * _FORWARD_SHARE * step_seconds
+
+
+def _stepping_seconds(state: TrainingState) -> float:
+    return state.seconds + state.epoch_seconds - state.closing_seconds

@@ -1,0 +1,55 @@
+"""How the rows of a step are dealt out among the processes that train together."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from training.data.rendering import Row
+from training.devices.world import World
+from training.engine.engine import Engine
+from training.engine.packs import Pack, make_pack
+
+
+class Turn(NamedTuple):
+    """What one process computes at a time; all processes take equally many turns."""
+
+    packs: Sequence[Pack]
+    """None where this process has nothing left to do while others have."""
+    counts: bool = True
+    """False for a pass made only because the others' passes need this process; it must weigh
+    nothing."""
+    is_last: bool = False
+
+
+def deal(rows: Sequence[Row], hands: int) -> list[list[Row]]:
+    """The rows in `hands` shares of about as many tokens each, the longest dealt first.
+
+    The same for the same rows, and within a share in their order.
+    """
+    shares: list[list[int]] = [[] for _ in range(hands)]
+    tokens = [0] * hands
+    longest_first = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids), reverse=True)
+    for index in longest_first:
+        least = tokens.index(min(tokens))
+        shares[least].append(index)
+        tokens[least] += len(rows[index].input_ids)
+    return [[rows[index] for index in sorted(share)] for share in shares]
+
+
+def turns(engine: Engine, rows: Sequence[Row], world: World) -> Iterator[Turn]:
+    """This process's turns with its share of the rows, which all processes are given alike.
+
+    Where the passes of a sharded model have to be made together, a process that has none left
+    makes them with the shortest row, to no effect.
+    """
+    own = deal(rows, world.size)[world.rank] if world.size > 1 else rows
+    count = world.most(engine.round_count(own))
+    number = 0
+    for number, packs in enumerate(engine.rounds(own), start=1):
+        yield Turn(packs, is_last=number == count)
+    for missing in range(number + 1, count + 1):
+        packs = [make_pack([_shortest(rows)], engine.device)] if world.is_sharded else []
+        yield Turn(packs, counts=False, is_last=missing == count)
+
+
+def _shortest(rows: Sequence[Row]) -> Row:
+    return min(rows, key=lambda row: len(row.input_ids))
