@@ -35,10 +35,14 @@ class Engine:
         *,
         budget: int,
         device: torch.device,
+        label_cost: float = 0.0,
     ) -> None:
+        """`label_cost` is the work for a token that bears loss in the head, that for a token in the
+        layers being one."""
         self.choice = choice
         self.weights = weights
         self.budget = budget
+        self._label_cost = label_cost
         self._lanes = lanes if choice.path is ComputePath.FUSED else Lanes(1)
         self.device = device
         self._gradients = [Gradients() for _ in range(self._lanes.count)]
@@ -62,7 +66,8 @@ class Engine:
         if not rows:
             return []
         lengths = [len(row.input_ids) for row in rows]
-        packs = divide(lengths, budget=self.budget // self.lanes, lanes=self.lanes)
+        costs = [len(row.input_ids) + self._label_cost * row.trained_tokens for row in rows]
+        packs = divide(lengths, costs, budget=self.budget // self.lanes, lanes=self.lanes)
         taken = [[rows[index] for index in pack] for pack in packs]
         return [taken[start : start + self.lanes] for start in range(0, len(taken), self.lanes)]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 import torch
+from transformers import PreTrainedModel
 
 from training.config import Sharding, TrainingConfig
 from training.data.rendering import Row
@@ -12,7 +13,7 @@ from training.devices.hardware import Hardware
 from training.devices.memory import available_bytes, page_out
 from training.devices.sharding import shard
 from training.devices.world import World
-from training.engine.choice import choose
+from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
 from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
 from training.engine.generic import GenericDecoder
@@ -92,7 +93,18 @@ def _engine(
         else Lanes(1),
         budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
         device=device,
+        label_cost=_label_cost(causal_model(model), choice.computes),
     )
+
+
+def _label_cost(model: PreTrainedModel, computes: Computes) -> float:
+    """The head's weights beside those of the layers, all of which a token is multiplied with."""
+    if not isinstance(computes, Decoder):
+        return 0.0
+    tables = {
+        each.data_ptr(): each.numel() for each in (computes.head.weight(), computes.embedding)
+    }
+    return computes.head.weight().numel() / (model.num_parameters() - sum(tables.values()))
 
 
 def chosen(engine: Engine, hardware: Hardware) -> EngineChosen:

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapreplace
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from training.data.rendering import IGNORED, Row
+
+_WORTH_AN_EXCHANGE: Final = 0.01
+"""The share of a difference that an exchange of rows must take away, so that they come to an end."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +54,48 @@ def make_pack(rows: Sequence[Row], device: str | torch.device = "cpu") -> Pack:
     )
 
 
-def divide(lengths: Sequence[int], *, budget: int, lanes: int) -> list[list[int]]:
+def divide(
+    lengths: Sequence[int], costs: Sequence[float], *, budget: int, lanes: int
+) -> list[list[int]]:
     """Indices of rows for each micro-batch: at most `budget` tokens in one, longer rows alone.
 
-    As few micro-batches as fill `lanes` evenly, of nearly the same size, since those who work at
-    the same time wait for one another. Each row goes, longest first, to the emptiest one (Graham's
-    LPT rule, 1969); where that overflows the budget, one round of micro-batches is added.
+    As few micro-batches as fill `lanes` evenly, of nearly the same cost, since those who work at
+    the same time wait for one another. Each row goes, dearest first, to the cheapest one (Graham's
+    LPT rule, 1969), and rows are exchanged while that helps; where the budget is overflowed there
+    is one round of micro-batches more.
     """
-    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    order = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
     count = max(1, -(-sum(lengths) // budget))
     while True:
         count = min(len(lengths), -(-count // lanes) * lanes)
         packs: list[list[int]] = [[] for _ in range(count)]
-        loads = [(0, place) for place in range(count)]
+        loads = [(0.0, place) for place in range(count)]
         for index in order:
             load, place = loads[0]
             packs[place].append(index)
-            heapreplace(loads, (load + lengths[index], place))
-        fits = all(load <= budget or len(packs[place]) == 1 for load, place in loads)
+            heapreplace(loads, (load + costs[index], place))
+        _even_out(packs, costs)
+        fits = all(
+            len(pack) == 1 or sum(lengths[index] for index in pack) <= budget for pack in packs
+        )
         if fits or count == len(lengths):
             return packs
         count += 1
+
+
+def _even_out(packs: Sequence[list[int]], costs: Sequence[float]) -> None:
+    """Exchange a row of the dearest pack for one of the cheapest while their costs draw nearer."""
+    loads = [sum(costs[index] for index in pack) for pack in packs]
+    while True:
+        high, low = loads.index(max(loads)), loads.index(min(loads))
+        gap = loads[high] - loads[low]
+        left, one, other = min(
+            (abs(gap - 2 * (costs[one] - costs[other])), one, other)
+            for one in packs[high]
+            for other in packs[low]
+        )
+        if left >= (1 - _WORTH_AN_EXCHANGE) * gap:
+            return
+        for pack, gone, come in ((high, one, other), (low, other, one)):
+            packs[pack][packs[pack].index(gone)] = come
+            loads[pack] += costs[come] - costs[gone]

@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 def test_every_row_is_in_one_pack_and_none_is_over_budget(
     lengths: list[int], budget: int, lanes: int
 ) -> None:
-    packs = divide(lengths, budget=budget, lanes=lanes)
+    packs = divide(lengths, lengths, budget=budget, lanes=lanes)
     assert sorted(index for pack in packs for index in pack) == list(range(len(lengths)))
     assert all(packs)
     for pack in packs:
@@ -40,8 +40,15 @@ def test_every_row_is_in_one_pack_and_none_is_over_budget(
 
 def test_packs_of_a_round_are_of_like_size() -> None:
     lengths = [170, 66, 66, 60, 60, 54, 54, 50]
-    packs = divide(lengths, budget=512, lanes=2)
-    assert [sum(lengths[index] for index in pack) for pack in packs] == [284, 296]
+    packs = divide(lengths, lengths, budget=512, lanes=2)
+    assert [sum(lengths[index] for index in pack) for pack in packs] == [290, 290]
+
+
+def test_packs_of_a_round_cost_alike_where_labels_cost_too() -> None:
+    lengths = [100, 100, 100, 100]
+    costs = [100, 160, 130, 100]
+    packs = divide(lengths, costs, budget=512, lanes=2)
+    assert [sum(costs[index] for index in pack) for pack in packs] == [260, 230]
 
 
 @pytest.mark.parametrize("longest_by_products", [1024, 50])
