@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
-_ALIKE: Final = 1.5
-"""Rows share a group while the longest is at most so many times the shortest,"""
-_SHORT: Final = 96
-"""or has at most so many tokens: below that a product of its own costs more than the padding."""
+_GROUP_COST: Final = 5000
+"""What a group of its own costs, beside its work, in scores of all heads that it takes the time of."""
+
+_MOST_ALIKE: Final = 64
+"""Rows in a group at most."""
 
 _LONG: Final = 1024
 """Rows of more tokens go through the kernel on a CPU too."""
@@ -85,8 +86,8 @@ def make_groups(
     """
     groups: list[Group] = []
     row, token = 0, 0
-    while row < len(lengths):
-        alike = [each for each in lengths[row:] if _alike(lengths[row], each)]
+    for count in _group_sizes(lengths):
+        alike = lengths[row : row + count]
         padding = _padding(alike, device) if alike[-1] < alike[0] else None
         by_kernel = torch.device(device).type not in ("cpu", "meta") or alike[0] > _LONG
         mask = None
@@ -94,7 +95,7 @@ def make_groups(
             mask = _mask(alike[0], window).to(dtype=dtype, device=device)
         last = token + sum(alike)
         groups.append(Group(token, last, len(alike), alike[0], padding, by_kernel, mask))
-        row, token = row + len(alike), last
+        row, token = row + count, last
     return tuple(groups)
 
 
@@ -134,7 +135,9 @@ def _multiplied(inputs: Heads, group: Group, scale: float) -> tuple[Tensor, Prod
     scores = torch.bmm(inputs.queries.mul_(scale), inputs.keys.transpose(1, 2))
     square = scores.view(-1, group.length, group.length)
     assert group.mask is not None  # noqa: S101 - always made for matrix products
-    probabilities = torch.softmax(square.add_(group.mask), dim=-1).view_as(scores)
+    if scores.dtype is torch.bfloat16:  # for which torch's kernel takes twice the time
+        square = square.float()
+    probabilities = torch.softmax(square.add_(group.mask), dim=-1).to(scores.dtype).view_as(scores)
     return torch.bmm(probabilities, inputs.values), Products(probabilities)
 
 
@@ -167,8 +170,25 @@ def _recorded(inputs: Heads, group: Group, scale: float) -> tuple[Tensor, Record
     return out.detach(), Recorded(tracked, out)
 
 
-def _alike(longest: int, length: int) -> bool:
-    return longest <= max(_SHORT, _ALIKE * length)
+def _group_sizes(lengths: Sequence[int]) -> list[int]:
+    """How many of the rows, longest first, each group takes, so that all cost least together.
+
+    `best[n]` is what the last n rows cost at least, and how many of them the first group takes.
+    """
+    best = [(0, 0)]
+    for left in range(1, len(lengths) + 1):
+        longest = lengths[-left]
+        best.append(
+            min(
+                (_GROUP_COST + taken * longest**2 + best[left - taken][0], taken)
+                for taken in range(1, min(left, _MOST_ALIKE) + 1)
+            )
+        )
+    sizes, left = [], len(lengths)
+    while left:
+        sizes.append(best[left][1])
+        left -= sizes[-1]
+    return sizes
 
 
 def _padding(lengths: Sequence[int], device: str | torch.device) -> Padding:

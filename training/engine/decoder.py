@@ -14,7 +14,6 @@ from training.engine.head import Head, TokenSums
 from training.engine.layer import Context, Layer, LayerKept
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.packs import Pack
-from training.engine.projection import reordered_bytes
 from training.engine.rotation import Rotation
 
 
@@ -46,7 +45,7 @@ class Decoder:
         first = self._first_trained()
         passed = self.layers[first:]
         frozen = [each for layer in passed for each in layer.projections() if each.is_plain]
-        if not frozen or reordered_bytes(frozen) > spare_bytes:
+        if not frozen or 2 * sum(each.plain_weight.nbytes for each in frozen) > spare_bytes:
             return self
         layers = (
             layer.with_projections(lambda each: each.reordered() if each.is_plain else each)
@@ -103,7 +102,8 @@ class Decoder:
         chosen = stream.index_select(0, pack.positions)
         hidden, factor = self.norm.forward(chosen)
         by_hidden, sums = self.head.backward(hidden, pack.targets, share=share, gradients=gradients)
-        by_chosen = self.norm.backward(by_hidden, chosen, factor, gradients=gradients)
+        _, normal = self.norm.again(chosen, factor)
+        by_chosen = self.norm.backward(by_hidden, normal, factor, gradients=gradients)
         gradient = torch.zeros_like(stream).index_copy_(0, pack.positions, by_chosen)
         for layer in reversed(self._computed[first:]):
             gradient = layer.backward(gradient, kept.pop(), context, gradients)
@@ -128,13 +128,14 @@ class Decoder:
                 for window in {layer.attention.window for layer in self.layers}
             },
             dropout=Dropout(
-                self.dropout if training else 0.0,
+                self.dropout,
                 seed=seed,
                 largest=pack.tokens * self.widest,
                 dtype=stream.dtype,
                 device=stream.device,
-            ),
-            training=training,
+            )
+            if training
+            else None,
         )
         return stream, context
 

@@ -22,22 +22,24 @@ class RootMeanSquareNorm:
         wide = inputs.float()
         length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         factor = length.square_().div_(inputs.shape[-1]).add_(self.epsilon).rsqrt_()
-        return self.again(inputs, factor), factor
+        return self._weighted(wide * factor, inputs.dtype), factor
 
-    def again(self, inputs: Tensor, factor: Tensor) -> Tensor:
-        """The outputs, the factor being known."""
-        normal = (inputs.float() if inputs.dtype is not torch.float32 else inputs) * factor
-        return normal.to(inputs.dtype).mul_(self.weight)
+    def again(self, inputs: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs, the factor being known, and in fp32 what they are before the weight."""
+        normal = inputs.float() * factor
+        return self._weighted(normal, inputs.dtype), normal
 
     def backward(
-        self, gradient: Tensor, inputs: Tensor, factor: Tensor, *, gradients: Gradients
+        self, gradient: Tensor, normal: Tensor, factor: Tensor, *, gradients: Gradients
     ) -> Tensor:
-        """The gradient of the inputs."""
-        normal = inputs.float() * factor
+        """The gradient of the inputs. `normal` is what `again` gives, and is not changed."""
         wide = gradient.float()
         if self.trained_weight is not None:
             by_weight = (wide * normal).reshape(-1, normal.shape[-1]).sum(0)
             gradients.add(self.trained_weight, by_weight)
         scaled = wide * self.weight
         along = (scaled * normal).mean(-1, keepdim=True)
-        return scaled.sub_(normal.mul_(along)).mul_(factor).to(inputs.dtype)
+        return scaled.addcmul_(normal, along, value=-1).mul_(factor).to(gradient.dtype)
+
+    def _weighted(self, normal: Tensor, dtype: torch.dtype) -> Tensor:
+        return normal.to(dtype) * self.weight

@@ -10,6 +10,7 @@ from torch.nn import Module, Parameter
 from transformers import PreTrainedModel
 
 from training.engine.decoder import Decoder
+from training.engine.fan import Fan
 from training.engine.head import Head
 from training.engine.layer import Attention, FeedForward, Layer
 from training.engine.matrices import Plain
@@ -80,10 +81,8 @@ def _layer(module: Module, window: int | None) -> Layer:
     return Layer(
         attention_norm=_norm(_module(module, "input_layernorm")),
         attention=Attention(
-            queries=_projection(_module(attention, "q_proj")),
-            keys=_projection(_module(attention, "k_proj")),
-            values=_projection(_module(attention, "v_proj")),
-            output=_projection(_module(attention, "o_proj")),
+            inputs=_fan(attention, "q_proj", "k_proj", "v_proj"),
+            output=_fan(attention, "o_proj"),
             query_norm=_norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
             key_norm=_norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
             width=int(getattr(attention, "head_dim")),  # noqa: B009 - a module's plain attribute
@@ -92,11 +91,14 @@ def _layer(module: Module, window: int | None) -> Layer:
         ),
         feed_forward_norm=_norm(_module(module, "post_attention_layernorm")),
         feed_forward=FeedForward(
-            gate=_projection(_module(forward, "gate_proj")),
-            up=_projection(_module(forward, "up_proj")),
-            down=_projection(_module(forward, "down_proj")),
+            opening=_fan(forward, "gate_proj", "up_proj"),
+            down=_fan(forward, "down_proj"),
         ),
     )
+
+
+def _fan(parent: Module, *names: str) -> Fan:
+    return Fan(tuple(_projection(_module(parent, name)) for name in names))
 
 
 def _projection(module: Module) -> Projection:

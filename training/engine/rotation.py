@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -16,19 +15,17 @@ class Rotation(NamedTuple):
     sines: Tensor
     negative_sines: Tensor
 
-    def apply(self, heads: Tensor) -> Tensor:
-        """Heads (T, H, d), turned by their position."""
-        return _turned(heads, self.cosines, self.sines, self.negative_sines)
+    def apply_(self, heads: Tensor) -> None:
+        """Turn heads (T, H, d) by their position, in place."""
+        _turn(heads, self.cosines, self.sines, self.negative_sines)
 
-    def undo(self, heads: Tensor) -> Tensor:
-        """The gradient of what `apply` took from that of what it gave: turned back."""
-        return _turned(heads, self.cosines, self.negative_sines, self.sines)
+    def undo_(self, heads: Tensor) -> None:
+        """Turn them back: from the gradient of what `apply_` gave to that of what it took."""
+        _turn(heads, self.cosines, self.negative_sines, self.sines)
 
 
-def _turned(heads: Tensor, cosines: Tensor, sines: Tensor, negative_sines: Tensor) -> Tensor:
+def _turn(heads: Tensor, cosines: Tensor, sines: Tensor, negative_sines: Tensor) -> None:
     first, second = heads.chunk(2, dim=-1)
-    turned = torch.empty_like(heads)
-    left, right = turned.chunk(2, dim=-1)
-    torch.mul(first, cosines, out=left).addcmul_(second, negative_sines)
-    torch.mul(second, cosines, out=right).addcmul_(first, sines)
-    return turned
+    before = first.clone()
+    first.mul_(cosines).addcmul_(second, negative_sines)
+    second.mul_(cosines).addcmul_(before, sines)
