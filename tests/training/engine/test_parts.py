@@ -90,7 +90,7 @@ def test_the_heads_chunks_change_neither_loss_nor_gradient(monkeypatch: pytest.M
         wanted = torch.autograd.grad(loss * 0.1, (hidden, weight, bias))
         head = Head(lambda: weight, bias, weight, bias, scale, cap)
         for chunk_bytes in (16 * 4 * 50, 2**20):
-            monkeypatch.setattr("training.engine.head._CHUNK_BYTES", chunk_bytes)
+            monkeypatch.setattr("training.engine.bounds.LOGITS_BYTES", chunk_bytes)
             gradients = Gradients()
             with torch.no_grad():
                 by_hidden, sums = head.backward(hidden, targets, share=0.1, gradients=gradients)
