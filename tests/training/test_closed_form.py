@@ -1,168 +1,58 @@
 """What is told of a run's memory from its model's shape, against a dry run of the same."""
 
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
-from statistics import fmean, pstdev
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from training.config import TrainingConfig, TrainingType, resolve
-from training.data.rendering import IGNORED, Row
-from training.devices.hardware import Hardware
-from training.devices.machine import Machine
-from training.engine.bounds import CPU_TOKENS
-from training.engine.choice import Choice
-from training.engine.decoder import Decoder
-from training.engine.engine import Engine
-from training.engine.generic import GenericDecoder
-from training.engine.gradients import Gradients
-from training.engine.lanes import make_lanes
-from training.engine.reading import OtherShape, head_of, read
-from training.engine.trainable import TrainableWeights
-from training.estimates import EstimateMethod, MemoryEstimate, optimizer_bytes
+from tests.factories import FACTS
+from tests.tiny_model import ARCHITECTURES, make_architecture
+from tests.training.reckoning import (
+    CPU,
+    KINDS,
+    LITTLE,
+    by_dry_run,
+    empty_model,
+    expected,
+    facts_of,
+    own,
+    rows_of,
+)
+from training.config import DataType, JobSpec, Sharding, TrainingType, resolve
+from training.data.records import canonical_line, statistics
+from training.devices.machine import Machine, look
+from training.engine import attention
+from training.engine.bounds import LONG_ROW
+from training.engine.choice import choose
+from training.estimates import EstimateMethod
 from training.events import ComputePath
-from training.memory.closed_form import closed_form
-from training.memory.forecast import Workload, memory_estimate
-from training.methods.adapters import causal_model, make_trainable
-from training.models.facts import ModelFacts
-from training.models.modules import decoder_layers, linear_parameters
-from training.models.shape import shape_of
-from training.steps.batches import Plan
-from training.steps.expected import ExpectedRows, rows_per_step
-from training.steps.schedule import total_steps
-
-CPU = torch.device("cpu")
-LLAMA = {
-    "hidden_size": 512,
-    "intermediate_size": 1408,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 2048,
-}
-KINDS: dict[str, dict[str, Any]] = {
-    "llama": LLAMA,
-    "qwen3": LLAMA | {"head_dim": 64},
-    "gemma2": LLAMA | {"head_dim": 64, "query_pre_attn_scalar": 64},
-    "gpt2": {"n_embd": 512, "n_layer": 8, "n_head": 8, "n_positions": 2048},
-}
-LITTLE = 500_000_000
-"""So little memory that no matrix is copied to compute faster."""
-
-
-def empty_model(kind: str, **changes: Any) -> PreTrainedModel:
-    """A model of some 40 million parameters whose memory is never written to, and so never taken."""
-    special = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0}
-    options = {"vocab_size": 32_000} | special | KINDS[kind] | changes
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options))
-    model = model.to_empty(device="cpu")
-    model.tie_weights()
-    return model
-
-
-def facts_of(model: PreTrainedModel) -> ModelFacts:
-    return ModelFacts(
-        architecture=type(model).__name__,
-        parameter_count=sum(each.numel() for each in model.parameters()),
-        layer_count=len(decoder_layers(model)),
-        linear_parameters=linear_parameters(model),
-        shape=shape_of(model),
-        context_length=2048,
-        licence=None,
-        has_chat_template=True,
-        dtype="float32",
-        size_bytes=1,
-        sha256="0" * 64,
-    )
-
-
-def rows_of(lengths: list[int], share: float) -> list[Row]:
-    def row(length: int) -> Row:
-        ids = [5 + n % 100 for n in range(length)]
-        trained = max(1, round(share * length))
-        return Row(1, ids, [IGNORED] * (length - trained) + ids[-trained:], b"")
-
-    return [row(length) for length in lengths]
-
-
-def expected(lengths: list[int], share: float, config: TrainingConfig) -> ExpectedRows:
-    return ExpectedRows(
-        count=len(lengths),
-        steps=total_steps(len(lengths), config),
-        mean=fmean(lengths),
-        deviation=pstdev(lengths),
-        longest=max(lengths),
-        trained_share=share,
-    )
-
-
-def choice_of(model: PreTrainedModel) -> Choice:
-    """The way a run would take, without a comparison of results, which are those of no weights."""
-    try:
-        return Choice(read(model), ComputePath.FUSED, (), False)
-    except OtherShape:
-        generic = GenericDecoder(model, head_of(model), packs=True)
-        return Choice(generic, ComputePath.PACKED, (), False)
-
-
-def by_dry_run(
-    base: PreTrainedModel, config: TrainingConfig, rows: list[Row], machine: Machine
-) -> MemoryEstimate:
-    """The estimate that a run makes before its first step."""
-    dtype = torch.bfloat16 if machine.bfloat16 else torch.float32
-    base.to(dtype if config.adapts else torch.float32)
-    trainable = make_trainable(base, config)
-    weights = TrainableWeights(trainable, dtype)
-    model = causal_model(trainable)
-    choice = choice_of(model)
-    tokens = fmean(len(row.input_ids) for row in rows) * rows_per_step(config)
-    lanes = make_lanes(tokens, threads=machine.threads)
-    engine = Engine(choice, weights, lanes, budget=CPU_TOKENS, device=CPU)
-    plan = Plan(len(rows), rows_per_step(config), shuffle=True, seed=1)
-    steps = [[rows[index] for index in step] for step in plan.steps(0)]
-    sizes = [each.numel() for each in weights.masters.values()]
-
-    def begin(count: int | None) -> Callable[[Any], object]:
-        computes = choice.computes
-        if isinstance(computes, Decoder) and count is not None:
-            computes = computes.shortened(count)
-        gradients = Gradients()
-        return lambda given: computes.backward(
-            engine.packed(given), share=1.0, seed=0, gradients=gradients
-        )
-
-    work = Workload(
-        model=model,
-        layers=choice.computes.layers_kept if isinstance(choice.computes, Decoder) else None,
-        vocabulary_size=model.config.vocab_size,
-        weights=[*model.parameters(), *model.buffers(), *weights.masters.values()],
-        optimizer=[],
-        optimizer_bytes=optimizer_bytes(config.optimizer, sizes),
-        rounds=[each for step in steps for each in engine.divided(step)],
-        gradients=engine.lanes * 4 * sum(sizes),
-        begin=begin,
-    )
-    engine.close()
-    name = "cpu"
-    hardware = Hardware(device=name, name=name, cores=2, bfloat16=machine.bfloat16)
-    return memory_estimate(work, hardware)
-
-
-def own(memory: MemoryEstimate) -> int:
-    """All but what the process holds anyway, which of the tests' process is much."""
-    return memory.weights + memory.gradients + memory.optimizer + memory.activations + memory.logits
-
+from training.memory.closed_form import _Case, closed_form
+from training.methods.quantisation import load_quantised
+from training.models.base_models import load_base
+from training.models.inspection import inspect
+from training.models.modules import linear_parameters
+from training.steps.expected import Stored, expected_rows
 
 LENGTHS = [random.Random(n).randrange(60, 480) for n in range(64)]
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out:UserWarning")  # peft's, of GPT-2's Conv1D
-@pytest.mark.parametrize("bfloat16", [True, False])
-@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL, TrainingType.FREEZE])
+@pytest.mark.parametrize(
+    ("method", "bfloat16"),
+    [
+        (TrainingType.LORA, True),
+        (TrainingType.LORA, False),
+        (TrainingType.FULL, True),
+        (TrainingType.FREEZE, True),
+    ],
+)
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_run_is_told_within_a_fifth_of_what_a_dry_run_tells(
     kind: str, method: TrainingType, bfloat16: bool
@@ -213,3 +103,119 @@ def test_long_rows_are_told_by_the_way_in_which_attention_is_computed(length: in
     dry = by_dry_run(model, config, rows_of(lengths, 0.4), machine)
     assert told is not None
     assert own(told) == pytest.approx(own(dry), rel=0.05)
+
+
+def test_the_length_from_which_the_kernel_attends_is_the_engines() -> None:
+    assert LONG_ROW == attention._LONG
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_way_that_is_reckoned_with_is_the_way_that_a_run_takes(
+    kind: str, tmp_path: Path
+) -> None:
+    model = load_base(str(make_architecture(tmp_path, kind)), torch.float32)
+    facts, config = facts_of(model), resolve(TrainingType.FULL, {})
+    rows = rows_of([20, 30], 0.5)
+    machine = Machine(device="cpu", bfloat16=False, threads=2, available_bytes=LITTLE)
+    assert facts.shape is not None
+    case = _Case(facts, facts.shape, 3, config, expected([20, 30], 0.5, config), machine)
+    taken = choose(model, rows, CPU).path
+    assert taken is (ComputePath.FUSED if case.is_written_out else ComputePath.PACKED)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_weights_in_four_bits_are_told_as_they_are_held(kind: str, tmp_path: Path) -> None:
+    folder = make_architecture(tmp_path, kind)
+    facts = facts_of(load_base(str(folder), torch.float32))
+    config = resolve(TrainingType.QLORA, {"lora_rank": 4})
+    machine = Machine(device="cpu", bfloat16=True, threads=1, available_bytes=LITTLE)
+    told = closed_form(facts, config, expected([64] * 16, 0.5, config), machine)
+    held = sum(each.nbytes for each in load_quantised(str(folder), torch.bfloat16).parameters())
+    assert told is not None
+    assert told.weights - 6 * told.gradients // 4 == pytest.approx(held, rel=0.01)
+
+
+def test_copies_of_frozen_matrices_count_as_weights_where_there_is_room_for_them() -> None:
+    config = resolve(TrainingType.LORA, {})
+    model = empty_model("llama")
+    base, rows = facts_of(model), expected(LENGTHS, 0.4, config)
+    weights = []
+    for available, stored in ((LITTLE, "float32"), (10**11, "float32"), (10**11, "bfloat16")):
+        machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=available)
+        facts = base.model_copy(update={"dtype": stored})
+        told = closed_form(facts, config, rows, machine)
+        assert told is not None
+        weights.append(told.weights)
+    copies = 2 * 2 * linear_parameters(model)
+    assert weights[1] == weights[0] + copies
+    assert weights[2] == weights[0] + copies // 2  # the originals lie in the file
+
+
+@pytest.mark.parametrize(
+    ("choices", "changes"),
+    [
+        ({}, {"shape": None}),
+        ({}, {"layer_count": None}),
+        ({"target_modules": ("no_such_layer",)}, {}),
+        ({"devices": 2, "sharding": Sharding.FULL}, {}),
+    ],
+)
+def test_what_cannot_be_told_is_not_guessed(
+    choices: dict[str, Any], changes: dict[str, None]
+) -> None:
+    config = resolve(TrainingType.LORA, choices)
+    machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=LITTLE)
+    facts = FACTS.model_copy(update=changes)
+    assert closed_form(facts, config, expected(LENGTHS, 0.4, config), machine) is None
+
+
+def test_processes_on_one_cpu_share_its_memory_and_the_rows_of_a_step() -> None:
+    rows = expected(LENGTHS, 0.4, resolve(TrainingType.LORA, {}))
+    machine = Machine(device="cpu", bfloat16=True, threads=1, available_bytes=LITTLE)
+    alone, together = (
+        closed_form(FACTS, resolve(TrainingType.LORA, {"devices": count}), rows, machine)
+        for count in (1, 2)
+    )
+    assert alone is not None
+    assert together is not None
+    assert (alone.available, together.available) == (LITTLE, LITTLE // 2)
+    assert together.activations < 0.8 * alone.activations
+
+
+def test_a_card_holds_no_libraries_and_computes_one_micro_batch_at_a_time() -> None:
+    config = resolve(TrainingType.FULL, {"batch_size": 64})
+    machine = Machine(device="cuda", bfloat16=True, threads=8, available_bytes=10**10)
+    told = closed_form(FACTS, config, expected(LENGTHS, 0.4, config), machine)
+    assert told is not None
+    assert told.base == 0
+    assert told.weights == 6 * FACTS.parameter_count
+    assert told.gradients == 4 * FACTS.parameter_count
+    assert told.peak == own(told)
+
+
+@pytest.mark.slow
+def test_a_real_run_tells_the_same(make_job: Callable[..., Path], tiny_model: Path) -> None:
+    lines = [
+        {"question": f"What is {n} and {n}? " * 6, "answer": f"It is {2 * n}. " * 6}
+        for n in range(24)
+    ]
+    folder = make_job(rows=lines, epochs=1, batch_size=4, max_sequence_length=256)
+    subprocess.run([sys.executable, "-P", "-m", "training.run", folder], check=True, timeout=50)
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    (memory,) = [each["memory"] for each in events if each["kind"] == "MemoryEstimated"]
+    (used,) = [each for each in events if each["kind"] == "ResourcesUsed"]
+    (prepared,) = [each for each in events if each["kind"] == "DataPrepared"]
+    config = JobSpec.model_validate_json((folder / "job.json").read_bytes()).config
+    content = b"".join(map(canonical_line, lines))
+    stored = Stored(DataType.QA, len(content), statistics(DataType.QA, lines))
+    facts = inspect(str(tiny_model))
+    assert facts.tokenizer is not None
+    rows = expected_rows(stored, facts.tokenizer, config)
+    machine = look((), threads=len(os.sched_getaffinity(0)))
+    assert rows is not None
+    assert machine is not None
+    assert (rows.count, rows.steps) == (prepared["training_records"], prepared["total_steps"])
+    told = closed_form(facts, config, rows, machine)
+    assert told is not None
+    assert told.peak == pytest.approx(memory["peak"], rel=0.2)
+    assert told.peak == pytest.approx(used["peak_memory_bytes"], rel=0.2)

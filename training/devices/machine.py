@@ -14,7 +14,7 @@ _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16"})
 """Instructions that make bf16 worth its while; `training.devices.hardware` multiplies to be sure."""
 _BFLOAT16_SINCE: Final = 8
 """NVIDIA's compute capability from which cards compute in bf16."""
-_ASK_SECONDS: Final = 20.0
+_ASK_SECONDS: Final = 10.0
 
 
 class Machine(Frozen):
