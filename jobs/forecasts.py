@@ -37,7 +37,7 @@ NOTHING_FORESEEN: Final = Forecast()
 
 
 def forecast(
-    config: TrainingConfig, facts: ModelFacts | None, dataset: Dataset, machine: Machine | None
+    config: TrainingConfig, facts: ModelFacts | None, *, dataset: Dataset, machine: Machine | None
 ) -> Forecast:
     """The forecast of a run whose config can run."""
     stored = Stored(
@@ -80,4 +80,4 @@ def _estimate(
     config: TrainingConfig, *, facts: ModelFacts, stored: Stored, machine: Machine
 ) -> MemoryEstimate | None:
     rows = expected_rows(stored, facts.tokenizer, config) if facts.tokenizer else None
-    return closed_form(facts, config, rows, machine) if rows else None
+    return closed_form(facts, config, rows=rows, machine=machine) if rows else None

@@ -168,12 +168,15 @@ async def _judge(
     validation = Validation(
         (*unfit, *check(config, known), *([waiting] if waiting else [])), config
     )
-    return await _with_forecast(validation, config, facts, dataset, settings.lease_seconds)
+    return await _with_forecast(
+        validation, config, facts=facts, dataset=dataset, lease_seconds=settings.lease_seconds
+    )
 
 
 async def _with_forecast(
     validation: Validation,
     config: TrainingConfig,
+    *,
     facts: ModelFacts | None,
     dataset: Dataset,
     lease_seconds: float,
@@ -182,7 +185,7 @@ async def _with_forecast(
     if not validation.valid:
         return validation
     machine = await roomiest_machine(config.devices, lease_seconds)
-    foreseen = forecast(config, facts, dataset, machine)
+    foreseen = forecast(config, facts, dataset=dataset, machine=machine)
     found = (
         validation.findings
         if foreseen.finding is None

@@ -111,7 +111,8 @@ def by_dry_run(
 ) -> MemoryEstimate:
     """The estimate that a run makes before its first step."""
     dtype = torch.bfloat16 if machine.bfloat16 else torch.float32
-    base.to(dtype if config.adapts else torch.float32)
+    if not config.quantised:
+        base.to(dtype if config.adapts else torch.float32)
     trainable = make_trainable(base, config)
     weights = TrainableWeights(trainable, dtype)
     model = causal_model(trainable)

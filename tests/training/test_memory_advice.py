@@ -28,7 +28,7 @@ def estimator(facts: ModelFacts, available: int) -> Estimator:
         rows = ExpectedRows(
             count=100, steps=39, mean=longest, deviation=0, longest=longest, trained_share=0.5
         )
-        return closed_form(facts, config, rows, machine)
+        return closed_form(facts, config, rows=rows, machine=machine)
 
     return estimate
 

@@ -83,7 +83,7 @@ class _Case:
 
 
 def closed_form(
-    facts: ModelFacts, config: TrainingConfig, rows: ExpectedRows, machine: Machine
+    facts: ModelFacts, config: TrainingConfig, *, rows: ExpectedRows, machine: Machine
 ) -> MemoryEstimate | None:
     """What one of the run's processes will hold.
 
