@@ -57,9 +57,14 @@ def forecast(
     return Forecast(steps, tokens, memory=memory, finding=memory_finding(config, estimate))
 
 
-_NOT_TOLD = (
+_NOT_TOLD: Final = (
     "It cannot be told where a model is split among devices, nor for targetModules that the model "
     "does not have."
+)
+
+_NOT_NOTED: Final = (
+    "is not known before a run, or was not noted yet when the model was registered; registered "
+    "again it may be."
 )
 
 
@@ -68,9 +73,9 @@ def _unknown(facts: ModelFacts | None, machine: Machine | None) -> str | None:
     if facts is None:
         return "The model is not READY."
     if facts.shape is None:
-        return f"What {facts.architecture} takes is not known before a run."
+        return f"What {facts.architecture} takes {_NOT_NOTED}"
     if facts.tokenizer is None:
-        return "How the model's tokenizer cuts texts is not known before a run."
+        return f"How the model's tokenizer cuts texts {_NOT_NOTED}"
     if machine is None:
         return "No worker is there that says what it has."
     return None

@@ -86,8 +86,8 @@ async def test_without_a_worker_only_memory_is_unknown(service: Service) -> None
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("shape", "What LlamaForCausalLM takes is not known before a run."),
-        ("tokenizer", "How the model's tokenizer cuts texts is not known before a run."),
+        ("shape", "What LlamaForCausalLM takes is not known before a run, "),
+        ("tokenizer", "How the model's tokenizer cuts texts is not known before a run, "),
     ],
 )
 async def test_a_model_inspected_before_this_was_noted_is_told_nothing(
@@ -96,7 +96,9 @@ async def test_a_model_inspected_before_this_was_noted_is_told_nothing(
     await present("large", 8_000_000_000)
     older = FACTS.model_dump(mode="json", exclude={missing})
     forecast = (await validated(service, older)).forecast
-    assert (forecast.memory, forecast.memory_unknown, forecast.steps) == (None, said, 9)
+    assert (forecast.memory, forecast.steps) == (None, 9)
+    assert forecast.memory_unknown is not None
+    assert forecast.memory_unknown.startswith(said)
     assert (forecast.tokens_trained is None) is (missing == "tokenizer")
 
 
