@@ -1,7 +1,7 @@
 """A training job from the user's side: validate, submit, look."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from jobs import audit, datasets, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.forecasts import NOTHING_FORESEEN, Forecast, forecast
 from jobs.history import STATUS_CHANGED, Entry, append
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
@@ -19,7 +20,7 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
 from jobs.status import JobStatus, TaskStatus
-from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding
+from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest_machine
 from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
 from training.models.facts import ModelFacts
@@ -46,6 +47,8 @@ class Validation:
 
     findings: tuple[Finding, ...]
     config: TrainingConfig | None
+    forecast: Forecast = NOTHING_FORESEEN
+    """What is known of its size, where it can run."""
 
     @property
     def valid(self) -> bool:
@@ -68,7 +71,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         _refuse_unready(model)
     except Conflict as error:
         unready = _error("MODEL_NOT_READY", ("modelId",), error.message, error.remedy or "")
-        return Validation((unready, *validation.findings), validation.config)
+        return replace(validation, findings=(unready, *validation.findings))
     return validation
 
 
@@ -162,8 +165,33 @@ async def _judge(
     )
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
-    found = (*unfit, *check(config, known), *([waiting] if waiting else []))
-    return Validation(found, config)
+    validation = Validation(
+        (*unfit, *check(config, known), *([waiting] if waiting else [])), config
+    )
+    return await _with_forecast(
+        validation, config, facts=facts, dataset=dataset, lease_seconds=settings.lease_seconds
+    )
+
+
+async def _with_forecast(
+    validation: Validation,
+    config: TrainingConfig,
+    *,
+    facts: ModelFacts | None,
+    dataset: Dataset,
+    lease_seconds: float,
+) -> Validation:
+    """What can run has a size; a warning is added where the memory for it will hardly do."""
+    if not validation.valid:
+        return validation
+    machine = await roomiest_machine(config.devices, lease_seconds)
+    foreseen = forecast(config, facts, dataset=dataset, machine=machine)
+    found = (
+        validation.findings
+        if foreseen.finding is None
+        else (*validation.findings, foreseen.finding)
+    )
+    return Validation(found, config, foreseen)
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:

@@ -42,6 +42,7 @@ from jobs.supervisor import Seat, supervise
 from jobs.sweep import sweep
 from jobs.tasks import TASKS, perform
 from jobs.workers import forget, say_present
+from training.devices.machine import Machine, look
 
 __all__ = ["Lane", "WorkerSettings", "run_worker"]
 
@@ -199,15 +200,20 @@ async def _waiting_tasks(work: Work, limit: int) -> list[UUID]:
 
 
 async def _present_forever(worker_id: str, settings: Settings, pool: DevicePool) -> None:
-    """Say what this worker has, three times in a lease."""
+    """Say what this worker has, three times in a lease. What memory it has for a job is seen while
+    it has none."""
+    machine: Machine | None = None
     try:
         while True:
+            if machine is None or not pool.in_use:
+                machine = await asyncio.to_thread(look, cuda_devices(), threads=settings.threads)
             try:
                 await say_present(
                     worker_id,
                     devices=pool.size,
                     devices_in_use=pool.in_use,
                     slots=settings.worker_slots,
+                    machine=machine,
                 )
             except AWAY as error:
                 logger.warning("cannot say that this worker is there: %s", error)

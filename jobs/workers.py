@@ -6,18 +6,29 @@ from typing import Final
 from jobs.models import Worker
 from jobs.pages import Page, Slice, newest_first
 from training.config import TrainingConfig
+from training.devices.machine import Machine
 from training.findings import PATHS, Finding, Severity, patch_for
 
-__all__ = ["NO_WORKER_HAS_DEVICES", "device_finding", "forget", "listing", "say_present"]
+__all__ = [
+    "NO_WORKER_HAS_DEVICES",
+    "device_finding",
+    "forget",
+    "listing",
+    "roomiest_machine",
+    "say_present",
+]
 
 NO_WORKER_HAS_DEVICES: Final = "NO_WORKER_HAS_DEVICES"
 
 
-async def say_present(name: str, *, devices: int, devices_in_use: int, slots: int) -> None:
-    """Note that a worker is there."""
+async def say_present(
+    name: str, *, devices: int, devices_in_use: int, slots: int, machine: Machine | None = None
+) -> None:
+    """Note that a worker is there, and what it has."""
     now = datetime.now(UTC)
     figures = {"devices": devices, "devices_in_use": devices_in_use, "slots": slots}
-    await Worker.update_or_create(name=name, defaults=figures | {"seen_at": now})
+    known = {"machine": machine.model_dump(mode="json") if machine else None}
+    await Worker.update_or_create(name=name, defaults=figures | known | {"seen_at": now})
 
 
 async def forget(name: str, lease_seconds: float) -> None:
@@ -48,6 +59,17 @@ async def device_finding(config: TrainingConfig, lease_seconds: float) -> Findin
         remedy="Start a worker with so many devices, or ask for fewer.",
         suggested_patch=patch_for({"devices": largest.devices}) if largest else None,
     )
+
+
+async def roomiest_machine(devices: int, lease_seconds: float) -> Machine | None:
+    """What the worker with most memory has, of those with so many devices, or else of all.
+
+    None where no worker is there, or none that knows what it has.
+    """
+    alive = await Worker.filter(seen_at__gte=_alive_since(lease_seconds))
+    enough = [row for row in alive if row.devices >= devices] or alive
+    machines = [Machine.model_validate(row.machine) for row in enough if row.machine]
+    return max(machines, key=lambda each: each.available_bytes, default=None)
 
 
 def _alive_since(seconds: float) -> datetime:

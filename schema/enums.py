@@ -196,5 +196,6 @@ describe(
     {
         "DRY_RUN": "By a dry run of the heaviest micro-batch, in which no memory is taken.",
         "MEASURED": "By two short rows run for real, because this model cannot be run dry.",
+        "CLOSED_FORM": "From the model's shape and the data's sizes, before anything is loaded.",
     },
 )

@@ -18,7 +18,9 @@ from schema.problems import (
     NotFoundProblem,
     NullIfNotFound,
 )
+from schema.resources import MemoryEstimate
 from schema.run_requests import RunPipelineInput, StartTrainingInput
+from schema.scalars import BigInt
 from schema.training_configs import TrainingConfig
 from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
@@ -35,18 +37,41 @@ class ConfigValidation:
     resolved: TrainingConfig | None = strawberry.field(
         description="The whole config it would have; null where the input makes none."
     )
+    steps: int | None = strawberry.field(
+        description="Optimizer steps of the whole run, if no record is dropped and it does not stop "
+        "early; null where it cannot run."
+    )
+    tokens_trained: BigInt | None = strawberry.field(
+        description="About how many tokens will bear loss, each as often as it is seen, told from the "
+        "dataset's characters; null where it cannot run or the dataset was stored before these were "
+        "counted."
+    )
+    memory: MemoryEstimate | None = strawberry.field(
+        description="What a run will take of the worker with most memory, which may be off by a "
+        "fifth; null where that cannot be told. The run itself tells it better once its data is "
+        "tokenised."
+    )
+    memory_unknown: str | None = strawberry.field(
+        description="Why `memory` is null; null where it is not, or the run cannot start."
+    )
 
     @classmethod
     def of(cls, validation: lifecycle.Validation) -> "ConfigValidation":
         def those(severity: Severity) -> list[Finding]:
             return [Finding.of(each) for each in validation.findings if each.severity is severity]
 
+        foreseen = validation.forecast
+        tokens, memory = foreseen.tokens_trained, foreseen.memory
         return cls(
             valid=validation.valid,
             errors=those(Severity.ERROR),
             warnings=those(Severity.WARNING),
             recommendations=those(Severity.RECOMMENDATION),
             resolved=None if validation.config is None else TrainingConfig.of(validation.config),
+            steps=foreseen.steps,
+            tokens_trained=None if tokens is None else BigInt(tokens),
+            memory=None if memory is None else MemoryEstimate.of(memory),
+            memory_unknown=foreseen.memory_unknown,
         )
 
 

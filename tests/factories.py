@@ -15,17 +15,38 @@ from jobs.service import Service
 from jobs.status import TaskStatus
 from training.config import DataType, TrainingType
 from training.estimates import EstimateMethod, MemoryEstimate
-from training.models.facts import ModelFacts
+from training.models.facts import Linear, ModelFacts, ModelShape, TokenizerFacts
 
 PASSWORD = "correct horse battery"
 
 QA = [{"question": f"What is {n} and {n}?", "answer": f"It is {2 * n}."} for n in range(20)]
+
+SHAPE = ModelShape(
+    model_type="llama",
+    hidden_size=128,
+    intermediate_size=256,
+    heads=4,
+    key_value_heads=2,
+    head_size=32,
+    vocabulary_size=1000,
+    head_is_tied=True,
+    embedding_parameters=128_000,
+    layer_parameters=147_712,
+    linears=(
+        Linear(name="self_attn.q_proj", inputs=128, outputs=128, biased=False),
+        Linear(name="mlp.down_proj", inputs=256, outputs=128, biased=False),
+    ),
+    activation="silu",
+    attention_dropout=0.0,
+)
 
 FACTS = ModelFacts(
     architecture="LlamaForCausalLM",
     parameter_count=1_000_000,
     layer_count=4,
     linear_parameters=800_000,
+    shape=SHAPE,
+    tokenizer=TokenizerFacts(bytes_per_token=4.0, tokens_per_message=5.0),
     context_length=2048,
     licence="apache-2.0",
     has_chat_template=True,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from training.config import Frozen, Optimizer
 
@@ -35,6 +35,7 @@ class EstimateMethod(StrEnum):
 
     DRY_RUN = "DRY_RUN"
     MEASURED = "MEASURED"
+    CLOSED_FORM = "CLOSED_FORM"
 
 
 class MemoryEstimate(Frozen):
@@ -85,19 +86,12 @@ class MemoryEstimate(Frozen):
         )
 
 
-class Sized(Protocol):
-    """A tensor, as far as its number of elements goes."""
-
-    def numel(self) -> int:
-        """How many elements it has."""
-
-
-def optimizer_bytes(optimizer: Optimizer, trained: Iterable[Sized]) -> int:
-    """What AdamW's two moments take: 4 bytes each for a parameter, or 1 where held in 8 bits."""
+def optimizer_bytes(optimizer: Optimizer, sizes: Iterable[int]) -> int:
+    """What AdamW's two moments take for tensors of so many elements: 4 bytes each for an element,
+    or 1 where held in 8 bits."""
     return sum(
-        (2 if optimizer in _EIGHT_BIT and each.numel() >= _SMALLEST_IN_EIGHT_BITS else 8)
-        * each.numel()
-        for each in trained
+        (2 if optimizer in _EIGHT_BIT and size >= _SMALLEST_IN_EIGHT_BITS else 8) * size
+        for size in sizes
     )
 
 

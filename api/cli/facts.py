@@ -1,9 +1,9 @@
 """A job in names and values."""
 
 from api.cli.output import duration, memory_estimate, percent, usage
-from api.client.results import Job
+from api.client.results import Job, Validation
 
-__all__ = ["job_facts"]
+__all__ = ["forecast_facts", "job_facts"]
 
 
 def job_facts(found: Job) -> list[tuple[str, str]]:
@@ -39,4 +39,18 @@ def job_facts(found: Job) -> list[tuple[str, str]]:
         facts.append(("remedy", found.error.remedy or "-"))
     if found.model_version is not None:
         facts.append(("version", f"{found.model_version.version} ({found.model_version.id})"))
+    return facts
+
+
+def forecast_facts(found: Validation) -> list[tuple[str, str]]:
+    """What a run would take, as far as that is known before it starts."""
+    facts = []
+    if found.steps is not None:
+        facts.append(("steps", str(found.steps)))
+    if found.tokens_trained is not None:
+        facts.append(("tokens trained", f"about {found.tokens_trained}"))
+    if found.memory is not None:
+        facts.append(("memory estimated", memory_estimate(found.memory)))
+    if found.memory_unknown is not None:
+        facts.append(("memory", found.memory_unknown))
     return facts

@@ -11,7 +11,7 @@ from rich.console import Console
 from api.cli.assignments import with_assignments
 from api.cli.configs import read_options
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
-from api.cli.facts import job_facts
+from api.cli.facts import forecast_facts, job_facts
 from api.cli.output import (
     complain,
     finding_lines,
@@ -120,6 +120,8 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
         print_json(validation)
     else:
         typer.echo("This run can start." if validation.valid else "This run cannot start.")
+        for name, value in forecast_facts(validation):
+            typer.echo(f"  {name}: {value}")
         findings = (*validation.errors, *validation.warnings, *validation.recommendations)
         for line in finding_lines(findings):
             typer.echo(line)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from api.client.record import Record
-from api.client.resources import ResourceEstimate, ResourceUsage
+from api.client.resources import MemoryEstimate, ResourceEstimate, ResourceUsage
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import DataType, StartKind
@@ -285,3 +285,7 @@ class Validation(Record):
     warnings: tuple[Finding, ...]
     recommendations: tuple[Finding, ...]
     resolved: Mapping[str, Any] | None
+    steps: int | None
+    tokens_trained: int | None
+    memory: MemoryEstimate | None
+    memory_unknown: str | None

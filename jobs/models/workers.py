@@ -1,6 +1,7 @@
 """Workers."""
 
 from datetime import datetime
+from typing import Any
 
 from tortoise import fields
 
@@ -8,12 +9,16 @@ from jobs.models.base import Base
 
 
 class Worker(Base):
-    """A worker that says now and then that it is there, and what it has. Gone once it has left."""
+    """A worker that says now and then that it is there, and what it has. Gone once it has left.
+
+    `machine` is a `training.devices.machine.Machine` as JSON, null where it is not known.
+    """
 
     name = fields.CharField(max_length=64, unique=True)
     devices = fields.IntField()
     devices_in_use = fields.IntField(default=0, db_default=0)
     slots = fields.IntField()
+    machine: dict[str, Any] | None = fields.JSONField(null=True)
     seen_at: datetime = fields.DatetimeField()
 
     class Meta:

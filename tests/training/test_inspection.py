@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from training.models import inspection
+from tests.factories import FACTS
+from tests.tiny_model import ARCHITECTURES, make_architecture
+from training.models import architecture, inspection
 from training.models.facts import ModelFacts
 
 
@@ -47,6 +49,24 @@ def test_a_good_folder_is_described(inspect: Inspect, model: Path) -> None:
     assert facts.parameter_count == 886_016
     assert facts.layer_count == 2
     assert facts.linear_parameters == 2 * (2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 256)
+    assert facts.shape is not None
+    assert facts.shape.hidden_size == 256
+    assert (facts.shape.heads, facts.shape.key_value_heads, facts.shape.head_size) == (4, 2, 64)
+    assert (facts.shape.vocabulary_size, facts.shape.head_is_tied) == (384, True)
+    assert [(each.name, each.inputs, each.outputs) for each in facts.shape.linears] == [
+        ("self_attn.q_proj", 256, 256),
+        ("self_attn.k_proj", 256, 128),
+        ("self_attn.v_proj", 256, 128),
+        ("self_attn.o_proj", 256, 256),
+        ("mlp.gate_proj", 256, 256),
+        ("mlp.up_proj", 256, 256),
+        ("mlp.down_proj", 256, 256),
+    ]
+    layers = facts.parameter_count - facts.shape.embedding_parameters - 256
+    assert layers == 2 * facts.shape.layer_parameters
+    assert facts.tokenizer is not None
+    assert 1 < facts.tokenizer.bytes_per_token < 4
+    assert facts.tokenizer.tokens_per_message > 2
     assert facts.context_length == 512
     assert facts.licence == "apache-2.0"
     assert facts.has_chat_template
@@ -54,6 +74,32 @@ def test_a_good_folder_is_described(inspect: Inspect, model: Path) -> None:
     assert facts.size_bytes == (model / "model.safetensors").stat().st_size
     again = ModelFacts.model_validate(inspect(model)["result"])
     assert again.sha256 == facts.sha256
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_the_shape_of_a_known_architecture_is_found(kind: str, tmp_path: Path) -> None:
+    facts = architecture.facts(str(make_architecture(tmp_path, kind, tied=False)))
+    shape = facts.shape
+    assert shape is not None
+    assert shape.model_type == kind
+    assert (shape.hidden_size, shape.heads, shape.vocabulary_size) == (64, 4, 384)
+    assert (shape.head_is_tied, shape.head_parameters) == (False, 384 * 64)
+    linear = sum(each.inputs * each.outputs for each in shape.linears)
+    assert facts.linear_parameters == 3 * linear
+    assert shape.squashes_logits is (kind == "gemma2")
+
+
+def test_an_architecture_that_is_not_known_has_no_shape(tmp_path: Path) -> None:
+    facts = architecture.facts(str(make_architecture(tmp_path, "mixtral")))
+    assert facts.shape is None
+    assert facts.tokenizer is not None
+
+
+def test_facts_of_before_shapes_were_noted_still_load() -> None:
+    older = FACTS.model_dump(mode="json", exclude={"shape", "tokenizer"})
+    assert ModelFacts.model_validate(older) == FACTS.model_copy(
+        update={"shape": None, "tokenizer": None}
+    )
 
 
 def test_a_missing_folder_is_named(inspect: Inspect, tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ class Statistics(Frozen):
     """Messages over all conversations; only CHAT has them."""
     length_percentiles: tuple[tuple[int, int], ...]
     """(percentile, characters), by nearest rank; empty where there are no records."""
+    trained_characters: int | None = None
+    """Those of the parts that bear loss; None for a dataset stored before this was counted."""
 
 
 def parse(data_type: DataType, raw: object) -> Record:
@@ -85,12 +87,13 @@ def validate(data_type: DataType, rows: Iterable[tuple[int, object]]) -> Validat
 def statistics(data_type: DataType, records: Iterable[Record]) -> Statistics:
     """Counts over canonical records, read once."""
     lengths: list[int] = []
-    turns = 0
+    turns = trained = 0
     seen: set[bytes] = set()
     for record in records:
         lengths.append(sum(len(text) for text in texts(record)))
         seen.add(hashlib.sha256(canonical_line(record)).digest())
         turns += len(_as_list(record.get("messages")))
+        trained += sum(len(text) for text in _trained_texts(data_type, record))
     lengths.sort()
     return Statistics(
         records=len(lengths),
@@ -98,6 +101,7 @@ def statistics(data_type: DataType, records: Iterable[Record]) -> Statistics:
         duplicates=len(lengths) - len(seen),
         turns=turns if data_type is DataType.CHAT else None,
         length_percentiles=tuple((p, _nearest_rank(lengths, p)) for p in PERCENTILES if lengths),
+        trained_characters=trained,
     )
 
 
@@ -112,6 +116,22 @@ def texts(record: Mapping[str, object]) -> list[str]:
     messages = _as_list(record.get("messages"))
     return pieces + [str(each["content"]) for each in messages if isinstance(each, dict)]
 
+
+def _trained_texts(data_type: DataType, record: Record) -> list[str]:
+    """The content that bears loss."""
+    if data_type is DataType.CHAT:
+        messages = [each for each in _as_list(record["messages"]) if isinstance(each, dict)]
+        return [str(each["content"]) for each in messages if each["role"] == "assistant"]
+    return [str(record[_TRAINED_FIELDS[data_type]])]
+
+
+_TRAINED_FIELDS: Final = {
+    DataType.TEXT: "text",
+    DataType.CODE: "code",
+    DataType.QA: "answer",
+    DataType.COMPLETION: "completion",
+}
+"""The field of each type that is flat whose text bears loss."""
 
 _FIELDS: Final[Mapping[DataType, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     DataType.TEXT: (("text",), ()),

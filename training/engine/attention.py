@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
+from training.engine.bounds import LONG_ROW
+
 _GROUP_COST: Final = 5000
 """What a group of its own costs, beside its work, in scores of all heads that it takes the time of."""
 
+_SHORT: Final = 256
+"""Of rows of so many tokens, torch's kernel for the softmax of bf16 takes twice the time of fp32's."""
+
 _MOST_ALIKE: Final = 64
 """Rows in a group at most."""
-
-_LONG: Final = 1024
-"""Rows of more tokens go through the kernel on a CPU too."""
 
 
 class Padding(NamedTuple):
@@ -89,7 +91,7 @@ def make_groups(
     for count in _group_sizes(lengths):
         alike = lengths[row : row + count]
         padding = _padding(alike, device) if alike[-1] < alike[0] else None
-        by_kernel = torch.device(device).type not in ("cpu", "meta") or alike[0] > _LONG
+        by_kernel = torch.device(device).type not in ("cpu", "meta") or alike[0] > LONG_ROW
         mask = None
         if not by_kernel or (window is not None and window < alike[0]):
             mask = _mask(alike[0], window).to(dtype=dtype, device=device)
@@ -135,7 +137,7 @@ def _multiplied(inputs: Heads, group: Group, scale: float) -> tuple[Tensor, Prod
     scores = torch.bmm(inputs.queries.mul_(scale), inputs.keys.transpose(1, 2))
     square = scores.view(-1, group.length, group.length)
     assert group.mask is not None  # noqa: S101 - always made for matrix products
-    if scores.dtype is torch.bfloat16:  # for which torch's kernel takes twice the time
+    if scores.dtype is torch.bfloat16 and group.length <= _SHORT:
         square = square.float()
     probabilities = torch.softmax(square.add_(group.mask), dim=-1).to(scores.dtype).view_as(scores)
     return torch.bmm(probabilities, inputs.values), Products(probabilities)

@@ -14,9 +14,6 @@ from training.engine.trainable import TrainableWeights
 from training.events import ComputePath
 from training.scores import Scores
 
-CPU_TOKENS: Final = 2048
-"""Tokens in memory at once on a CPU: a matrix product is at full speed with far fewer."""
-GPU_TOKENS: Final = 8192
 _LEAST_TOKENS: Final = 64
 
 

@@ -6,17 +6,15 @@ once: the gradient is computed in the same breath, so that no (tokens, vocabular
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
+from training.engine.bounds import logits_tokens
 from training.engine.gradients import Gradients
-
-_CHUNK_BYTES: Final = 16 * 2**20
-"""What the fp32 logits of a chunk may take."""
 
 
 class TokenSums(NamedTuple):
@@ -81,7 +79,7 @@ class Head:
     def _chunks(
         self, hidden: Tensor, targets: Tensor, weight: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        size = max(16, _CHUNK_BYTES // (4 * weight.shape[0]))
+        size = logits_tokens(weight.shape[0])
         return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
 
     def _logits(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -7,15 +7,14 @@ is worth a third, and much more where other processes take their turns on the sa
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import torch
 
+from training.engine.bounds import lane_count
+
 T = TypeVar("T")
 R = TypeVar("R")
-
-_TOKENS_WORTH_A_LANE: Final = 128
-"""A micro-batch of fewer tokens computes its matrix products at less than full speed."""
 
 
 class Lanes:
@@ -56,5 +55,5 @@ class Lanes:
 
 def make_lanes(step_tokens: float, *, threads: int) -> Lanes:
     """Lanes for steps of so many tokens, on a CPU of so many threads."""
-    count = max(1, min(threads, int(step_tokens // _TOKENS_WORTH_A_LANE)))
+    count = lane_count(step_tokens, threads=threads)
     return Lanes(count, threads=threads // count)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 import torch
 from transformers import PreTrainedModel
@@ -13,18 +12,16 @@ from training.devices.hardware import Hardware
 from training.devices.memory import available_bytes, page_out
 from training.devices.sharding import shard
 from training.devices.world import World
+from training.engine.bounds import CPU_TOKENS, GPU_TOKENS, SPARE
 from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
-from training.engine.engine import CPU_TOKENS, GPU_TOKENS, Engine
+from training.engine.engine import Engine
 from training.engine.generic import GenericDecoder
 from training.engine.lanes import Lanes, make_lanes
 from training.engine.sharded import ShardedDecoder
 from training.engine.trainable import TrainableWeights
 from training.events import ComputePath, EngineChosen
 from training.methods.adapters import TrainableModel, causal_model
-
-_SPARE: Final = 0.1
-"""Of the memory available: what may be taken to compute faster."""
 
 
 def place(
@@ -81,7 +78,7 @@ def _engine(
     )
     choice = choose(causal_model(model), rows, device)
     if isinstance(choice.computes, Decoder):
-        spare = int(_SPARE * available_bytes(hardware))
+        spare = int(SPARE * available_bytes(hardware))
         faster = choice.computes.with_reordered_weights(spare)
         page_out(faster.replaced_weights())
         choice = choice._replace(computes=faster)

@@ -1,7 +1,6 @@
 """A transformers model taken apart into the decoder that is written out here."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 from transformers import PreTrainedModel
 
+from training.engine.bounds import SHAPES
 from training.engine.decoder import Decoder
 from training.engine.fan import Fan
 from training.engine.head import Head
@@ -16,10 +16,6 @@ from training.engine.layer import Attention, FeedForward, Layer
 from training.engine.matrices import Plain
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.projection import Adapter, Projection
-
-SHAPES: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-"""Model types whose layers are those of `training.engine.layer`; whether one really behaves so is
-tested before it is trusted."""
 
 
 class OtherShape(Exception):

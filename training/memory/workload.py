@@ -6,6 +6,8 @@ from functools import partial
 from itertools import chain, islice, repeat
 from typing import Final
 
+from torch import Tensor
+
 from training.data.rendering import Row
 from training.devices.memory import size_of
 from training.engine.decoder import Decoder
@@ -37,7 +39,7 @@ def workload(prepared: Prepared) -> Workload:
         vocabulary_size=model.config.get_text_config().vocab_size,
         weights=[*model.parameters(), *model.buffers(), *tensors.weights.values()],
         optimizer=list(tensors.optimizer.values()),
-        optimizer_bytes=optimizer_bytes(run.config.optimizer, tensors.weights.values()),
+        optimizer_bytes=optimizer_bytes(run.config.optimizer, _sizes(tensors.weights.values())),
         rounds=[each for step in steps for each in engine.divided(step)],
         gradients=engine.lanes * size_of(tensors.weights.values()),
         begin=partial(_begin, engine),
@@ -55,7 +57,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     trained = size_of(masters)
     policy = config.checkpointing
     checkpoints = math.ceil(epochs / policy.interval) if policy.enabled else 1
-    saved = trained + optimizer_bytes(config.optimizer, masters)
+    saved = trained + optimizer_bytes(config.optimizer, _sizes(masters))
     return Remaining(
         step_tokens=list(islice(steps, run.stepper.total_steps - state.step)),
         scored_tokens=(epochs + 1) * _tokens(_own(run.validation, prepared)),
@@ -97,6 +99,10 @@ def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[Row]]:
     )
     for step in plan.steps(epoch):
         yield [prepared.training[index] for index in step]
+
+
+def _sizes(tensors: Iterable[Tensor]) -> Iterator[int]:
+    return (each.numel() for each in tensors)
 
 
 def _tokens(rows: Iterable[Row]) -> int:

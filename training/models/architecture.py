@@ -12,7 +12,9 @@ from training.models.base_models import load_base, load_tokenizer
 from training.models.facts import ModelFacts
 from training.models.licences import declared_licence
 from training.models.modules import decoder_layers, linear_parameters
+from training.models.shape import shape_of
 from training.models.sources import local_folder
+from training.models.tokens import tokenizer_facts
 from training.models.weights import StoredWeights, stored_weights
 
 _CONTEXT_OPTIONS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -25,14 +27,17 @@ def facts(source: str) -> ModelFacts:
     stored = stored_weights(folder)
     model = _on_meta(config, source)
     _check_weights(model, stored, folder=folder)
+    tokenizer = load_tokenizer(str(folder))
     return ModelFacts(
         architecture=type(model).__name__,
         parameter_count=sum(each.numel() for each in model.parameters()),
         layer_count=len(decoder_layers(model)) or None,
         linear_parameters=linear_parameters(model),
+        shape=shape_of(model),
+        tokenizer=tokenizer_facts(tokenizer),
         context_length=_context_length(config),
         licence=declared_licence(folder),
-        has_chat_template=load_tokenizer(str(folder)).chat_template is not None,
+        has_chat_template=tokenizer.chat_template is not None,
         dtype=stored.dtype,
         size_bytes=stored.size_bytes,
         sha256=_checksum(folder, stored),

@@ -19,6 +19,7 @@ from tests.api.client.sessions import session_of
 from tests.api.client.test_events import end
 from tests.api.rows import PROGRESS, happen, make_completed_job
 from tests.factories import MEMORY, PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
+from training.devices.machine import Machine
 
 
 @pytest.fixture
@@ -197,6 +198,24 @@ async def test_a_run_that_cannot_start_says_why(
         assert ran.code == 1
         assert told in ran.out + ran.err
     assert await TrainingJob.all().count() == 0
+
+
+async def test_a_run_that_can_start_is_told_its_size(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    await make_model(ada, name="tiny")
+    await make_dataset(ada, service)
+    machine = Machine(device="cpu", bfloat16=False, threads=2, available_bytes=8_000_000_000)
+    unknown = await shell.run("validate", "tiny", "sums")
+    await say_present("worker", devices=1, devices_in_use=0, slots=1, machine=machine)
+    told = await shell.run("validate", "tiny", "sums")
+    assert (unknown.code, told.code) == (0, 0)
+    assert "  memory: No worker is there that says what it has." in unknown.out.splitlines()
+    lines = told.out.splitlines()
+    assert lines[:2] == ["This run can start.", "  steps: 9"]
+    assert lines[2].startswith("  tokens trained: about ")
+    assert lines[3].startswith("  memory estimated: ")
+    assert lines[3].endswith("of 8.0 GB")
 
 
 async def test_a_job_is_followed_in_plain_lines_to_its_end(

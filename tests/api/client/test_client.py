@@ -13,11 +13,14 @@ from jobs.claims import claim
 from jobs.models import User
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus, VersionStatus
+from jobs.workers import say_present
 from schema import ids
 from tests.api.client.sessions import logged_in, session_of
 from tests.api.rows import make_completed_job
 from tests.factories import PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
 from training.config import DataType
+from training.devices.machine import Machine
+from training.estimates import EstimateMethod
 
 
 async def test_a_login_is_used_by_the_calls_that_follow(server: str) -> None:
@@ -97,6 +100,27 @@ async def test_every_finding_of_a_bad_run_arrives(server: str, service: Service)
     assert sorted(each.path for each in validation.errors) == places
     assert caught.value.code == "INVALID"
     assert {each.path for each in caught.value.findings} >= set(places)
+
+
+async def test_a_run_is_told_its_size_before_it_is_started(server: str, service: Service) -> None:
+    viewer = await make_viewer()
+    model = ids.encode(ids.Kind.MODEL, (await make_model(viewer)).id)
+    dataset = ids.encode(ids.Kind.DATASET, (await make_dataset(viewer, service)).id)
+    async with logged_in(server, service, viewer) as client:
+        unknown = await client.validate(model, dataset, RunOptions())
+        machine = Machine(device="cpu", bfloat16=False, threads=2, available_bytes=250_000_000)
+        await say_present("small", devices=1, devices_in_use=0, slots=1, machine=machine)
+        told = await client.validate(model, dataset, RunOptions())
+    assert (unknown.memory, unknown.steps) == (None, 9)
+    assert unknown.memory_unknown == "No worker is there that says what it has."
+    assert told.memory_unknown is None
+    assert told.tokens_trained == unknown.tokens_trained
+    assert told.memory is not None
+    assert (told.memory.method, told.memory.fits) == (EstimateMethod.CLOSED_FORM, False)
+    assert told.memory.available == 250_000_000
+    assert told.memory.peak > told.memory.base > 0
+    assert told.valid
+    assert "MEMORY_MAY_NOT_SUFFICE" in {each.code for each in told.warnings}
 
 
 async def test_a_run_is_queued_seen_and_cancelled(server: str, service: Service) -> None:

@@ -56,7 +56,7 @@ def test_packs_of_a_round_cost_alike_where_labels_cost_too() -> None:
 def test_attention_and_its_derivative_are_those_of_the_textbook(
     window: int | None, longest_by_products: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.engine.attention._LONG", longest_by_products)
+    monkeypatch.setattr("training.engine.attention.LONG_ROW", longest_by_products)
     torch.manual_seed(1)
     lengths = (120, 100, 20, 7)
     total = sum(lengths)
@@ -97,7 +97,7 @@ def test_the_heads_chunks_change_neither_loss_nor_gradient(monkeypatch: pytest.M
         wanted = torch.autograd.grad(loss * 0.1, (hidden, weight, bias))
         head = Head(lambda: weight, bias, weight, bias, scale, cap)
         for chunk_bytes in (16 * 4 * 50, 2**20):
-            monkeypatch.setattr("training.engine.head._CHUNK_BYTES", chunk_bytes)
+            monkeypatch.setattr("training.engine.bounds.LOGITS_BYTES", chunk_bytes)
             gradients = Gradients()
             with torch.no_grad():
                 by_hidden, sums = head.backward(hidden, targets, share=0.1, gradients=gradients)

@@ -1,0 +1,36 @@
+"""What the engine's memory depends on, in numbers. Imports no torch, so that a run's memory can be
+told before anything is loaded."""
+
+from typing import Final
+
+SHAPES: Final = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+"""Model types whose layers are those of `training.engine.layer`; whether one really behaves so is
+tested before it is trusted."""
+
+CPU_TOKENS: Final = 2048
+"""Tokens in memory at once on a CPU: a matrix product is at full speed with far fewer."""
+GPU_TOKENS: Final = 8192
+
+LONG_ROW: Final = 1024
+"""Rows of more tokens go through torch's attention kernel on a CPU too."""
+
+LOGITS_BYTES: Final = 16 * 2**20
+"""What the fp32 logits of a chunk of tokens may take."""
+LEAST_LOGITS_TOKENS: Final = 16
+"""Tokens of a chunk, however wide the vocabulary."""
+
+SPARE: Final = 0.1
+"""Of the memory available: what may be taken to compute faster."""
+
+_TOKENS_WORTH_A_LANE: Final = 128
+"""A micro-batch of fewer tokens computes its matrix products at less than full speed."""
+
+
+def lane_count(step_tokens: float, *, threads: int) -> int:
+    """Micro-batches computed side by side for steps of so many tokens, on a CPU of so many threads."""
+    return max(1, min(threads, int(step_tokens // _TOKENS_WORTH_A_LANE)))
+
+
+def logits_tokens(vocabulary_size: int) -> int:
+    """For how many tokens the head is applied at once."""
+    return max(LEAST_LOGITS_TOKENS, LOGITS_BYTES // (4 * vocabulary_size))

@@ -1,0 +1,131 @@
+"""How long a dataset's rows will be in tokens, told from its statistics before it is tokenised."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, pstdev
+from typing import Final
+
+from training.config import DataType, TrainingConfig
+from training.data.records import Statistics, canonical_line
+from training.models.facts import TokenizerFacts
+from training.steps.schedule import total_steps, validation_rows
+
+_PARTS: Final = 20
+"""Into so many equal parts the records are thought to be divided by their length."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A dataset as its row describes it."""
+
+    data_type: DataType
+    size_bytes: int
+    """Of the canonical file."""
+    statistics: Statistics
+
+
+@dataclass(frozen=True)
+class ExpectedRows:
+    """The rows that a run will train on. Lengths are in tokens, cut at the longest allowed."""
+
+    count: int
+    steps: int
+    """Of the whole run."""
+    mean: float
+    deviation: float
+    longest: float
+    trained_share: float | None
+    """Of tokens, those that bear loss; None where the statistics do not say."""
+
+    def trained_tokens(self, config: TrainingConfig) -> int | None:
+        """How many tokens bear loss over the whole run, each as often as it is seen."""
+        if self.trained_share is None:
+            return None
+        rows = min(self.steps * rows_per_step(config), self.count * config.epochs)
+        return round(rows * self.mean * self.trained_share)
+
+    def step_tokens(self, rows: float) -> tuple[float, float]:
+        """Tokens of the lightest and of the heaviest of all steps of so many rows, drawn at random:
+        of n normally distributed numbers these lie about the root of 2 ln n deviations apart from
+        the mean."""
+        apart = self.deviation * math.sqrt(2 * rows * math.log(max(1, self.steps)))
+        mean = rows * self.mean
+        return max(rows, mean - apart), min(rows * self.longest, mean + apart)
+
+
+def rows_per_step(config: TrainingConfig) -> int:
+    """Examples of an optimizer step."""
+    return config.batch_size * config.gradient_accumulation_steps
+
+
+def training_rows(records: int, config: TrainingConfig) -> int:
+    """How many of so many records are trained on."""
+    samples = min(records, config.max_samples or records)
+    return samples - validation_rows(samples, config.validation_split)
+
+
+def expected_rows(
+    dataset: Stored, tokenizer: TokenizerFacts, config: TrainingConfig
+) -> ExpectedRows | None:
+    """The rows; None where there are none."""
+    statistics = dataset.statistics
+    count = training_rows(statistics.records, config)
+    if count < 1 or not statistics.characters:
+        return None
+    per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
+    frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
+    longest = config.max_sequence_length
+    tokens = [
+        min(longest, frame + per_character * characters) for characters in _lengths(statistics)
+    ]
+    trained = statistics.trained_characters
+    return ExpectedRows(
+        count=count,
+        steps=total_steps(count, config),
+        mean=fmean(tokens),
+        deviation=pstdev(tokens),
+        longest=min(longest, frame + per_character * statistics.length_percentiles[-1][1]),
+        trained_share=None if trained is None else trained / statistics.characters,
+    )
+
+
+def _lengths(statistics: Statistics) -> list[float]:
+    """A typical number of characters for each part of the records, of the true mean."""
+    points = ((0, statistics.length_percentiles[0][1]), *statistics.length_percentiles)
+    typical = [_between(points, 100 * (part + 0.5) / _PARTS) for part in range(_PARTS)]
+    scale = statistics.characters / statistics.records / max(1.0, fmean(typical))
+    return [scale * each for each in typical]
+
+
+def _between(points: Sequence[tuple[int, int]], percent: float) -> float:
+    """What lies at a percentile, on straight lines between those that are known."""
+    for (low, start), (high, end) in pairwise(points):
+        if percent <= high:
+            return start + (end - start) * (percent - low) / max(1, high - low)
+    return points[-1][1]
+
+
+def _bytes_per_character(dataset: Stored) -> float:
+    """Of content in UTF-8, told from the file's size without what JSON adds."""
+    statistics = dataset.statistics
+    added = statistics.records * len(canonical_line(_EMPTY[dataset.data_type]))
+    added += (statistics.turns or 0) * len(canonical_line({"content": "", "role": "assistant"}))
+    return min(4.0, max(1.0, (dataset.size_bytes - added) / statistics.characters))
+
+
+def _messages(dataset: Stored) -> float:
+    """How many the chat template frames in a row."""
+    if dataset.data_type is DataType.QA:
+        return 2.0
+    return (dataset.statistics.turns or 0) / dataset.statistics.records
+
+
+_EMPTY: Final[dict[DataType, dict[str, object]]] = {
+    DataType.TEXT: {"text": ""},
+    DataType.CODE: {"code": ""},
+    DataType.QA: {"question": "", "answer": ""},
+    DataType.COMPLETION: {"prompt": "", "completion": ""},
+    DataType.CHAT: {"messages": []},
+}
