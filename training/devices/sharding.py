@@ -80,19 +80,15 @@ def own_part(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def complete_state(model: Module, *, keep: bool, trained_only: bool) -> dict[str, Tensor]:
-    """A model's parameters and stored buffers by every name they have, gathered as by `gathered`."""
-    parameters = {
+def trained_state(model: Module, *, keep: bool) -> dict[str, Tensor]:
+    """A model's trained parameters by every name they have, gathered as by `gathered`."""
+    trained = {
         name: each
         for name, each in model.named_parameters(remove_duplicate=False)
-        if each.requires_grad or not trained_only
+        if each.requires_grad
     }
-    distinct = gathered({str(id(each)): each for each in parameters.values()}, keep=keep)
-    if not keep:
-        return {}
-    tied = {name: distinct[str(id(each))] for name, each in parameters.items()}
-    stored = {} if trained_only else model.state_dict()
-    return {name: each for name, each in stored.items() if name not in parameters} | tied
+    distinct = gathered({str(id(each)): each for each in trained.values()}, keep=keep)
+    return {name: distinct[str(id(each))] for name, each in trained.items()} if keep else {}
 
 
 class _Whole(Module):
