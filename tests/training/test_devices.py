@@ -1,6 +1,5 @@
 """The same job on two devices, which on a CPU are two processes: the same losses, one run."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here
-from tests.training.ranks import FEW_TOKENS, run_ranks
+from tests.training.jobs import losses, of_kind, qa_rows, read_events, run_here
+from tests.training.ranks import BOUND, FEW_TOKENS, run_ranks
 from training.config import Sharding, TrainingType
 from training.devices import hardware, launch
 from training.engine import engine as engines
@@ -39,9 +38,6 @@ MakeJob = Callable[..., Path]
 
 pytestmark = pytest.mark.slow
 
-BOUND = 1e-6
-"""Relative, in fp32; the largest measured is 1.2e-7. Sums over tokens are taken in another order."""
-
 METHODS = [TrainingType.LORA, TrainingType.FULL]
 SHARDINGS = [Sharding.NONE, Sharding.FULL]
 
@@ -55,16 +51,6 @@ STEPS = {"rows": qa_rows(30), "gradient_accumulation_steps": 2, "lora_dropout": 
 def _fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: False)
     monkeypatch.setattr(making, "CPU_TOKENS", FEW_TOKENS)
-
-
-def losses(job: Path) -> list[float]:
-    """Of the last telling of each epoch, training and validation."""
-    epochs = {event.epoch: event for event in of_kind(read_events(job), EpochCompleted)}
-    return [
-        loss
-        for _, event in sorted(epochs.items())
-        for loss in (event.training_loss, event.validation_loss or math.nan)
-    ]
 
 
 def outcomes(job: Path) -> list[Outcome]:

@@ -1,27 +1,31 @@
 """A model split among processes: what it saves, and what else must not differ from one that is whole."""
 
+import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
-from tests.training.jobs import qa_rows, run_here
-from tests.training.ranks import run_ranks
+from tests.tiny_model import make_architecture
+from tests.training.jobs import losses, qa_rows, run_here
+from tests.training.ranks import BOUND, FEW_TOKENS, run_ranks
+from tests.training.weights import difference, weights_of
 from training.config import Sharding, TrainingType
 from training.devices import hardware
+from training.engine import making
+from training.engine.head import TokenSums
+from training.engine.packs import Pack
+from training.engine.sharded import ShardedDecoder
 
 MakeJob = Callable[..., Path]
 
 pytestmark = pytest.mark.slow
-
-
-def saved(folder: Path) -> Mapping[str, Tensor]:
-    (path,) = folder.glob("*.safetensors")
-    return load_file(path)
 
 
 def compute_in_bfloat16(_rank: int) -> None:
@@ -42,7 +46,8 @@ def test_what_freeze_leaves_alone_is_saved_as_the_base_has_it(
     monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: True)
     run_here(one)
     assert run_ranks(two, 2, compute_in_bfloat16) == [0, 0]
-    base, whole, split = (saved(each) for each in (tiny_model, one / "model", two / "model"))
+    base = load_file(tiny_model / "model.safetensors")
+    whole, split = weights_of(one), weights_of(two)
     assert split.keys() == whole.keys() == base.keys()
     assert {each.dtype for each in split.values()} == {torch.float32}
     moved = {name for name, each in split.items() if not torch.equal(each, base[name])}
@@ -50,3 +55,48 @@ def test_what_freeze_leaves_alone_is_saved_as_the_base_has_it(
     assert moved == {name for name in base if ".layers.1." in name}
     configs = [json.loads((job / "model" / "config.json").read_text()) for job in (one, two)]
     assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_the_head_and_the_embeddings_may_be_all_that_is_trained(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tied: bool
+) -> None:
+    choices = {
+        "model": make_architecture(tmp_path / "model", "llama", tied=tied),
+        "training_type": TrainingType.FREEZE,
+        "trainable_layers": 0,
+        "train_embeddings": True,
+        "rows": qa_rows(12),
+        "batch_size": 1,  # so that one process never has an example
+        "max_steps": 8,
+    }
+    one = make_job("one", **choices)
+    two = make_job("two", sharding=Sharding.FULL, **choices)
+    monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(making, "CPU_TOKENS", FEW_TOKENS)
+    run_here(one)
+    assert run_ranks(two, 2, see_that_no_hooks_gather) == [0, 0]
+    assert losses(two) == pytest.approx(losses(one), rel=BOUND)
+    assert difference(one, two) < 1e-4
+
+
+def see_that_no_hooks_gather(_rank: int) -> None:
+    """Let a run fail whose passes leave hooks on the parameters that its layers compute with."""
+    backward, passes = ShardedDecoder.backward, itertools.count(1)
+
+    def backward_and_look(decoder: ShardedDecoder, pack: Pack, **options: Any) -> TokenSums:
+        sums = backward(decoder, pack, **options)
+        hooks = [len(each._backward_hooks or ()) for each in gathered_parameters(decoder)]
+        assert len(hooks) == len(list(decoder.decoder.model.parameters()))
+        if next(passes) > 1:
+            assert max(hooks) == 0
+        return sums
+
+    ShardedDecoder.backward = backward_and_look
+
+
+def gathered_parameters(decoder: ShardedDecoder) -> Iterator[Tensor]:
+    """What the layers compute with, while they do."""
+    for module in decoder.passage._whole.modules():
+        if isinstance(module, FSDPModule) and (group := module._get_fsdp_state()._fsdp_param_group):
+            yield from (each._unsharded_param for each in group.fsdp_params)

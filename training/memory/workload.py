@@ -48,7 +48,8 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     """What the run has still to do. Later epochs are taken to be ordered as the first one left."""
     run = prepared.run
     state, config = run.stepper.state, run.config
-    epoch = [_tokens(_own(step, prepared)) for step in _epoch(prepared, state.epoch)]
+    size = run.world.size
+    epoch = [_slowest(step, size) for step in _epoch(prepared, state.epoch)]
     epochs = config.epochs - state.epoch
     steps = chain(epoch[state.step_in_epoch :], *repeat(epoch, epochs - 1))
     masters = run.stepper.tensors().weights.values()
@@ -58,7 +59,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     saved = trained + optimizer_bytes(config.optimizer, masters)
     return Remaining(
         step_tokens=list(islice(steps, run.stepper.total_steps - state.step)),
-        scored_tokens=(epochs + 1) * _tokens(_own(run.validation, prepared)),
+        scored_tokens=(epochs + 1) * _slowest(run.validation, size),
         written_bytes=checkpoints * saved + trained,
         answering_seconds=answering_seconds,
     )
@@ -97,6 +98,12 @@ def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[Row]]:
     )
     for step in plan.steps(epoch):
         yield [prepared.training[index] for index in step]
+
+
+def _slowest(rows: Sequence[Row], size: int) -> int:
+    """Tokens of the process that has most of these rows, for which the others wait; of those that
+    have none, none could tell the pace."""
+    return max(map(_tokens, deal(rows, size)))
 
 
 def _tokens(rows: Iterable[Row]) -> int:
