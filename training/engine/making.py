@@ -49,13 +49,14 @@ def _sharded(
     choice = choose(inner, rows, torch.device("cpu"), sharded=True)
     passage = shard(model, inner, size=world.size, hardware=hardware)
     weights = TrainableWeights(model, None)
+    budget = CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS
     decoder = GenericDecoder(inner, None, packs=choice.path is ComputePath.PACKED)
     computes = ShardedDecoder(decoder, weights.parameters, passage, choice.whole_logits)
     engine = Engine(
         choice._replace(computes=computes),
         weights,
         Lanes(1),
-        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        budget=min(world.token_limit or budget, budget),
         device=device,
     )
     return engine, replace(world, through=passage)

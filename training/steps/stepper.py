@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from training.config import TrainingConfig
 from training.data.rendering import Row
+from training.devices.errors import PassAbandoned
 from training.devices.sharding import gathered, own_part, whole
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.engine import Engine
@@ -23,7 +24,7 @@ from training.steps.checkpoints import Tensors
 from training.steps.errors import NonFiniteGradient, NonFiniteLoss
 from training.steps.schedule import learning_rate
 from training.steps.state import TrainingState
-from training.steps.turns import Turn, turns
+from training.steps.turns import Turn, deal, turns
 
 _PLACES: Final = 2**32
 """More packs than a step has."""
@@ -102,7 +103,8 @@ class Stepper:
         """Stand where a checkpoint was saved."""
         self.engine.weights.restore(tensors.weights)
         restore_optimizer(self._optimizer, tensors.optimizer)
-        self.engine.budget = state.token_budget or self.engine.budget
+        saved, limit = state.token_budget or self.engine.budget, self._world.token_limit
+        self.engine.budget = min(saved, limit or saved)
         self.state = state
 
     def is_over(self) -> bool:
@@ -114,7 +116,8 @@ class Stepper:
         """The steps left of the epoch in progress; False where it was stopped before their end.
 
         A step that a stop interrupts is undone. Raises `NonFiniteLoss`, `NonFiniteGradient`,
-        `NothingTrained` and `OutOfMemory`, the weights being those of the last good step.
+        `NothingTrained`, `OutOfMemory` and `PassAbandoned`, the weights being those of the last
+        good step.
         """
         for step in self._plan.steps(self.state.epoch)[self.state.step_in_epoch :]:
             if self.state.step >= self.total_steps:
@@ -157,9 +160,21 @@ class Stepper:
                     return self._gradients(rows, rate=rate, started=started, watch=watch)
             except OutOfMemory as error:
                 self.engine.discard()
+                if self._world.is_sharded and self._halve_what_is_held(rows):
+                    raise PassAbandoned(self.engine.budget, error) from error
                 if self._world.is_sharded or not self.engine.halve_budget():
-                    raise  # of a sharded model, the others wait in the middle of a pass
+                    raise
                 watch.halved(self.engine.budget, error)
+
+    def _halve_what_is_held(self, rows: Sequence[Row]) -> bool:
+        """Halve the budget until this process's rows of a step are divided otherwise; False where
+        they never are. To start all processes again for less would be in vain."""
+        own = deal(rows, self._world.size)[self._world.rank] or rows
+        before = self.engine.divided(own)
+        while self.engine.halve_budget():
+            if self.engine.divided(own) != before:
+                return True
+        return False
 
     def _gradients(
         self, rows: Sequence[Row], *, rate: float, started: float, watch: Watch
