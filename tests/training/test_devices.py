@@ -21,7 +21,6 @@ from training.events import (
     EpochCompleted,
     Event,
     Finished,
-    MemoryEstimated,
     Outcome,
     Progress,
     Resumed,
@@ -158,7 +157,7 @@ def test_a_failure_in_one_process_is_the_runs_by_name(
     assert (end.outcome, end.error.code) == (Outcome.FAILED, "OUT_OF_MEMORY")
     told = "In process 1 of 2: The machine ran out of memory: no more."
     assert end.error.message.startswith(told)
-    assert ("the estimate was" in end.error.message) is (sharding is Sharding.NONE)
+    assert "the estimate was" in end.error.message
 
 
 def run_out_of_memory(rank: int) -> None:
@@ -230,8 +229,8 @@ def advancing(reached: Callable[[], None]) -> Callable[[Stepper, Scores, float],
 
 
 def without_progress(found: Sequence[Event]) -> list[str]:
-    """Of the estimates, time depends on the pace, and memory is not told of a sharded model."""
-    left_out = Progress | MemoryEstimated | TimeEstimated
+    """All but what depends on the pace."""
+    left_out = Progress | TimeEstimated
     return [type(event).__name__ for event in found if not isinstance(event, left_out)]
 
 

@@ -11,17 +11,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.tiny_model import make_architecture
-from tests.training.jobs import losses, qa_rows, run_here
+from tests.tiny_model import make_architecture, make_tiny_model
+from tests.training.jobs import losses, of_kind, qa_rows, read_events, run_here
 from tests.training.ranks import BOUND, FEW_TOKENS, run_ranks
 from tests.training.weights import difference, weights_of
-from training.config import Sharding, TrainingType
+from training.config import DataType, Sharding, TrainingType
 from training.devices import hardware
 from training.engine import making
 from training.engine.head import TokenSums
 from training.engine.packs import Pack
 from training.engine.sharded import ShardedDecoder
+from training.estimates import EstimateMethod
+from training.events import Finished, MemoryEstimated, ResourcesUsed
 
 MakeJob = Callable[..., Path]
 
@@ -100,3 +103,55 @@ def gathered_parameters(decoder: ShardedDecoder) -> Iterator[Tensor]:
     for module in decoder.passage._whole.modules():
         if isinstance(module, FSDPModule) and (group := module._get_fsdp_state()._fsdp_param_group):
             yield from (each._unsharded_param for each in group.fsdp_params)
+
+
+def test_what_a_process_will_hold_is_told_and_comes_true(
+    make_job: MakeJob, larger_model: Path
+) -> None:
+    text = "the capital of France is Paris and a spider has eight legs " * 10
+    job = make_job(
+        model=larger_model,
+        training_type=TrainingType.FULL,
+        sharding=Sharding.FULL,
+        data_type=DataType.TEXT,
+        rows=[{"text": f"{n} {text}"} for n in range(8)],
+        max_sequence_length=96,
+        max_steps=2,
+        epochs=1,
+        validation_split=0.0,
+    )
+    assert run_ranks(job, 2, hold_many_tokens) == [0, 0]
+    found = read_events(job)
+    (told,), (used,) = of_kind(found, MemoryEstimated), of_kind(found, ResourcesUsed)
+    (end,) = of_kind(found, Finished)
+    assert end.result is not None
+    assert told.memory.method is EstimateMethod.DRY_RUN
+    assert told.memory.optimizer == 8 * end.result.trainable_parameters // 2
+    assert told.memory.peak - told.memory.base > told.memory.base / 2  # enough to be seen
+    assert told.memory.peak == pytest.approx(used.peak_memory_bytes, rel=0.15)
+
+
+def hold_many_tokens(_rank: int) -> None:
+    making.CPU_TOKENS = 2048  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def larger_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose weights are more than what a process holds anyway."""
+    folder = make_tiny_model(tmp_path_factory.mktemp("larger") / "model")
+    config = LlamaConfig(
+        vocab_size=8000,
+        hidden_size=512,
+        intermediate_size=1536,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder

@@ -5,13 +5,14 @@ are asked for in the middle of the pass.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.devices.world import Passage
+from training.devices.sharding import Layout
+from training.devices.world import Passage, directly
 from training.engine.generic import GenericDecoder, mode
 from training.engine.gradients import Gradients
 from training.engine.head import TokenSums
@@ -29,6 +30,9 @@ class ShardedDecoder:
     passage: Passage
     whole_logits: bool
     """Whether the head cannot be applied by itself."""
+    likeness: GenericDecoder
+    """The like of the decoder as it was before it was split, without memory."""
+    layout: Layout
 
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
@@ -62,6 +66,12 @@ class ShardedDecoder:
                 gradients.add(parameter, parameter.grad)
                 parameter.grad = None
         return sums
+
+    def rehearse(self, pack: Pack, gradients: Gradients) -> None:
+        """Make a backward pass of the likeness, alone, for a look at what it would hold."""
+        alike = replace(self, decoder=self.likeness, trained=(), passage=directly)
+        with self.likeness.poured_into(gradients):
+            alike.backward(pack, share=1.0, seed=0, gradients=gradients)
 
     def _forward(
         self, pack: Pack, share: float, beside: "_Beside"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from training.config import TrainingConfig
@@ -99,6 +100,14 @@ class Stepper:
             gathered(optimizer_tensors(self._optimizer), keep=keep),
         )
 
+    def own_tensors(self) -> tuple[list[Tensor], list[Tensor]]:
+        """What lies in this process of the masters and of the optimizer's memory."""
+        optimizer = optimizer_tensors(self._optimizer)
+        return (
+            [own_part(each.detach()) for each in self._masters.values()],
+            [own_part(each) for each in optimizer.values()],
+        )
+
     def restore(self, state: TrainingState, tensors: Tensors) -> None:
         """Stand where a checkpoint was saved."""
         self.engine.weights.restore(tensors.weights)
@@ -160,21 +169,12 @@ class Stepper:
                     return self._gradients(rows, rate=rate, started=started, watch=watch)
             except OutOfMemory as error:
                 self.engine.discard()
-                if self._world.is_sharded and self._halve_what_is_held(rows):
+                own = deal(rows, self._world.size)[self._world.rank]
+                if self._world.is_sharded and self.engine.halve_budget_for(own):
                     raise PassAbandoned(self.engine.budget, error) from error
                 if self._world.is_sharded or not self.engine.halve_budget():
                     raise
                 watch.halved(self.engine.budget, error)
-
-    def _halve_what_is_held(self, rows: Sequence[Row]) -> bool:
-        """Halve the budget until this process's rows of a step are divided otherwise; False where
-        they never are. To start all processes again for less would be in vain."""
-        own = deal(rows, self._world.size)[self._world.rank] or rows
-        before = self.engine.divided(own)
-        while self.engine.halve_budget():
-            if self.engine.divided(own) != before:
-                return True
-        return False
 
     def _gradients(
         self, rows: Sequence[Row], *, rate: float, started: float, watch: Watch
