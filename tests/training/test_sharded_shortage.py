@@ -30,15 +30,15 @@ MakeJob = Callable[..., Path]
 
 pytestmark = pytest.mark.slow
 
-TOKENS = 2048
+TOKENS = 1024
 FIRST_EPOCH = 2
 """Its passes, in each process, of `TOKENS` tokens at most."""
 
 LONG = {
     "rows": [
-        {"question": f"What is {n}?", "answer": "one two three " * 30 + f"{n}."} for n in range(40)
+        {"question": f"What is {n}?", "answer": "one two three " * 30 + f"{n}."} for n in range(20)
     ],
-    "batch_size": 16,
+    "batch_size": 8,
     "lora_dropout": 0.0,
     "sharding": Sharding.FULL,
 }
@@ -57,7 +57,7 @@ def test_all_start_again_with_half_as_much_from_the_newest_checkpoint(
     assert halved.code == "TOKEN_BUDGET_HALVED"
     assert "can't allocate memory: you tried to allocate" in halved.message
     assert halved.message.endswith(
-        "All processes start again, go on from the newest checkpoint, and hold 1024 tokens at "
+        "All processes start again, go on from the newest checkpoint, and hold 512 tokens at "
         "once; each step still sees the same examples."
     )
     assert [event.token_budget for event in of_kind(found, EngineChosen)] == [TOKENS, TOKENS // 2]
