@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from benchmarks.server import describe_machine
 from tests.tiny_model import make_tiny_model
 from training import events
-from training.config import DataType, JobSpec, TrainingType, resolve
+from training.config import DataType, JobSpec, Sharding, TrainingType, resolve
 from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, MemoryEstimate
 
 MAX_ERROR: Final = 0.15
@@ -84,6 +84,8 @@ class Case:
     batch_size: int
     accumulation: int = 1
     held_out: bool = False
+    devices: int = 1
+    """Among so many processes the model is split; the figures are those of the first."""
 
 
 class Outcome(NamedTuple):
@@ -132,6 +134,12 @@ CASES: Final = (
     Case("gpt2 27M FULL 4x256", OLD, FULL, 256, 4, held_out=True),
     Case("llama 128M LORA 2x512", UNTIED, LORA, 512, 2, held_out=True),
     Case("llama 128M FULL 1x256", UNTIED, FULL, 256, 1, held_out=True),
+    Case("split: llama 5M FULL 8x512", SMALL, FULL, 512, 8, held_out=True, devices=2),
+    Case("split: qwen2 42M LORA 4x256", MEDIUM, LORA, 256, 4, held_out=True, devices=2),
+    Case("split: qwen2 42M FULL 4x256", MEDIUM, FULL, 256, 4, held_out=True, devices=2),
+    Case("split: qwen3 92M LORA 1x1024 of 2", WIDE, LORA, 1024, 1, 2, held_out=True, devices=2),
+    Case("split: gpt2 27M FULL 4x256", OLD, FULL, 256, 4, held_out=True, devices=2),
+    Case("split: llama 128M FULL 2x256", UNTIED, FULL, 256, 2, held_out=True, devices=2),
 )
 
 
@@ -197,6 +205,8 @@ def write_job(folder: Path, model: Path, case: Case) -> None:
         "max_sequence_length": case.tokens,
         "epochs": 1,
         "max_steps": STEPS,
+        "devices": case.devices,
+        "sharding": Sharding.FULL if case.devices > 1 else Sharding.NONE,
     }
     spec = JobSpec(
         config=resolve(case.method, choices),

@@ -1,24 +1,36 @@
 """Which workers there are, and what a job must know of them before it waits for one."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
-from jobs.models import Worker
+from jobs.models import TrainingJob, Worker
 from jobs.pages import Page, Slice, newest_first
+from jobs.status import JobStatus
 from training.config import TrainingConfig
 from training.devices.machine import Machine
 from training.findings import PATHS, Finding, Severity, patch_for
 
 __all__ = [
     "NO_WORKER_HAS_DEVICES",
+    "Hindrance",
     "device_finding",
     "forget",
+    "hindrance",
     "listing",
+    "most_devices",
     "roomiest_machine",
     "say_present",
 ]
 
 NO_WORKER_HAS_DEVICES: Final = "NO_WORKER_HAS_DEVICES"
+
+
+class Hindrance(NamedTuple):
+    """What keeps a job waiting, for as long as it does."""
+
+    code: str
+    message: str
+    remedy: str
 
 
 async def say_present(
@@ -46,18 +58,16 @@ async def device_finding(config: TrainingConfig, lease_seconds: float) -> Findin
     """A warning where a job for several devices would wait for a worker that is not there."""
     if config.devices <= 1:
         return None
-    alive = Worker.filter(seen_at__gte=_alive_since(lease_seconds))
-    largest = await alive.order_by("-devices").first()
-    if largest is not None and largest.devices >= config.devices:
+    most = await most_devices(lease_seconds)
+    if most >= config.devices:
         return None
-    present = f"the largest has {largest.devices}" if largest else "there is none at all"
     return Finding(
         severity=Severity.WARNING,
         code=NO_WORKER_HAS_DEVICES,
         path=PATHS["devices"],
-        message=f"No worker has {config.devices} devices, {present}; the job waits for one.",
+        message=_lack(config.devices, most),
         remedy="Start a worker with so many devices, or ask for fewer.",
-        suggested_patch=patch_for({"devices": largest.devices}) if largest else None,
+        suggested_patch=patch_for({"devices": most}) if most else None,
     )
 
 
@@ -70,6 +80,31 @@ async def roomiest_machine(devices: int, lease_seconds: float) -> Machine | None
     enough = [row for row in alive if row.devices >= devices] or alive
     machines = [Machine.model_validate(row.machine) for row in enough if row.machine]
     return max(machines, key=lambda each: each.available_bytes, default=None)
+
+
+async def most_devices(lease_seconds: float) -> int:
+    """How many devices the largest worker has that is there; 0 where none is."""
+    alive = Worker.filter(seen_at__gte=_alive_since(lease_seconds))
+    largest = await alive.order_by("-devices").first()
+    return largest.devices if largest else 0
+
+
+def hindrance(job: TrainingJob, most: int) -> Hindrance | None:
+    """Why a QUEUED job would wait though none were before it: the largest worker that is there has
+    `most` devices, which are too few."""
+    if job.status is not JobStatus.QUEUED or most >= job.devices:
+        return None
+    if job.devices == 1:
+        remedy = "Start a worker."
+    else:
+        remedy = "Start a worker with so many devices, or cancel the job and ask for fewer."
+    return Hindrance(NO_WORKER_HAS_DEVICES, _lack(job.devices, most), remedy)
+
+
+def _lack(wanted: int, most: int) -> str:
+    devices = "a device" if wanted == 1 else f"{wanted} devices"
+    present = f"the largest has {most}" if most else "there is none at all"
+    return f"No worker has {devices}, {present}; the job waits for one."
 
 
 def _alive_since(seconds: float) -> datetime:

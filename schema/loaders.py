@@ -15,6 +15,7 @@ from tortoise.models import Model as Table
 from tortoise.queryset import QuerySet
 
 from jobs import models as tables
+from jobs import workers
 from jobs.access import Role, Viewer, visible
 from jobs.status import ENDED, VersionStatus
 from schema.accounts import User
@@ -108,6 +109,16 @@ class Loaders:
             return visible(self._viewer, rows).order_by("created_at", "id")
 
         return _many(find, lambda row: row.model_id, TrainingJob.of)
+
+    @cached_property
+    def most_devices(self) -> DataLoader[float, int]:
+        """Devices of the largest worker that is there, by how long a worker may be silent, in
+        seconds."""
+
+        async def load(keys: list[float]) -> Sequence[int]:
+            return [await workers.most_devices(each) for each in keys]
+
+        return DataLoader(load)
 
     @cached_property
     def epochs(self) -> DataLoader[UUID, list[EpochMetrics]]:

@@ -14,7 +14,9 @@ __all__ = ["MemoryEstimate", "ResourceEstimate", "ResourceUsage"]
 
 @strawberry.type(
     description="The most memory that a run will hold at once, in bytes: that of the accelerator "
-    "where there is one, else that of the training process."
+    "where there is one, else that of the training process. Of a run on several devices it is what one "
+    "of them will hold: with sharding FULL its part of weights, gradients and optimizer, what is "
+    "gathered whole at a time, and the activations of its own rows."
 )
 class MemoryEstimate:
     weights: BigInt = strawberry.field(description="For the model's weights.")
@@ -30,7 +32,8 @@ class MemoryEstimate:
         description="For all else that the process holds: libraries, the data."
     )
     peak: BigInt = strawberry.field(
-        description="All of it; or what was held while the model was loaded, where that was more."
+        description="All of it; or what was held while the model was loaded, or will be while a "
+        "checkpoint of a split one is gathered, where that is more."
     )
     available: BigInt = strawberry.field(description="What the process could hold.")
     fits: bool = strawberry.field(description="Whether the peak is within what is available.")

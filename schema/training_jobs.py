@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
-from jobs import lifecycle
+from jobs import lifecycle, workers
 from jobs.models import TrainingJob as JobRow
 from schema import ids
 from schema.accounts import User
@@ -37,6 +37,13 @@ class JobMetadata:
     final_epoch: int | None = strawberry.field(
         description="The last epoch that was run; null until the job has ended."
     )
+
+
+@strawberry.type(description="What keeps a job waiting, for as long as it does.")
+class Hindrance:
+    code: str = strawberry.field(description="Stable, for programs.")
+    message: str = strawberry.field(description="What is missing, with the value; for people.")
+    remedy: str = strawberry.field(description="What to do about it.")
 
 
 @strawberry.type(description="One training run that was asked for, over all its attempts.")
@@ -153,6 +160,18 @@ class TrainingJob(Node):
     @strawberry.field(description="Its place in the queue, from 1; null unless it is QUEUED.")
     async def queue_position(self) -> int | None:
         return await lifecycle.queue_position(self.row)
+
+    @strawberry.field(
+        description="Why no worker could take it, whatever its place in the queue: none that is there "
+        "has its devices. Asked anew each time; null once one has, and unless it is QUEUED."
+    )
+    async def hindrance(self, info: Info) -> Hindrance | None:
+        if self.row.status is not JobStatus.QUEUED:
+            return None
+        lease_seconds = info.context.service.settings.lease_seconds
+        most = await info.context.loaders.most_devices.load(lease_seconds)
+        found = workers.hindrance(self.row, most)
+        return Hindrance(**found._asdict()) if found else None
 
     @strawberry.field(description="What it made; null unless it is COMPLETED.")
     async def model_version(self, info: Info) -> VersionOfJob | None:

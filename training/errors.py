@@ -13,7 +13,7 @@
   x NonFiniteLoss, NonFiniteGradient     in `step_errors`: a step that was not taken
   x NothingTrained         the run is going nowhere
   x OutOfMemory, DiskFull  the machine is too small
-  x DevicesMissing, ProcessesDisagree    in `device_errors`: of runs on several devices
+  x DevicesMissing, ProcessesDisagree, PassAbandoned    in `devices.errors`: of runs on several devices
   x StartUnusable          the weights a run was to start from are damaged or do not fit
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model

@@ -41,7 +41,10 @@ class EstimateMethod(StrEnum):
 class MemoryEstimate(Frozen):
     """The most memory a run will hold at once, in bytes, by what it is held for.
 
-    On an accelerator it is the accelerator's memory, else that of the training process.
+    On an accelerator it is the accelerator's memory, else that of the training process. Of a run on
+    several devices it is what the first of them, or its process, will hold: with `sharding: FULL` its
+    part of weights, gradients and optimizer, what of them is gathered whole at a time, and the
+    activations of its own rows.
     """
 
     weights: int
@@ -54,7 +57,8 @@ class MemoryEstimate(Frozen):
     base: int
     """What the process holds beside: libraries, the data, caches."""
     peak: int
-    """All of it, or what the process held while it loaded the model, where that was more."""
+    """All of it, or what the process held while it loaded the model, or will hold while it gathers a
+    checkpoint of a split one, where that is more."""
     available: int
     """What the process could hold."""
     method: EstimateMethod

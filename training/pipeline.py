@@ -10,7 +10,7 @@ from peft import PeftModel
 from training.config import JobSpec
 from training.devices.hardware import library_versions
 from training.devices.ranks import ALONE, Place
-from training.devices.sharding import complete_state
+from training.devices.sharding import trained_state
 from training.devices.world import World, joined
 from training.errors import BestCheckpointMismatch, TrainingError
 from training.event_log import EventLog
@@ -31,7 +31,7 @@ from training.files import size_of, whole_folder
 from training.generation import answer
 from training.memory.accounting import opened
 from training.methods.adapters import save_trained
-from training.methods.freezing import restore_frozen
+from training.methods.freezing import laid_over_base, restore_frozen
 from training.preparation import Prepared, prepare
 from training.progress.pace import Stopwatch
 from training.progress.pulse import Pulse
@@ -232,8 +232,9 @@ def _save_model(prepared: Prepared, spec: JobSpec, model_dir: Path) -> int:
     prepared.run.stepper.engine.weights.install()
     state = None
     if world.is_sharded:
-        adapter = isinstance(model, PeftModel)
-        state = complete_state(model, keep=world.leads, trained_only=adapter)
+        state = trained_state(model, keep=world.leads)
+        if world.leads and not isinstance(model, PeftModel):
+            model, state = laid_over_base(state, base_source(spec)), None
     elif world.leads:
         restore_frozen(model, base_source(spec))
     if world.leads:

@@ -18,7 +18,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from training.config import JobSpec
+from training.devices.errors import PassAbandoned
 from training.devices.launch import INTERNAL, launch
+from training.devices.limit import TokenLimit, ask_for
 from training.devices.ranks import ALONE, Place, place_in, word_file
 from training.errors import TrainingError
 from training.event_log import EventLog
@@ -101,6 +103,10 @@ def _take_part(job_dir: Path, stop: StopRequest, place: Place) -> int:
 def _try(job_dir: Path, log: EventLog, own: EventLog, stop: StopRequest, place: Place) -> int:
     try:
         end = _run(job_dir, log, stop, place)
+    except PassAbandoned as error:
+        limit = TokenLimit(tokens=error.tokens, reason=error.message)
+        ask_for(limit, job_dir, rank=place.rank)
+        return 1
     except TrainingError as error:
         own.emit(_failed(error.failure()))
         return 1

@@ -34,6 +34,9 @@ def job_facts(found: Job) -> list[tuple[str, str]]:
         facts.append(("used", usage(found.usage)))
     if found.queue_position is not None:
         facts.append(("place in the queue", str(found.queue_position)))
+    if found.hindrance is not None:
+        facts.append(("waits", found.hindrance.message))
+        facts.append(("remedy", found.hindrance.remedy))
     if found.error is not None:
         facts.append(("error", f"{found.error.code}: {found.error.message}"))
         facts.append(("remedy", found.error.remedy or "-"))

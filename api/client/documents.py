@@ -61,6 +61,7 @@ _JOB = f"""
   id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
   trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
+  hindrance {{ code message remedy }}
   estimate {{ {_MEMORY} seconds }} usage {{ peakMemoryBytes seconds }}
   error {_FAILURE} modelVersion {{ id version status }} {_START}
 """

@@ -20,6 +20,7 @@ __all__ = [
     "ExportFile",
     "Failure",
     "Finding",
+    "Hindrance",
     "Job",
     "Model",
     "Page",
@@ -195,6 +196,14 @@ class VersionReference(Record):
     status: VersionStatus
 
 
+class Hindrance(Record):
+    """What keeps a job waiting, for as long as it does."""
+
+    code: str
+    message: str
+    remedy: str
+
+
 class Job(Record):
     """A training job as it stands. Times in seconds, progress 0 to 100."""
 
@@ -218,6 +227,7 @@ class Job(Record):
     finished_at: datetime | None
     attempt: int
     queue_position: int | None
+    hindrance: Hindrance | None
     last_seq: int
     estimate: ResourceEstimate | None
     usage: ResourceUsage | None

@@ -1,14 +1,16 @@
 """Steering jobs and starting from trained weights, as the API shows it."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from jobs.access import Viewer
 from jobs.claims import claim
 from jobs.history import move
-from jobs.models import Checkpoint, ModelVersion, TrainingJob
+from jobs.models import Checkpoint, ModelVersion, TrainingJob, Worker
 from jobs.status import JobStatus
+from jobs.workers import forget, say_present
 from schema import ids
 from tests.api.clients import Client
 from tests.api.rows import make_completed_job
@@ -32,6 +34,9 @@ RUN = """mutation($input: RunPipelineInput!) { it: runPipeline(input: $input) { 
 
 START = """mutation($input: StartTrainingInput!) { it: startTraining(input: $input) { __typename
   ... on TrainingJob { startedFrom { source name } } } }"""
+
+
+HINDRANCES = "{ listTrainingJobs { edges { node { id hindrance { code message remedy } } } } }"
 
 
 @pytest.fixture
@@ -59,6 +64,41 @@ async def test_a_waiting_job_is_paused_and_resumed(user: Client, viewer: Viewer)
             "status": status,
             "queuePosition": position,
         }
+
+
+async def test_a_job_that_no_worker_can_take_says_so_as_long_as_that_is_true(
+    user: Client, viewer: Viewer
+) -> None:
+    one = await make_job(viewer, user.service)
+    two = await make_job(viewer, user.service, devices=2, batch_size=4)
+    lack = {"code": "NO_WORKER_HAS_DEVICES"}
+    alone, fewer = (
+        "Start a worker.",
+        ("Start a worker with so many devices, or cancel the job and ask for fewer."),
+    )
+    none = "there is none at all; the job waits for one."
+    assert await _hindrances(user) == {
+        one.id: lack | {"message": f"No worker has a device, {none}", "remedy": alone},
+        two.id: lack | {"message": f"No worker has 2 devices, {none}", "remedy": fewer},
+    }
+    await say_present("small", devices=1, devices_in_use=1, slots=1)
+    too_small = "No worker has 2 devices, the largest has 1; the job waits for one."
+    assert await _hindrances(user) == {
+        one.id: None,
+        two.id: lack | {"message": too_small, "remedy": fewer},
+    }
+    await say_present("large", devices=2, devices_in_use=0, slots=1)
+    assert await _hindrances(user) == {one.id: None, two.id: None}
+    await forget("large", 30)
+    assert (await _hindrances(user))[two.id] is not None
+    await Worker.all().delete()
+    await claim(two.id, "worker", 30)
+    assert (await _hindrances(user))[two.id] is None
+
+
+async def _hindrances(user: Client) -> dict[UUID, Any]:
+    edges = (await user.data(HINDRANCES))["listTrainingJobs"]["edges"]
+    return {ids.decode(Kind.JOB, edge["node"]["id"]): edge["node"]["hindrance"] for edge in edges}
 
 
 async def test_a_running_job_is_pausing_and_cannot_be_resumed_yet(

@@ -1,6 +1,7 @@
 """Reading and running job folders in tests."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import TypeVar
 from training import events
 from training.config import DataType, JobSpec, Start, TrainingType, resolve
 from training.event_log import EventLog
-from training.events import Event, Finished
+from training.events import EpochCompleted, Event, Finished
 
 E = TypeVar("E", bound=Event)
 
@@ -56,6 +57,16 @@ def read_events(job: Path) -> list[Event]:
 
 def of_kind(found: Sequence[Event], kind: type[E]) -> list[E]:
     return [event for event in found if isinstance(event, kind)]
+
+
+def losses(job: Path) -> list[float]:
+    """Of the last telling of each epoch, training and validation."""
+    epochs = {event.epoch: event for event in of_kind(read_events(job), EpochCompleted)}
+    return [
+        loss
+        for _, event in sorted(epochs.items())
+        for loss in (event.training_loss, event.validation_loss or math.nan)
+    ]
 
 
 def spec_of(job: Path) -> JobSpec:

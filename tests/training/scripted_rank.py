@@ -1,7 +1,8 @@
 """A process of a run that does as `script.json` in the job's folder says, and trains nothing.
 
-The script has a list of steps for each rank: ["word", code, message], ["event", line], ["exit",
-code], ["kill", signal], ["wait"] until asked to stop, ["hang"] even then.
+The script has a list of steps for each rank: ["word", code, message], ["event", line], ["ask", tokens]
+for a start with a lower limit, ["exit", code], ["kill", signal], ["wait"] until asked to stop, ["hang"]
+even then.
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from training.devices.limit import TokenLimit, ask_for
 from training.devices.ranks import place_in, word_file
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, parse
@@ -42,6 +44,8 @@ def _do(step: list[Any], job: Path, rank: int, asked: threading.Event) -> None:
             log = EventLog(job / "events.jsonl")
             log.emit(parse(line.encode()))
             log.close()
+        case ["ask", tokens]:
+            ask_for(TokenLimit(tokens=tokens, reason="It ran out."), job, rank=rank)
         case ["exit", code]:
             sys.exit(code)
         case ["kill", number]:

@@ -1,6 +1,5 @@
 """The same job on two devices, which on a CPU are two processes: the same losses, one run."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here
-from tests.training.ranks import FEW_TOKENS, run_ranks
+from tests.training.jobs import losses, of_kind, qa_rows, read_events, run_here
+from tests.training.ranks import BOUND, FEW_TOKENS, run_ranks
 from training.config import Sharding, TrainingType
 from training.devices import hardware, launch
 from training.engine import engine as engines
@@ -22,7 +21,6 @@ from training.events import (
     EpochCompleted,
     Event,
     Finished,
-    MemoryEstimated,
     Outcome,
     Progress,
     Resumed,
@@ -39,9 +37,6 @@ MakeJob = Callable[..., Path]
 
 pytestmark = pytest.mark.slow
 
-BOUND = 1e-6
-"""Relative, in fp32; the largest measured is 1.2e-7. Sums over tokens are taken in another order."""
-
 METHODS = [TrainingType.LORA, TrainingType.FULL]
 SHARDINGS = [Sharding.NONE, Sharding.FULL]
 
@@ -55,16 +50,6 @@ STEPS = {"rows": qa_rows(30), "gradient_accumulation_steps": 2, "lora_dropout": 
 def _fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "_cpu_has_bfloat16", lambda: False)
     monkeypatch.setattr(making, "CPU_TOKENS", FEW_TOKENS)
-
-
-def losses(job: Path) -> list[float]:
-    """Of the last telling of each epoch, training and validation."""
-    epochs = {event.epoch: event for event in of_kind(read_events(job), EpochCompleted)}
-    return [
-        loss
-        for _, event in sorted(epochs.items())
-        for loss in (event.training_loss, event.validation_loss or math.nan)
-    ]
 
 
 def outcomes(job: Path) -> list[Outcome]:
@@ -172,7 +157,7 @@ def test_a_failure_in_one_process_is_the_runs_by_name(
     assert (end.outcome, end.error.code) == (Outcome.FAILED, "OUT_OF_MEMORY")
     told = "In process 1 of 2: The machine ran out of memory: no more."
     assert end.error.message.startswith(told)
-    assert ("the estimate was" in end.error.message) is (sharding is Sharding.NONE)
+    assert "the estimate was" in end.error.message
 
 
 def run_out_of_memory(rank: int) -> None:
@@ -244,8 +229,8 @@ def advancing(reached: Callable[[], None]) -> Callable[[Stepper, Scores, float],
 
 
 def without_progress(found: Sequence[Event]) -> list[str]:
-    """Of the estimates, time depends on the pace, and memory is not told of a sharded model."""
-    left_out = Progress | MemoryEstimated | TimeEstimated
+    """All but what depends on the pace."""
+    left_out = Progress | TimeEstimated
     return [type(event).__name__ for event in found if not isinstance(event, left_out)]
 
 

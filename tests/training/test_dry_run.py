@@ -1,26 +1,33 @@
 """What a dry run tells, against the same operations done for real."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from training.config import TrainingType, resolve
 from training.data.rendering import IGNORED, Row
 from training.devices.hardware import probe
+from training.devices.sharding import layout
+from training.devices.world import directly
 from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
+from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
 from training.engine.packs import make_pack
+from training.engine.sharded import ShardedDecoder
 from training.memory.dry_run import _RealOperations, _run, _unchanged, dry_run, real_run
 from training.memory.forecast import Workload, _dry, heaviest, memory_estimate
 from training.memory.ledger import Holding, Ledger
 from training.methods.adapters import causal_model, make_trainable
 from training.models.layers import two_of_each
+from training.models.likeness import likeness
 
 VOCABULARY = 512
 CPU = torch.device("cpu")
@@ -116,6 +123,42 @@ def test_layers_that_are_trained_and_frozen_ones_are_told_apart(
         layer.requires_grad_(True)
     dry, real = told_and_real(model)
     assert dry.total == pytest.approx(real.total, rel=0.02)
+
+
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+def test_a_likeness_tells_what_its_model_would_hold(method: TrainingType) -> None:
+    model = model_of("llama", method)
+    alike = likeness(model, dtype=torch.float32, device=CPU)
+    ledger = Ledger(VOCABULARY)
+    go = rehearsal_of(model).begin(None)
+    with _unchanged(model), _RealOperations(model, ledger):
+        _run(partial(go, ROWS), 2, ledger)
+    dry, real = _dry(rehearsal_of(alike), ROWS), ledger.highest([])
+    assert dry.total == pytest.approx(real.total, rel=0.02)
+
+
+def rehearsal_of(model: PreTrainedModel) -> Workload:
+    """What a model that is split does in one process, by the pass that is made of its likeness."""
+    decoder = GenericDecoder(model, None, packs=True)
+    sharded = ShardedDecoder(
+        decoder, (), directly, whole_logits=False, likeness=decoder, layout=layout(model, model)
+    )
+    gradients = Gradients()
+    return replace(
+        workload_of(model, decoder),
+        begin=lambda _layers: lambda rows: sharded.rehearse(make_pack(rows), gradients),
+    )
+
+
+def test_a_likeness_in_another_dtype_has_no_memory_and_keeps_ties() -> None:
+    model = model_of("llama", TrainingType.FULL, tie_word_embeddings=True)
+    alike = likeness(model, dtype=torch.bfloat16, device=CPU)
+    assert {each.dtype for each in alike.parameters()} == {torch.bfloat16}
+    assert all(isinstance(each, FakeTensor) for each in alike.parameters())
+    assert alike.get_output_embeddings().weight is alike.get_input_embeddings().weight
+    assert {each.dtype for each in model.parameters()} == {torch.float32}
+    work = rehearsal_of(alike)
+    assert _dry(work, ROWS).total < _dry(rehearsal_of(model), ROWS).total
 
 
 def test_two_layers_of_each_kind_stand_for_the_rest() -> None:

@@ -17,8 +17,9 @@ from tests.jobs.stage import is_alive
 from tests.training.jobs import read_events
 from training.devices import launch as launching
 from training.devices.launch import launch
+from training.devices.limit import tokens_allowed
 from training.devices.ranks import ALONE, Place, place_in
-from training.events import Finished, Outcome, serialise
+from training.events import Finished, Outcome, WarningRaised, serialise
 from training.locking import EXIT_BUSY
 
 SCRIPTED = ("-m", "tests.training.scripted_rank")
@@ -102,6 +103,19 @@ def test_a_request_to_stop_reaches_every_process(tmp_path: Path) -> None:
     assert [event.outcome for event in read_events(tmp_path) if isinstance(event, Finished)] == [
         Outcome.CANCELLED
     ]
+
+
+def test_nothing_starts_again_that_was_asked_to_stop(tmp_path: Path) -> None:
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    asking = [["wait"], ["ask", 512], FAIL]
+    assert play(tmp_path, [["hang"]], asking, stop=stop) == 0
+    told, end = read_events(tmp_path)
+    assert isinstance(told, WarningRaised)
+    assert told.code == "TOKEN_BUDGET_HALVED"
+    assert isinstance(end, Finished)
+    assert end.outcome is Outcome.CANCELLED
+    assert tokens_allowed(tmp_path) == 512
 
 
 def test_orphans_leave_as_if_asked_to_stop(tmp_path: Path) -> None:

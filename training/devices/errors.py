@@ -1,6 +1,6 @@
 """Every way a run on several devices can fail because there are several."""
 
-from training.errors import TrainingError
+from training.errors import OutOfMemory, TrainingError
 
 
 class DevicesMissing(TrainingError):
@@ -23,3 +23,14 @@ class ProcessesDisagree(TrainingError):
             f"The processes that train together do not have the same {what}.",
             "Run them with the same versions of all libraries, on the same files.",
         )
+
+
+class PassAbandoned(TrainingError):
+    """Memory ran out amid a pass that all processes make together, so that none can end it.
+
+    All of them may be started again with at most `tokens` held at once.
+    """
+
+    def __init__(self, tokens: int, shortage: OutOfMemory) -> None:
+        super().__init__(shortage.code, shortage.message, shortage.remedy)
+        self.tokens = tokens

@@ -1,7 +1,8 @@
 """A run on several devices of one machine: a process for each, started, watched and ended together.
 
 The launcher stays small: it imports no torch. It passes a request to stop on to every process. Where
-one fails, it ends the others, and tells the end in the run's events when no process can any more.
+one fails, it ends the others, and tells the end in the run's events when no process can any more. Where
+one lacked memory amid their passes, it starts them all again, to hold fewer tokens at once.
 """
 
 import os
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from training import events
+from training.devices.limit import TokenLimit, asked_for, lowered, set_limit
 from training.devices.ranks import MASTER_ADDRESS, Place, clear, word_file
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome
@@ -41,15 +44,27 @@ def launch(
     program: Sequence[str] = _RUN,
 ) -> int:
     """Run `program`, which is Python's arguments, in `size` processes; the exit code of the run."""
+    while True:
+        codes = _together(job_dir, size, should_stop=should_stop, program=program)
+        limit = asked_for(job_dir, size)
+        if limit is None:
+            return _conclude(job_dir, codes, size)
+        if (code := _lowered(limit, job_dir, should_stop)) is not None:
+            return code
+
+
+def _together(
+    job_dir: Path, size: int, *, should_stop: Callable[[], bool], program: Sequence[str]
+) -> dict[int, int]:
+    """Start all processes, and let none outlast the others; what `_watch` gives."""
     clear(job_dir)
     ranks = [_start(job_dir, Place(rank, size, rank), program) for rank in range(size)]
     try:
-        codes = _watch(ranks, should_stop)
+        return _watch(ranks, should_stop)
     finally:
         for process in ranks:
             process.kill()
             process.communicate()
-    return _conclude(job_dir, codes, size)
 
 
 def _start(job_dir: Path, place: Place, program: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -94,6 +109,20 @@ def _watch(
         if deadline is None and (0 in codes or any(codes.values())):
             deadline = time.monotonic() + GRACE_SECONDS
     return codes
+
+
+def _lowered(limit: TokenLimit, job_dir: Path, should_stop: Callable[[], bool]) -> int | None:
+    """Set the limit and say so; the exit code of a run that does not begin again after all."""
+    with folder_lock(job_dir) as acquired:
+        if not acquired:
+            return EXIT_BUSY
+        set_limit(limit, job_dir)
+        with closing(EventLog(job_dir / "events.jsonl")) as log:
+            log.emit(lowered(limit))
+            if should_stop():
+                log.emit(Finished(outcome=Outcome.CANCELLED))
+                return 0
+    return None
 
 
 def _conclude(job_dir: Path, codes: Mapping[int, int], size: int) -> int:

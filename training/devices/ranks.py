@@ -51,6 +51,11 @@ def word_file(job_dir: Path, rank: int) -> Path:
     return _folder(job_dir) / f"rank-{rank}.jsonl"
 
 
+def ask_file(job_dir: Path, rank: int) -> Path:
+    """Where the process of this rank asks its launcher to start all of them again."""
+    return _folder(job_dir) / f"rank-{rank}-asks.json"
+
+
 def clear(job_dir: Path) -> None:
     """Forget what the processes of a former attempt left."""
     folder = _folder(job_dir)

@@ -1,8 +1,8 @@
 """A model split among processes: each keeps a part of every tensor, and gathers what a layer needs
 only while that layer computes (FSDP2, https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html)."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,30 @@ from training.devices.hardware import Hardware
 from training.devices.world import Passage
 
 T = TypeVar("T")
+
+
+class Layout(NamedTuple):
+    """Numbers of a model's parameters that are gathered together."""
+
+    outermost: int
+    """Of those outside of all layers, which stay for as long as a pass takes."""
+    trained_outermost: int
+    layer: int
+    """Of the largest layer."""
+    trained_layer: int
+
+
+def layout(model: Module, layers: Module) -> Layout:
+    """How a model will be gathered once it is split."""
+    inside = [list(layer.parameters()) for layer in _layers(layers)]
+    held = {each for parameters in inside for each in parameters}
+    outside = [each for each in model.parameters() if each not in held]
+    return Layout(
+        _elements(outside),
+        _elements(each for each in outside if each.requires_grad),
+        max(map(_elements, inside), default=0),
+        max((_elements(p for p in each if p.requires_grad) for each in inside), default=0),
+    )
 
 
 def shard(model: Module, layers: Module, *, size: int, hardware: Hardware) -> Passage:
@@ -33,10 +57,8 @@ def shard(model: Module, layers: Module, *, size: int, hardware: Hardware) -> Pa
         reduce_dtype=torch.float32,
         cast_forward_inputs=False,  # positions stay exact
     )
-    names = set(getattr(layers, "_no_split_modules", None) or ())
-    for module in list(layers.modules()):
-        if type(module).__name__ in names:
-            fully_shard(module, mesh=mesh, mp_policy=policy)
+    for layer in _layers(layers):
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
     whole = _Whole(model)
     fully_shard(whole, mesh=mesh, mp_policy=policy)
     for module in whole.modules():
@@ -80,19 +102,24 @@ def own_part(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def complete_state(model: Module, *, keep: bool, trained_only: bool) -> dict[str, Tensor]:
-    """A model's parameters and stored buffers by every name they have, gathered as by `gathered`."""
-    parameters = {
+def trained_state(model: Module, *, keep: bool) -> dict[str, Tensor]:
+    """A model's trained parameters by every name they have, gathered as by `gathered`."""
+    trained = {
         name: each
         for name, each in model.named_parameters(remove_duplicate=False)
-        if each.requires_grad or not trained_only
+        if each.requires_grad
     }
-    distinct = gathered({str(id(each)): each for each in parameters.values()}, keep=keep)
-    if not keep:
-        return {}
-    tied = {name: distinct[str(id(each))] for name, each in parameters.items()}
-    stored = {} if trained_only else model.state_dict()
-    return {name: each for name, each in stored.items() if name not in parameters} | tied
+    distinct = gathered({str(id(each)): each for each in trained.values()}, keep=keep)
+    return {name: distinct[str(id(each))] for name, each in trained.items()} if keep else {}
+
+
+def _layers(model: Module) -> list[Module]:
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    return [module for module in model.modules() if type(module).__name__ in names]
+
+
+def _elements(parameters: Iterable[Tensor]) -> int:
+    return sum(each.numel() for each in parameters)
 
 
 class _Whole(Module):

@@ -112,6 +112,14 @@ class Engine:
         self.budget //= 2
         return True
 
+    def halve_budget_for(self, rows: Sequence[Row]) -> bool:
+        """Halve it until these rows are divided otherwise; False where they never are."""
+        before = self.divided(rows)
+        while self.halve_budget():
+            if self.divided(rows) != before:
+                return True
+        return False
+
     def close(self) -> None:
         """Let go of the lanes."""
         self._lanes.close()

@@ -56,7 +56,7 @@ class GenericDecoder:
         with (
             torch.random.fork_rng(devices),
             mode(self.model, training=True),
-            self._poured_into(gradients),
+            self.poured_into(gradients),
         ):
             torch.manual_seed(seed)
             if self.head is None:
@@ -73,7 +73,7 @@ class GenericDecoder:
             return sums
 
     @contextmanager
-    def _poured_into(self, gradients: Gradients) -> Iterator[None]:
+    def poured_into(self, gradients: Gradients) -> Iterator[None]:
         """Hand each gradient over as soon as it is there, so that none is kept in the model's dtype."""
         for parameter in self.model.parameters():  # not always all: a dry run leaves layers out
             if parameter.requires_grad and parameter not in self._heard:

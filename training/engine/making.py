@@ -10,7 +10,7 @@ from training.config import Sharding, TrainingConfig
 from training.data.rendering import Row
 from training.devices.hardware import Hardware
 from training.devices.memory import available_bytes, page_out
-from training.devices.sharding import shard
+from training.devices.sharding import layout, shard
 from training.devices.world import World
 from training.engine.bounds import CPU_TOKENS, GPU_TOKENS, SPARE
 from training.engine.choice import Computes, choose
@@ -22,6 +22,7 @@ from training.engine.sharded import ShardedDecoder
 from training.engine.trainable import TrainableWeights
 from training.events import ComputePath, EngineChosen
 from training.methods.adapters import TrainableModel, causal_model
+from training.models.likeness import likeness
 
 
 def place(
@@ -45,15 +46,25 @@ def _sharded(
     device = torch.device(hardware.device)
     inner = causal_model(model)
     choice = choose(inner, rows, torch.device("cpu"), sharded=True)
+    packs = choice.path is ComputePath.PACKED
+    alike = GenericDecoder(likeness(inner, dtype=hardware.dtype, device=device), None, packs=packs)
+    gathered = layout(model, inner)
     passage = shard(model, inner, size=world.size, hardware=hardware)
     weights = TrainableWeights(model, None)
-    decoder = GenericDecoder(inner, None, packs=choice.path is ComputePath.PACKED)
-    computes = ShardedDecoder(decoder, weights.parameters, passage, choice.whole_logits)
+    budget = CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS
+    computes = ShardedDecoder(
+        GenericDecoder(inner, None, packs=packs),
+        weights.parameters,
+        passage,
+        choice.whole_logits,
+        likeness=alike,
+        layout=gathered,
+    )
     engine = Engine(
         choice._replace(computes=computes),
         weights,
         Lanes(1),
-        budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
+        budget=min(world.token_limit or budget, budget),
         device=device,
     )
     return engine, replace(world, through=passage)

@@ -5,13 +5,14 @@ are asked for in the middle of the pass.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.devices.world import Passage
+from training.devices.sharding import Layout
+from training.devices.world import Passage, directly
 from training.engine.generic import GenericDecoder, mode
 from training.engine.gradients import Gradients
 from training.engine.head import TokenSums
@@ -29,6 +30,9 @@ class ShardedDecoder:
     passage: Passage
     whole_logits: bool
     """Whether the head cannot be applied by itself."""
+    likeness: GenericDecoder
+    """The like of the decoder as it was before it was split, without memory."""
+    layout: Layout
 
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
@@ -54,26 +58,44 @@ class ShardedDecoder:
         devices = [pack.input_ids.device] if pack.input_ids.is_cuda else []
         with torch.random.fork_rng(devices), mode(self.decoder.model, training=True):
             torch.manual_seed(seed)
-            outputs, gradients_of_outputs, sums = self.passage(lambda: self._forward(pack, share))
-            torch.autograd.backward(outputs, gradients_of_outputs)
+            beside = _Beside()
+            output, gradient, sums = self.passage(lambda: self._forward(pack, share, beside))
+            torch.autograd.backward([output, *beside.parameters], [gradient, *beside.gradients])
         for parameter in self.trained:
             if parameter.grad is not None:
                 gradients.add(parameter, parameter.grad)
                 parameter.grad = None
         return sums
 
-    def _forward(self, pack: Pack, share: float) -> tuple[list[Tensor], list[Tensor], TokenSums]:
-        """Where automatic differentiation sets out from, the gradients there, and the sums."""
+    def rehearse(self, pack: Pack, gradients: Gradients) -> None:
+        """Make a backward pass of the likeness, alone, for a look at what it would hold."""
+        alike = replace(self, decoder=self.likeness, trained=(), passage=directly)
+        with self.likeness.poured_into(gradients):
+            alike.backward(pack, share=1.0, seed=0, gradients=gradients)
+
+    def _forward(
+        self, pack: Pack, share: float, beside: "_Beside"
+    ) -> tuple[Tensor, Tensor, TokenSums]:
+        """Where automatic differentiation sets out from, the gradient there, and the sums; the
+        head's own gradients go to `beside`."""
         if self.whole_logits:
             loss, correct = self.decoder.whole(pack)
-            return [loss], [torch.full_like(loss, share)], TokenSums(loss.item(), correct)
+            return loss, torch.full_like(loss, share), TokenSums(loss.item(), correct)
         chosen = self.decoder.body(pack)[pack.positions]
         head, found = head_of(self.decoder.model), Gradients()
         with torch.no_grad():
             by_chosen, sums = head.backward(chosen, pack.targets, share=share, gradients=found)
-        outputs, by_outputs = [chosen], [by_chosen]
         for parameter in (head.trained_weight, head.trained_bias):
             if parameter is not None and (gradient := found.take(parameter)) is not None:
-                outputs.append(parameter)
-                by_outputs.append(gradient.to(parameter.dtype))
-        return outputs, by_outputs, sums
+                beside.parameters.append(parameter)
+                beside.gradients.append(gradient.to(parameter.dtype))
+        return chosen, by_chosen, sums
+
+
+@dataclass
+class _Beside:
+    """Gathered parameters of the head, and their gradients. They leave a pass by here: whatever the
+    passage itself returns gets a hook, and of a parameter's hooks there would be one more each pass."""
+
+    parameters: list[Tensor] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)

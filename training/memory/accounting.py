@@ -21,7 +21,7 @@ class Account:
 
     prepared: Prepared
     memory: MemoryEstimate | None
-    """None for a model that is split among processes, of which nobody holds what could be looked at."""
+    """None where nothing tells it: for a model that is split among processes and cannot run dry."""
     stopwatch: Stopwatch
     emit: Callable[[Event], None]
 
@@ -45,9 +45,8 @@ def opened(
     prepared: Prepared, *, answering_seconds: float, emit: Callable[[Event], None]
 ) -> Account:
     """Estimate and tell what the attempt will need. Of several processes each speaks for itself."""
-    memory = None
-    if not prepared.run.world.is_sharded:
-        memory = memory_estimate(workload(prepared), prepared.hardware)
+    memory = memory_estimate(workload(prepared), prepared.hardware)
+    if memory is not None:
         emit(MemoryEstimated(memory=memory))
         if not memory.fits:
             emit(_may_not_suffice(memory))

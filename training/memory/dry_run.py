@@ -12,13 +12,14 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
 from training.memory.ledger import Holding, Ledger, Stay
 from training.models.layers import two_of_each
+from training.models.likeness import mode_of
 
 _COMPUTED_ELEMENTS: Final = 2**16
 """Whole numbers are computed in tensors up to this size: positions and lengths."""
@@ -118,7 +119,7 @@ class _FakeOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as
     def __init__(self, model: Module, ledger: Ledger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self._ledger = ledger
-        self._fake = FakeTensorMode(allow_fallback_kernels=False, allow_non_fake_inputs=True)
+        self._fake = mode_of(model)
         own = (*model.parameters(), *model.buffers())
         self._model = [self._as_fake(each) for each in own]  # the mode itself forgets them
         for each in self._model:

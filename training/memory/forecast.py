@@ -14,6 +14,7 @@ from training.devices.memory import available_bytes, bytes_beside, held_bytes, p
 from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, EstimateMethod, MemoryEstimate
 from training.memory.dry_run import dry_run, real_run
 from training.memory.ledger import Holding
+from training.memory.splitting import Split
 
 Rows: TypeAlias = Sequence[Row]
 
@@ -30,7 +31,7 @@ _CANNOT_RUN_DRY: Final = (RuntimeError, TypeError, ValueError, AttributeError)
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run will do, as far as its memory depends on it."""
+    """What a run will do, as far as its memory depends on it; of several processes, in this one."""
 
     model: Module
     """The transformers model, over whose parameters rows are computed."""
@@ -49,6 +50,8 @@ class Workload:
     """What is held for their gradients."""
     begin: Callable[[int | None], Callable[[Rows], object]]
     """What computes micro-batches one after the other, through so many layers or through all."""
+    split: Split | None = None
+    """What comes of a model's being split; None where it lies whole."""
 
 
 def heaviest(rounds: Iterable[Sequence[Rows]]) -> list[Sequence[Rows]]:
@@ -63,31 +66,43 @@ def heaviest(rounds: Iterable[Sequence[Rows]]) -> list[Sequence[Rows]]:
     return list(found.values())
 
 
-def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate:
-    """The peak and its components. The dry run takes seconds for a model of billions."""
-    method, most = _highest(work)
-    weights = held_bytes(work.weights, hardware)
+def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate | None:
+    """The peak and its components. The dry run takes seconds for a model of billions.
+
+    None for a model that is split and cannot run dry: to measure it would take all its processes.
+    """
+    highest = _highest(work)
+    if highest is None:
+        return None
+    method, most = highest
     slack, growth = (1.0, 0) if hardware.device == "cuda" else (CPU_SLACK, CPU_GROWTH_BYTES)
     base = growth + bytes_beside((*work.weights, *work.optimizer), hardware)
+    split = work.split or Split()
+    weights = held_bytes(work.weights, hardware)
+    saving = base + weights + work.gradients + work.optimizer_bytes + split.saved
+    weights += round(slack * split.gathered)
+    gradients = work.gradients + round(slack * split.gradients)
     activations, logits = round(slack * most.activations), round(slack * most.logits)
-    whole = base + weights + work.optimizer_bytes + work.gradients + activations + logits
+    whole = base + weights + work.optimizer_bytes + gradients + activations + logits
     return MemoryEstimate(
         weights=weights,
-        gradients=work.gradients,
+        gradients=gradients,
         optimizer=work.optimizer_bytes,
         activations=activations,
         logits=logits,
         base=base,
-        peak=max(whole, peak_bytes(hardware)),
+        peak=max(whole, saving, peak_bytes(hardware)),
         available=available_bytes(hardware),
         method=method,
     )
 
 
-def _highest(work: Workload) -> tuple[EstimateMethod, Holding]:
+def _highest(work: Workload) -> tuple[EstimateMethod, Holding] | None:
     try:
         return EstimateMethod.DRY_RUN, _highest_of_all(work, _dry)
     except _CANNOT_RUN_DRY:
+        if work.split is not None:
+            return None
         return EstimateMethod.MEASURED, _highest_of_all(work, _from_short_rows)
 
 

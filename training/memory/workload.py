@@ -10,11 +10,14 @@ from torch import Tensor
 
 from training.data.rendering import Row
 from training.devices.memory import size_of
+from training.devices.sharding import Layout, own_part
 from training.engine.decoder import Decoder
 from training.engine.engine import Engine
 from training.engine.gradients import Gradients
+from training.engine.sharded import ShardedDecoder
 from training.estimates import optimizer_bytes
 from training.memory.forecast import Workload
+from training.memory.splitting import Split, split_of
 from training.methods.adapters import causal_model
 from training.preparation import Prepared
 from training.progress.pace import Remaining
@@ -26,23 +29,36 @@ _SEARCHED_ROWS: Final = 2**16
 
 
 def workload(prepared: Prepared) -> Workload:
-    """What the run will hold memory for."""
+    """What the run will hold memory for, in this process."""
     run = prepared.run
     engine = run.stepper.engine
-    model = causal_model(prepared.model)
-    tensors = run.stepper.tensors()
-    steps = [_own(step, prepared) for step in _steps(prepared)]
     computes = engine.choice.computes
+    model = causal_model(prepared.model)
+    masters, optimizer = run.stepper.own_tensors()
+    steps = [_own(step, prepared) for step in _steps(prepared)]
+    sharded = computes if isinstance(computes, ShardedDecoder) else None
     return Workload(
-        model=model,
+        model=sharded.likeness.model if sharded else model,
         layers=computes.layers_kept if isinstance(computes, Decoder) else None,
         vocabulary_size=model.config.get_text_config().vocab_size,
-        weights=[*model.parameters(), *model.buffers(), *tensors.weights.values()],
-        optimizer=list(tensors.optimizer.values()),
-        optimizer_bytes=optimizer_bytes(run.config.optimizer, _sizes(tensors.weights.values())),
+        weights=[*map(own_part, model.parameters()), *model.buffers(), *masters],
+        optimizer=optimizer,
+        optimizer_bytes=optimizer_bytes(run.config.optimizer, _sizes(masters)),
         rounds=[each for step in steps for each in engine.divided(step)],
-        gradients=engine.lanes * size_of(tensors.weights.values()),
+        gradients=engine.lanes * size_of(masters),
         begin=partial(_begin, engine),
+        split=_split(sharded.layout, prepared) if sharded else None,
+    )
+
+
+def _split(layout: Layout, prepared: Prepared) -> Split:
+    run = prepared.run
+    return split_of(
+        layout,
+        run.stepper.engine.weights.masters,
+        optimizer=run.config.optimizer,
+        hardware=prepared.hardware,
+        world=run.world,
     )
 
 
@@ -50,17 +66,18 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     """What the run has still to do. Later epochs are taken to be ordered as the first one left."""
     run = prepared.run
     state, config = run.stepper.state, run.config
-    epoch = [_tokens(_own(step, prepared)) for step in _epoch(prepared, state.epoch)]
+    size = run.world.size
+    epoch = [_slowest(step, size) for step in _epoch(prepared, state.epoch)]
     epochs = config.epochs - state.epoch
     steps = chain(epoch[state.step_in_epoch :], *repeat(epoch, epochs - 1))
-    masters = run.stepper.tensors().weights.values()
-    trained = size_of(masters)
+    masters = run.stepper.engine.weights.masters.values()
+    trained = sum(each.nbytes for each in masters)
     policy = config.checkpointing
     checkpoints = math.ceil(epochs / policy.interval) if policy.enabled else 1
     saved = trained + optimizer_bytes(config.optimizer, _sizes(masters))
     return Remaining(
         step_tokens=list(islice(steps, run.stepper.total_steps - state.step)),
-        scored_tokens=(epochs + 1) * _tokens(_own(run.validation, prepared)),
+        scored_tokens=(epochs + 1) * _slowest(run.validation, size),
         written_bytes=checkpoints * saved + trained,
         answering_seconds=answering_seconds,
     )
@@ -69,11 +86,19 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
 def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[Row]], object]:
     """A way for micro-batches through some or all layers, with gradients of its own."""
     computes, gradients = engine.choice.computes, Gradients()
+    if isinstance(computes, ShardedDecoder):
+        return partial(_rehearse, computes, engine, gradients)
     if isinstance(computes, Decoder) and layers is not None:
         computes = computes.shortened(layers)
     return lambda rows: computes.backward(
         engine.packed(rows), share=1.0, seed=0, gradients=gradients
     )
+
+
+def _rehearse(
+    computes: ShardedDecoder, engine: Engine, gradients: Gradients, rows: Sequence[Row]
+) -> None:
+    computes.rehearse(engine.packed(rows), gradients)
 
 
 def _own(rows: Sequence[Row], prepared: Prepared) -> Sequence[Row]:
@@ -103,6 +128,12 @@ def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[Row]]:
 
 def _sizes(tensors: Iterable[Tensor]) -> Iterator[int]:
     return (each.numel() for each in tensors)
+
+
+def _slowest(rows: Sequence[Row], size: int) -> int:
+    """Tokens of the process that has most of these rows, for which the others wait; of those that
+    have none, none could tell the pace."""
+    return max(map(_tokens, deal(rows, size)))
 
 
 def _tokens(rows: Iterable[Row]) -> int:

@@ -81,7 +81,7 @@ def save_trained(
     """Write the adapter, or the whole fp32 weights, and the tokenizer with its chat template.
 
     `base_name` is the public name by which an adapter refers to its base. `state` has the tensors
-    to write where the model's own are split among processes.
+    to write of an adapter where the model's own are split among processes.
     """
     model.save_pretrained(str(folder), state_dict=dict(state) if state else None)
     tokenizer.save_pretrained(folder)

@@ -1,6 +1,9 @@
 """FREEZE: the last decoder layers are trained, the others stay as they are, to the bit."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedModel
 
@@ -41,3 +44,14 @@ def restore_frozen(model: Module, source: str) -> None:
         exact = dict(load_base(source, torch.float32).named_parameters())
         for name, parameter in rounded.items():
             parameter.data = exact[name].data
+
+
+@torch.no_grad()
+def laid_over_base(trained: Mapping[str, Tensor], source: str) -> PreTrainedModel:
+    """The base in fp32, what was trained in place of its own: how a model is saved whole of which no
+    process holds the parameters whole. Raises `ModelUnreadable`."""
+    base = load_base(source, torch.float32)
+    for name, parameter in base.named_parameters():
+        if name in trained:
+            parameter.data = trained[name]
+    return base

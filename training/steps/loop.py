@@ -8,6 +8,7 @@ from functools import partial
 
 from training.config import TrainingConfig
 from training.data.rendering import Row
+from training.devices.limit import halved
 from training.devices.world import WORLD_OF_ONE, World
 from training.errors import OutOfMemory
 from training.events import (
@@ -259,14 +260,7 @@ def _reporter(
 
 
 def _tell_halved(run: Run, budget: int, error: OutOfMemory) -> None:
-    run.emit(
-        WarningRaised(
-            code="TOKEN_BUDGET_HALVED",
-            message=f"{error.message} From here on {budget} tokens are held at once, half as many as "
-            "before; each step still sees the same examples.",
-            remedy="Nothing needs to be done. A smaller maxSequenceLength would need less memory.",
-        )
-    )
+    run.emit(halved(error.message, budget))
 
 
 def _overfitting(metrics: EpochMetrics) -> WarningRaised:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from training.config import TrainingConfig
 from training.data.rendering import Row
+from training.devices.errors import PassAbandoned
 from training.devices.sharding import gathered, own_part, whole
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.engine import Engine
@@ -23,7 +25,7 @@ from training.steps.checkpoints import Tensors
 from training.steps.errors import NonFiniteGradient, NonFiniteLoss
 from training.steps.schedule import learning_rate
 from training.steps.state import TrainingState
-from training.steps.turns import Turn, turns
+from training.steps.turns import Turn, deal, turns
 
 _PLACES: Final = 2**32
 """More packs than a step has."""
@@ -98,11 +100,20 @@ class Stepper:
             gathered(optimizer_tensors(self._optimizer), keep=keep),
         )
 
+    def own_tensors(self) -> tuple[list[Tensor], list[Tensor]]:
+        """What lies in this process of the masters and of the optimizer's memory."""
+        optimizer = optimizer_tensors(self._optimizer)
+        return (
+            [own_part(each.detach()) for each in self._masters.values()],
+            [own_part(each) for each in optimizer.values()],
+        )
+
     def restore(self, state: TrainingState, tensors: Tensors) -> None:
         """Stand where a checkpoint was saved."""
         self.engine.weights.restore(tensors.weights)
         restore_optimizer(self._optimizer, tensors.optimizer)
-        self.engine.budget = state.token_budget or self.engine.budget
+        saved, limit = state.token_budget or self.engine.budget, self._world.token_limit
+        self.engine.budget = min(saved, limit or saved)
         self.state = state
 
     def is_over(self) -> bool:
@@ -114,7 +125,8 @@ class Stepper:
         """The steps left of the epoch in progress; False where it was stopped before their end.
 
         A step that a stop interrupts is undone. Raises `NonFiniteLoss`, `NonFiniteGradient`,
-        `NothingTrained` and `OutOfMemory`, the weights being those of the last good step.
+        `NothingTrained`, `OutOfMemory` and `PassAbandoned`, the weights being those of the last
+        good step.
         """
         for step in self._plan.steps(self.state.epoch)[self.state.step_in_epoch :]:
             if self.state.step >= self.total_steps:
@@ -157,8 +169,11 @@ class Stepper:
                     return self._gradients(rows, rate=rate, started=started, watch=watch)
             except OutOfMemory as error:
                 self.engine.discard()
+                own = deal(rows, self._world.size)[self._world.rank]
+                if self._world.is_sharded and self.engine.halve_budget_for(own):
+                    raise PassAbandoned(self.engine.budget, error) from error
                 if self._world.is_sharded or not self.engine.halve_budget():
-                    raise  # of a sharded model, the others wait in the middle of a pass
+                    raise
                 watch.halved(self.engine.budget, error)
 
     def _gradients(
