@@ -15,6 +15,13 @@ _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["training.pipeline"])
 
 
+def call_forked(function: Callable[..., None], *arguments: object) -> BaseProcess:
+    """Call a function of a module in a child of its own."""
+    child = _CONTEXT.Process(target=function, args=arguments)
+    child.start()
+    return child
+
+
 def start_forked(job: Path, prepare: Callable[..., None], *arguments: object) -> BaseProcess:
     """Run a job as the service does, after `prepare(*arguments)` in the child.
 

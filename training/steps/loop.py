@@ -197,13 +197,11 @@ def _save(run: Run, metrics: EpochMetrics | None) -> None:
     state, tensors = run.stepper.state, run.stepper.tensors()
     if not run.world.leads:
         return
-    name = checkpoint_name(state)
-    asked_before = {each.name for each in run.store.all() if each.requested}
     checkpoint = Checkpoint(
-        name=name,
+        name=run.store.free_name(state),
         metrics=metrics,
         state=state,
-        requested=run.requests.take() or name in asked_before,
+        requested=run.requests.take(),
     )
     run.store.save(checkpoint, tensors)
     run.requests.served()
