@@ -46,6 +46,7 @@ pytestmark = [pytest.mark.usefixtures("scripted"), pytest.mark.redis]
 
 CRASH = [say(phase("PREPARING"), phase("TRAINING"), progress(3)), ["print", "boom"], ["die"]]
 STOPPED = ["on_term", [say(checkpoint(1), CANCELLED), ["exit", 0]]]
+GUESS = ", probably for lack of memory"
 LONG = [say(phase("PREPARING"), phase("TRAINING"), progress(1)), STOPPED, ["hang"]]
 
 
@@ -147,7 +148,8 @@ async def test_a_child_that_is_killed_is_told_of_with_its_estimated_memory(
     await attempt(quick, job.id)
     warning = (await history(job.id))[-1]
     assert warning.data["message"] == (
-        "The training process died with signal 9. Of its memory the estimate was 3.23 GB "
+        f"The training process died with signal 9{'' if memory.fits else GUESS}. "
+        "Of its memory the estimate was 3.23 GB "
         "(weights 0.27 GB, gradients 0.02 GB, optimizer 0.04 GB, activations 0.90 GB, "
         f"logits 1.50 GB, base 0.50 GB) with {available / 1e9:.2f} GB available."
     )

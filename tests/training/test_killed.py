@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.training.forked import hold_tokens, left, start_forked
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for, whole_events
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
-from training import events
 from training.config import TrainingType
 from training.engine import making as engines
 from training.engine.engine import Engine
 from training.events import (
     CheckpointSaved,
     EpochCompleted,
-    Event,
     Finished,
     Outcome,
     Progress,
@@ -93,13 +91,6 @@ def test_a_run_that_is_killed_again_and_again_is_the_very_same_model(
 def kill_in_small_steps(moment: Moment, count: int) -> None:
     hold_tokens(TOKENS)
     kill_at(moment, count)
-
-
-def whole_events(job: Path) -> list[Event]:
-    """The events so far, without the one that a killed writer left torn."""
-    path = job / "events.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [events.parse(line) for line in lines if line.endswith(b"\n")]
 
 
 def losses(job: Path) -> dict[int, set[str]]:

@@ -30,9 +30,11 @@ from training.steps.overfitting import began_to_overfit
 from training.steps.retention import best, superfluous
 from training.steps.salvage import last_good_step_saved
 from training.steps.schedule import steps_per_epoch
+from training.steps.shortage import note_held
 from training.steps.state import EpochMetrics
 from training.steps.stepper import Measurement, Stepper, Watch
 from training.steps.time_left import TimeLeft
+from training.token_budget import TokenBudget
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Run:
     emit: Callable[[Event], None]
     should_stop: Callable[[], bool]
     requests: SaveRequests
+    token_budget: TokenBudget
     world: World = WORLD_OF_ONE
 
 
@@ -258,6 +261,7 @@ def _reporter(
 
 
 def _tell_halved(run: Run, budget: int, error: OutOfMemory) -> None:
+    note_held(run.stepper.engine, run.token_budget, run.world)
     run.emit(halved(error.message, budget))
 
 
