@@ -31,6 +31,7 @@ from training.libraries import (
     leave_out_bitsandbytes,
     memory_failures_named,
     prepare_environment,
+    refuse_slow_products,
     silence,
 )
 from training.locking import EXIT_BUSY, folder_lock
@@ -127,6 +128,7 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest, place: Place = ALONE) 
         leave_out_bitsandbytes()
     with imported_at_once():
         silence()
+        refuse_slow_products()
         from training import (
             pipeline,  # takes seconds, which must find signals guarded and the phase told
         )

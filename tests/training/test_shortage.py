@@ -3,9 +3,11 @@
 import ctypes
 import errno
 import itertools
+import os
 import resource
 import signal
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from tests.training.forked import hold_tokens, left, start_forked
+from tests.training.forked import call_forked, hold_tokens, left, start_forked
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, whole_events, write_job
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
@@ -22,7 +24,7 @@ from training.engine.engine import Engine
 from training.errors import DiskFull, OutOfMemory
 from training.events import EpochCompleted, Finished, Outcome, Resumed, WarningRaised
 from training.files import damage
-from training.libraries import memory_failures_named
+from training.libraries import memory_failures_named, refuse_slow_products
 from training.scores import Scores
 from training.steps import checkpoints
 from training.token_budget import Bid, Note, TokenBudget
@@ -192,6 +194,55 @@ def test_the_ways_in_which_memory_runs_out_have_one_name(error: Exception) -> No
         raise error
     with pytest.raises(RuntimeError, match="shapes"), memory_failures_named():
         raise RuntimeError("the shapes do not match")
+
+
+NAMED, SLOW = 10, 11
+
+
+def multiply_with(spare_bytes: int) -> None:
+    """Exit by what becomes of a batched bf16 product, as attention's, with so much memory to spare."""
+    ctypes.CDLL(None).mallopt(-3, 2**17)
+    torch.set_num_threads(1)
+    refuse_slow_products()
+    left, right = torch.ones(8, 300, 64).bfloat16(), torch.ones(8, 64, 300).bfloat16()
+    out = torch.empty(8, 300, 300).bfloat16()
+    torch.bmm(left[:, :9], right[:, :, :7])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + spare_bytes, hard))
+    try:
+        with memory_failures_named():
+            torch.bmm(left, right, out=out)
+    except OutOfMemory:
+        os._exit(NAMED if torch.backends.mkldnn.enabled else SLOW)
+    os._exit(0 if torch.backends.mkldnn.enabled else SLOW)
+
+
+@pytest.mark.slow
+def test_a_batched_product_without_memory_for_its_kernel_is_no_slow_product_but_out_of_memory() -> (
+    None
+):
+    codes = []
+    while NAMED not in codes:
+        spare_bytes = (2 + len(codes)) * 2**17
+        codes.append(left(call_forked(multiply_with, spare_bytes)))
+        assert codes[-1] in (
+            NAMED,
+            -signal.SIGSEGV,
+        )  # oneDNN itself does not survive every shortage
+
+
+def test_torchs_warning_that_products_become_slow_is_an_error_and_taken_back() -> None:
+    text = "mkldnn_matmul failed, switching to baddbmm:could not create a primitive"
+    torch.backends.mkldnn.enabled = False
+    named = pytest.raises(OutOfMemory, match=f"ran out of memory: {text}\\.$")
+    with warnings.catch_warnings(), named, memory_failures_named():
+        warnings.resetwarnings()
+        refuse_slow_products()
+        warnings.warn(f"{text} (Triggered internally at somewhere:1772.)", stacklevel=1)
+    assert torch.backends.mkldnn.enabled
+    with pytest.raises(UserWarning, match="another"), memory_failures_named():
+        raise UserWarning("another thing")
 
 
 def losses(job: Path) -> list[str]:
