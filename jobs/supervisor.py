@@ -93,7 +93,11 @@ async def _attempt(job_id: UUID, office: _Office, leaving: asyncio.Event) -> Non
         await Attempt(job, office, leaving).run()
     except LeaseLost as lost:
         logger.warning("job %s: %s", job_id, lost)
-    job = await TrainingJob.get(id=job_id)
+    try:
+        job = await TrainingJob.get(id=job_id)
+    except AWAY as error:  # all is written down; who listens or waits for work will look
+        logger.warning("job %s: nobody is told at once how its attempt ended: %s", job_id, error)
+        return
     await office.queue.publish(job_id, job.last_seq)
     if job.status is JobStatus.QUEUED:
         await office.queue.enqueue(Work.TRAIN, job_id, job.attempt + 1)

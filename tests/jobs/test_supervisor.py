@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 from tortoise import connections
+from tortoise.exceptions import OperationalError
 
 from jobs import control, lifecycle, supervisor
 from jobs.claims import claim, release
@@ -15,7 +16,7 @@ from jobs.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, ModelVersion, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
-from jobs.supervisor import Seat, supervise
+from jobs.supervisor import Attempt, Seat, supervise
 from tests.factories import MEMORY, make_dataset, make_job
 from tests.jobs.stage import (
     CANCELLED,
@@ -396,6 +397,28 @@ async def test_a_database_that_is_locked_for_a_while_loses_nothing(service: Serv
     assert (done.status, done.attempt, done.crashes) == (JobStatus.COMPLETED, 1, 0)
     taken = [e.data["step"] for e in await history(job.id) if e.kind == "Progress"]
     assert taken == list(range(1, 41, 2))
+
+
+async def test_a_database_that_is_away_once_all_is_written_down_is_nobodys_failure(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await make_job(await make_viewer(), service)
+    script_job(service, job.id, WHOLE_RUN)
+    run, lost = Attempt.run, []
+
+    async def away(**_key: object) -> TrainingJob:
+        lost.append("a connection")
+        raise OperationalError("connection was closed in the middle of operation")
+
+    async def run_then_lose(self: Attempt) -> None:
+        await run(self)
+        patched.setattr(TrainingJob, "get", away)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Attempt, "run", run_then_lose)
+        await attempt(service, job.id)
+    assert lost == ["a connection"]
+    assert (await TrainingJob.get(id=job.id)).status is JobStatus.COMPLETED
 
 
 async def _set_busy_timeout(milliseconds: int) -> None:
