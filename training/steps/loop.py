@@ -29,7 +29,7 @@ from training.steps.evaluation import evaluate
 from training.steps.overfitting import began_to_overfit
 from training.steps.retention import best, superfluous
 from training.steps.salvage import last_good_step_saved
-from training.steps.schedule import steps_per_epoch
+from training.steps.schedule import rows_per_step, steps_per_epoch
 from training.steps.shortage import note_held
 from training.steps.state import EpochMetrics
 from training.steps.stepper import Measurement, Stepper, Watch
@@ -234,7 +234,7 @@ def _reporter(
         start=run.stepper.state,
         started=time.monotonic(),
         total_steps=total,
-        epoch_steps=epoch_steps,
+        epoch_steps=run.training_rows / rows_per_step(run.config),
         validation_share=len(run.validation) / run.training_rows,
     )
 
