@@ -27,6 +27,7 @@ from training.steps.batches import Split, sample, split
 from training.steps.checkpoints import CheckpointStore
 from training.steps.loop import Run
 from training.steps.schedule import total_steps
+from training.steps.shortage import take_up_bid
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
 from training.token_budget import TokenBudget
@@ -78,6 +79,8 @@ def prepare(
     if spec.start is not None:
         start_from(model, spec.start)
     engine, world = place(model, hardware, rows=parts.training, config=config, world=world)
+    budget = TokenBudget(job_dir)
+    take_up_bid(engine, budget, emit=emit, world=world)
     emit(chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
@@ -94,7 +97,7 @@ def prepare(
         emit=emit,
         should_stop=should_stop,
         requests=SaveRequests(job_dir),
-        token_budget=TokenBudget(job_dir),
+        token_budget=budget,
         world=world,
     )
     return Prepared(run, parts.training, model, tokenizer, hardware)

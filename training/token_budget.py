@@ -23,7 +23,7 @@ class Note(Frozen):
     is_least: bool
     """Whether it cannot work with half of them."""
     limit: int | None = None
-    """What a worker bade hold at most, from the next child on."""
+    """What is to be held at most, from the next start on."""
     reason: str | None = None
     """Why it did, a sentence, until a child has taken the bid up."""
 
@@ -67,6 +67,11 @@ class TokenBudget:
             return Bid.LEAST
         self._write(note.model_copy(update={"limit": note.tokens // 2, "reason": reason}))
         return Bid.HALF
+
+    def lower(self, limit: int) -> None:
+        """Let those that start from now on hold at most so many. Raises `DiskFull`."""
+        note = self.read() or Note(tokens=limit, is_least=False)
+        self._write(note.model_copy(update={"limit": limit}))
 
     def _write(self, note: Note) -> None:
         write_whole(self._path, note.model_dump_json().encode())

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from training import events
-from training.devices.limit import TokenLimit, asked_for, lowered, set_limit
+from training.devices.limit import TokenLimit, asked_for, lowered
 from training.devices.ranks import MASTER_ADDRESS, Place, clear, word_file
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome
 from training.locking import EXIT_BUSY, folder_lock
+from training.token_budget import TokenBudget
 
 INTERNAL: Final = "INTERNAL"
 """The code of a failure that no one foresaw."""
@@ -118,7 +119,7 @@ def _lowered(limit: TokenLimit, job_dir: Path, should_stop: Callable[[], bool]) 
     with folder_lock(job_dir) as acquired:
         if not acquired:
             return EXIT_BUSY
-        set_limit(limit, job_dir)
+        TokenBudget(job_dir).lower(limit.tokens)
         with closing(EventLog(job_dir / "events.jsonl")) as log:
             log.emit(lowered(limit))
             if should_stop():
