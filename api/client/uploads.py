@@ -60,8 +60,6 @@ async def send(url: str, upload: Upload, file: Path, *, on_progress: Callable[[i
                     moved, offset, pause = clock(), reached, FIRST_PAUSE_SECONDS
                 await _put(http, upload, file, reached, on_progress)
                 continue
-            except httpx.LocalProtocolError as error:
-                raise ClientError(f"{file} changed while it was sent.", "Run it again.") from error
             except httpx.TransportError as error:
                 problem: ClientError = Unreachable(
                     f"{upload.name} cannot be sent: {error!r}.", "Run the same again to go on."
@@ -98,20 +96,23 @@ async def _put(
     size = upload.size_bytes or 0
     headers = {
         "content-range": f"bytes {start}-{size - 1}/{size}" if start < size else f"bytes */{size}",
-        "content-length": str(max(0, size - start)),
+        "content-length": str(size - start),
     }
-    blocks = _blocks(file, start, on_progress)
+    blocks = _blocks(file, start, size, on_progress)
     response = await http.put(upload.url, content=blocks, headers=headers)
     if response.is_error:
         raise _refusal(response)
 
 
 async def _blocks(
-    file: Path, start: int, on_progress: Callable[[int], None]
+    file: Path, start: int, end: int, on_progress: Callable[[int], None]
 ) -> AsyncIterator[bytes]:
     with file.open("rb") as source:
         source.seek(start)
-        while block := await asyncio.to_thread(source.read, BLOCK_BYTES):
+        while start < end:
+            block = await asyncio.to_thread(source.read, min(BLOCK_BYTES, end - start))
+            if not block:
+                raise ClientError(f"{file} changed while it was sent.", "Run the same again.")
             yield block
             start += len(block)
             on_progress(start)

@@ -92,9 +92,10 @@ async def test_a_file_becomes_a_dataset(shell: Shell, ada: Viewer, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b'{"question": "a", "answer": "b"}\n{"question"\n', "Line 2 of"),
+        (b'{"question": "a", "answer": "b"}\n{"question"\n', "Line 2: The line is no JSON"),
         (b'{"question": "a", "answer": "b"}\n\xff\n', "no UTF-8 text"),
-        (b'{"question": "a"}\n', "Record 1: The field answer is missing."),
+        (b'{"question": "a"}\n', "Line 1: The field answer is missing."),
+        (b"", "The size is 0 bytes"),
     ],
 )
 @pytest.mark.usefixtures("ada")
