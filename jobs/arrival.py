@@ -123,30 +123,24 @@ async def _unfinished(upload_id: UUID) -> Upload:
 
 async def _begin(upload_id: UUID, part: Part, settings: Settings) -> Upload:
     """The upload as it stands, once the part was found to fit it and room was reserved."""
-    async with transaction():
-        upload = await _unfinished(upload_id)
-        if part.total > settings.max_upload_bytes:
-            raise TooLarge(
-                f"The file has {part.total} bytes; {settings.max_upload_bytes} may be uploaded.",
-                "Split the file. TUNERY_MAX_UPLOAD_BYTES sets the limit.",
-            )
-        if upload.size_bytes is None:
-            more = part.total - upload.received_bytes
-            await reserve(upload.owner_id, more, settings.upload_quota_bytes)
-            await Upload.filter(id=upload_id).update(size_bytes=part.total)
-            upload.size_bytes = part.total
-    if part.total > upload.size_bytes:
+    upload = await _unfinished(upload_id)
+    if part.total > settings.max_upload_bytes:
         raise TooLarge(
-            f"The file has {part.total} bytes, but {upload.size_bytes} were announced.",
-            "Announce the size that the file has in a new upload.",
+            f"The file has {part.total} bytes; {settings.max_upload_bytes} may be uploaded.",
+            "Split the file. TUNERY_MAX_UPLOAD_BYTES sets the limit.",
         )
+    if upload.size_bytes is None:
+        async with transaction():
+            await reserve(upload.owner_id, part.total, settings.upload_quota_bytes)
+            if not await Upload.filter(id=upload_id).update(size_bytes=part.total):
+                raise NotFound("upload", upload_id)
+        upload.size_bytes = part.total
+    message = f"The file has {part.total} bytes, but {upload.size_bytes} were announced."
+    remedy = "Announce the size that the file has in a new upload."
+    if part.total > upload.size_bytes:
+        raise TooLarge(message, remedy)
     if part.total < upload.size_bytes:
-        raise InvalidInput.at(
-            ["size"],
-            f"The file has {part.total} bytes, but {upload.size_bytes} were announced.",
-            code="SIZE",
-            remedy="Announce the size that the file has in a new upload.",
-        )
+        raise InvalidInput.at(["size"], message, code="SIZE", remedy=remedy)
     return upload
 
 

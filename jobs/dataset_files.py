@@ -19,8 +19,8 @@ from training.data.records import (
 
 __all__ = ["MAX_FILE_BYTES", "Stored", "store"]
 
-MAX_FILE_BYTES: Final = 256 * 1024 * 1024
-"""What can be read while a request waits for it: an operation has half a minute."""
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+"""What can be read while a request waits: 4 MB a second where records are short, in half a minute."""
 MAX_REJECTED: Final = 10_000
 """They are kept in the dataset's row, and this many mistakes are one."""
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
@@ -114,7 +115,7 @@ def progress_bar(name: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
     with Progress(
         *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task(Text(name).plain.replace("[", r"\["), total=size_bytes)
+        task = progress.add_task(escape(name), total=size_bytes)
         yield lambda done: progress.update(task, completed=done)
 
 

@@ -20,7 +20,7 @@ SILENCE_SECONDS: Final = 120.0
 """So long it is tried again while nothing gets through."""
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
-_PASSING: Final = ("WRONG_OFFSET", "UPLOAD_BUSY", "INTERRUPTED", "UNAVAILABLE")
+_PASSING: Final = ("WRONG_OFFSET", "UPLOAD_BUSY", "INTERRUPTED", "UNAVAILABLE", "INTERNAL")
 """Refusals that another look at the offset, or some patience, gets over."""
 
 
