@@ -29,6 +29,7 @@ from training.steps.loop import Run
 from training.steps.schedule import total_steps
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
+from training.token_budget import TokenBudget
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
@@ -47,18 +48,18 @@ class Prepared:
 
 def prepare(
     spec: JobSpec,
-    store: CheckpointStore,
-    requests: SaveRequests,
+    job_dir: Path,
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
     world: World = WORLD_OF_ONE,
 ) -> Prepared | None:
-    """A run ready to take its first step, whatever `store` holds; None where told to stop.
+    """A run ready to take its first step, whatever was saved in `job_dir`; None where told to stop.
 
     Raises a `TrainingError` for what cannot be read, rendered or trained.
     """
     config = spec.config
+    store = CheckpointStore(job_dir / "checkpoints")
     hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
@@ -92,7 +93,8 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
-        requests=requests,
+        requests=SaveRequests(job_dir),
+        token_budget=TokenBudget(job_dir),
         world=world,
     )
     return Prepared(run, parts.training, model, tokenizer, hardware)

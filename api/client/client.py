@@ -11,6 +11,7 @@ from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
 from api.client.errors import NotLoggedIn, Refused, Unreachable
 from api.client.events import Event, JobFinished
+from api.client.resources import Worker
 from api.client.results import (
     Dataset,
     DeletedDataset,
@@ -24,7 +25,6 @@ from api.client.results import (
     User,
     Validation,
     Version,
-    Worker,
 )
 from api.client.runs import RunOptions
 from api.client.uploads import Upload

@@ -3,9 +3,13 @@
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,11 @@ class Ended:
     """Resident memory at its most: its own, or that of a larger process it waited for."""
 
 
-def run(command: Sequence[str], log: Path, *, threads: int) -> Ended:
-    """Run a command to its end. Exits with the end of its log where it failed."""
+def run(
+    command: Sequence[str], log: Path, *, threads: int, environment: Mapping[str, str] = _NOTHING
+) -> Ended:
+    """Run a command to its end, with some more `environment` than all have. Exits with the end of its
+    log where it failed."""
     with log.open("wb") as sink:
         started = time.time()
         process = subprocess.Popen(
@@ -29,7 +36,7 @@ def run(command: Sequence[str], log: Path, *, threads: int) -> Ended:
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=_environment(threads),
+            env=_environment(threads) | dict(environment),
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)

@@ -16,7 +16,7 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 
 from jobs import control, lifecycle, uploads
 from jobs.cleanup import Cleaned, clean_up
-from jobs.database import migrate
+from jobs.database import migrate, transaction
 from jobs.errors import InUse, NotFound, QuotaExceeded
 from jobs.lifecycle import RunRequest
 from jobs.models import Checkpoint, TrainingJob, Upload
@@ -179,6 +179,35 @@ async def test_pauses_and_resumes_at_once_leave_one_consistent_history(postgres:
     moves = await kinds(job.id)
     assert all(before != after for before, after in pairwise(moves))
     assert (await TrainingJob.get(id=job.id)).status == moves[-1]
+
+
+async def give_back_and_fail(pool: asyncpg.Pool, connection: object, **options: object) -> None:
+    """What a pool does where the server ends a connection amid its way back."""
+    await RELEASE(pool, connection, **options)
+    raise asyncpg.InternalClientError("another operation is in progress")
+
+
+async def look_at(job: TrainingJob, error: Exception | None) -> None:
+    async with transaction():
+        await TrainingJob.filter(id=job.id).select_for_update()
+        if error:
+            raise error
+
+
+RELEASE = asyncpg.Pool.release
+
+
+@pytest.mark.parametrize("within", [None, asyncpg.InterfaceError("lost")])
+async def test_after_a_connection_that_was_not_given_back_the_task_goes_on_with_another(
+    postgres: Service, monkeypatch: pytest.MonkeyPatch, within: Exception | None
+) -> None:
+    job = await make_job(await make_viewer(), postgres)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Pool, "release", give_back_and_fail)
+        with pytest.raises(type(within) if within else asyncpg.InternalClientError):
+            await look_at(job, within)
+    async with transaction():
+        assert await TrainingJob.all().count() == 1
 
 
 @pytest.mark.usefixtures("scripted")

@@ -82,7 +82,8 @@ def test_an_unforeseen_failure_is_told_and_is_a_crash(tmp_path: Path) -> None:
 def test_a_killed_process_takes_the_others_along_and_the_run_may_be_tried_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert play(tmp_path, [LOST_TOUCH, FAIL], [["kill", signal.SIGKILL]], [["hang"]]) == 1
+    killed = [["kill", signal.SIGKILL]]
+    assert play(tmp_path, [LOST_TOUCH, FAIL], killed, [["hang"]]) == 128 + signal.SIGKILL
     assert ends(tmp_path) == []
     assert "Process 1 of 3 ended with signal 9." in capfd.readouterr().err
 

@@ -23,6 +23,8 @@ from training.locking import EXIT_BUSY, folder_lock
 
 INTERNAL: Final = "INTERNAL"
 """The code of a failure that no one foresaw."""
+SIGNALLED: Final = 128
+"""A run one of whose processes was ended by a signal exits with this and the signal's number, as shells do."""
 TICK_SECONDS: Final = 0.05
 GRACE_SECONDS: Final = 5.0
 """From the end of one process to the end of those that wait for it; enough for a last word."""
@@ -137,7 +139,7 @@ def _conclude(job_dir: Path, codes: Mapping[int, int], size: int) -> int:
         # say nothing; the run may be tried again.
         rank = (lost or list(codes))[0]
         sys.stderr.write(f"Process {rank} of {size} ended with {_how(codes[rank])}.\n")
-        return 1
+        return SIGNALLED - codes[rank] if codes[rank] < 0 else 1
     first = (told or words)[0]
     with folder_lock(job_dir) as acquired:
         if not acquired:

@@ -174,6 +174,7 @@ class Stepper:
                     raise PassAbandoned(self.engine.budget, error) from error
                 if self._world.is_sharded or not self.engine.halve_budget():
                     raise
+                self.engine.renew_lanes()
                 watch.halved(self.engine.budget, error)
 
     def _gradients(
