@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -203,7 +203,14 @@ async def _rows(
             code="FILE_TOO_LARGE",
             remedy="Split the file, and make a dataset of each part.",
         )
-    return jsonl.rows(artifacts.uploaded(upload.id))
+    return _lines(upload.id, artifacts.uploaded(upload.id))
+
+
+def _lines(upload_id: UUID, path: Path) -> Iterator[tuple[int, object]]:
+    try:
+        yield from jsonl.rows(path)
+    except FileNotFoundError as error:  # another dataset was made of it a moment ago
+        raise NotFound("upload", upload_id) from error
 
 
 def _refuse_if_invalid(draft: Draft, stored: Stored) -> None:

@@ -164,7 +164,7 @@ class DeletedDataset:
 
 
 def _records(source: DatasetSourceInput) -> Sequence[object] | datasets.Uploaded:
-    if source.upload_id:
+    if isinstance(source.upload_id, str):
         return datasets.Uploaded(ids.decode(ids.Kind.UPLOAD, source.upload_id))
     return source.records or []
 

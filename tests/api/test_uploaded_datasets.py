@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -130,13 +131,9 @@ async def test_an_upload_that_is_not_whole_is_refused(viewer: Client) -> None:
 async def test_anothers_upload_is_not_there(viewer: Client) -> None:
     upload_id = await send(viewer, CONTENT)
     stranger = await viewer.as_viewer(await make_viewer())
-    for given in (upload_id, "nonsense", ids.encode(ids.Kind.UPLOAD, viewer_key())):
+    for given in (upload_id, "nonsense", "", ids.encode(ids.Kind.UPLOAD, uuid4())):
         assert (await create(stranger, given))["__typename"] == "NotFoundProblem"
     assert (await Dataset.all().count(), await Upload.all().count()) == (0, 1)
-
-
-def viewer_key() -> Any:
-    return ids.decode(ids.Kind.USER, "user_" + "0" * 32)
 
 
 @pytest.mark.parametrize("source", ["{}", '{records: [], uploadId: "x"}', "{uploadId: null}"])
@@ -160,6 +157,13 @@ async def test_what_this_way_cannot_take_in_time_is_refused(
     refusal = await create(viewer, await send(viewer, CONTENT), dataType="TEXT", onInvalid="DROP")
     assert [each["code"] for each in refusal["findings"]] == ["TOO_MANY_INVALID"]
     assert await Dataset.all().count() == 0
+
+
+async def test_a_file_that_was_used_up_a_moment_ago_is_not_there(viewer: Client) -> None:
+    upload_id = await send(viewer, CONTENT)
+    viewer.service.artifacts.uploaded(ids.decode(ids.Kind.UPLOAD, upload_id)).unlink()
+    assert (await create(viewer, upload_id))["__typename"] == "NotFoundProblem"
+    assert not await Dataset.exists()
 
 
 async def test_of_two_datasets_made_of_one_upload_at_once_one_is_made(viewer: Client) -> None:
