@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
 
@@ -13,16 +14,18 @@ import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs import control, lifecycle
+from jobs import control, lifecycle, uploads
 from jobs.cleanup import Cleaned, clean_up
 from jobs.database import migrate, transaction
-from jobs.errors import InUse, NotFound
+from jobs.errors import InUse, NotFound, QuotaExceeded
 from jobs.lifecycle import RunRequest
-from jobs.models import Checkpoint, TrainingJob
+from jobs.models import Checkpoint, TrainingJob, Upload
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.starts import StartRequest
 from jobs.status import JobStatus
+from jobs.sweep import sweep
+from jobs.uploads import Announced
 from tests.api.rows import make_completed_job
 from tests.factories import make_job
 from tests.jobs.stage import (
@@ -43,6 +46,7 @@ from tests.jobs.stage import (
 )
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
 from tests.jobs.test_events import WRITER, last_seq, seen_by
+from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType
 
@@ -226,3 +230,19 @@ async def test_connections_lost_in_the_middle_of_a_run_lose_nothing(postgres: Se
     taken = [event.data["step"] for event in await history(job.id) if event.kind == "Progress"]
     assert taken == list(range(1, 81, 2))
     assert await following == list(range(1, done.last_seq + 1))
+
+
+async def test_uploads_announced_at_once_do_not_get_past_the_quota(postgres: Service) -> None:
+    viewer = await make_viewer()
+    settings = postgres.settings.model_copy(update={"upload_quota_bytes": 300})
+    answers = await asyncio.gather(
+        *(uploads.create(viewer, Announced("f", 100), settings=settings) for _ in range(12)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in answers if isinstance(each, Exception)] == [QuotaExceeded] * 9
+    assert await Upload.all().count() == 3
+    await put(postgres, (await Upload.all())[0], bytes(100))
+    await Upload.all().update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    await sweep(postgres.settings, postgres.queue)
+    assert await Upload.all().count() == 0
+    assert postgres.artifacts.upload_folders() == {}
