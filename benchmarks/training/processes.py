@@ -56,12 +56,18 @@ def run(
     )
 
 
+def wait_policy() -> str:
+    """How OpenMP threads wait, of every arm that has no opinion of its own: as in this process, or
+    else without burning a core."""
+    return os.environ.get("OMP_WAIT_POLICY", "passive")
+
+
 def _environment(threads: int) -> dict[str, str]:
-    """This process's environment, with threads that wait without burning a core, and no network."""
+    """This process's environment, without a network."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return inherited | {
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "passive",
+        "OMP_WAIT_POLICY": wait_policy(),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
