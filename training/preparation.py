@@ -68,8 +68,7 @@ def prepare(
     if should_stop():
         return None
     base = load_for_training(base_source(spec), config.training_type, hardware)
-    for warning in _method_warnings(config, base, hardware):
-        emit(warning)
+    _tell_method(config, base, hardware, emit)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
@@ -79,9 +78,6 @@ def prepare(
     if spec.start is not None:
         start_from(model, spec.start)
     engine, world = place(model, hardware, rows=parts.training, config=config, world=world)
-    budget = TokenBudget(job_dir)
-    take_up_bid(engine, budget, emit=emit, world=world)
-    emit(chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
             engine,
@@ -97,9 +93,11 @@ def prepare(
         emit=emit,
         should_stop=should_stop,
         requests=SaveRequests(job_dir),
-        token_budget=budget,
+        token_budget=TokenBudget(job_dir),
         world=world,
     )
+    take_up_bid(engine, run.token_budget, emit=emit, world=world)
+    emit(chosen(engine, hardware))
     return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
@@ -122,23 +120,30 @@ def _be_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _method_warnings(
-    config: TrainingConfig, base: PreTrainedModel, hardware: Hardware
-) -> Iterator[WarningRaised]:
-    """What the method cannot do here, though nothing forbids to ask for it."""
+def _tell_method(
+    config: TrainingConfig,
+    base: PreTrainedModel,
+    hardware: Hardware,
+    emit: Callable[[Event], None],
+) -> None:
+    """Tell what the method cannot do here, though nothing forbids to ask for it."""
     if config.optimizer in PAGED and hardware.device == "cpu":
-        yield WarningRaised(
-            code="NOT_PAGED",
-            message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything "
-            "from, and is not paged.",
-            remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+        emit(
+            WarningRaised(
+                code="NOT_PAGED",
+                message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything "
+                "from, and is not paged.",
+                remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+            )
         )
     if config.adapts and config.target_modules is None and has_fused_experts(base):
-        yield WarningRaised(
-            code="EXPERTS_NOT_ADAPTED",
-            message="The experts of this mixture are no linear layers and get no adapters; its "
-            "other layers do.",
-            remedy="Use FREEZE or FULL to train the experts too.",
+        emit(
+            WarningRaised(
+                code="EXPERTS_NOT_ADAPTED",
+                message="The experts of this mixture are no linear layers and get no adapters; its "
+                "other layers do.",
+                remedy="Use FREEZE or FULL to train the experts too.",
+            )
         )
 
 

@@ -56,7 +56,9 @@ class TokenBudget:
         """Note what this process, a child, holds at once from here on. Raises `DiskFull`."""
         note = self.read()
         limit = None if note is None else note.limit
-        self._write(Note(tokens=tokens, is_least=is_least, limit=limit))
+        now = Note(tokens=tokens, is_least=is_least, limit=limit)
+        if now != note:
+            self._write(now)
 
     def bid_half(self, reason: str) -> Bid:
         """Bid the next child hold half as many tokens as the last one did. Raises `DiskFull`."""
