@@ -9,10 +9,9 @@ from typing import Final
 from benchmarks.training.figures import Figures, told_by_job, told_by_peer
 from benchmarks.training.flops import RANK
 from benchmarks.training.packing import packs
-from benchmarks.training.processes import Ended, run
+from benchmarks.training.processes import Ended, peers_wait, run
 from benchmarks.training.workloads import BATCH_SIZE, MAX_TOKENS, Workload
 from training.config import Checkpointing, DataType, JobSpec, Scheduler, TrainingType, resolve
-from training.environment import process_environment
 
 OURS: Final = "ours"
 PACKED: Final = "trl-packing"
@@ -34,7 +33,7 @@ def run_arm(arm: str, workload: Workload, folder: Path, *, peers: Path, threads:
     else:
         _write_spec(arm, workload, folder)
         command = [str(peers / "bin" / "python"), "-P", str(_PEER_PROGRAM), str(folder)]
-        ended = run(command, folder / "log", threads=threads)
+        ended = run(command, folder / "log", threads=threads, wait_policy=peers_wait())
         training = told_by_peer(folder)
     changed, checked = _proof(workload, folder, threads)
     return Figures(
@@ -54,8 +53,7 @@ def _run_job(
     folder.mkdir(exist_ok=True)
     _write_job(workload, folder, max_steps)
     command = [sys.executable, "-P", "-m", "training.run", str(folder)]
-    environment = process_environment(threads)  # as the worker starts it
-    return run(command, folder / "log", threads=threads, environment=environment)
+    return run(command, folder / "log", threads=threads)
 
 
 def _write_job(workload: Workload, folder: Path, max_steps: int | None) -> None:

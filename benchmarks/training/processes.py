@@ -3,13 +3,13 @@
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+PASSIVE: Final = "passive"
+"""Threads that wait without burning a core, as those of our worker's children do."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,8 @@ class Ended:
     """Resident memory at its most: its own, or that of a larger process it waited for."""
 
 
-def run(
-    command: Sequence[str], log: Path, *, threads: int, environment: Mapping[str, str] = _NOTHING
-) -> Ended:
-    """Run a command to its end, with some more `environment` than all have. Exits with the end of its
+def run(command: Sequence[str], log: Path, *, threads: int, wait_policy: str = PASSIVE) -> Ended:
+    """Run a command to its end, its OpenMP threads waiting as told. Exits with the end of its
     log where it failed."""
     with log.open("wb") as sink:
         started = time.time()
@@ -36,7 +34,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=_environment(threads) | dict(environment),
+            env=_environment(threads, wait_policy),
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -56,18 +54,17 @@ def run(
     )
 
 
-def wait_policy() -> str:
-    """How OpenMP threads wait, of every arm that has no opinion of its own: as in this process, or
-    else without burning a core."""
-    return os.environ.get("OMP_WAIT_POLICY", "passive")
+def peers_wait() -> str:
+    """How the OpenMP threads of peers wait: as in this process's environment, or passively."""
+    return os.environ.get("OMP_WAIT_POLICY", PASSIVE)
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, wait_policy: str) -> dict[str, str]:
     """This process's environment, without a network."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return inherited | {
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": wait_policy(),
+        "OMP_WAIT_POLICY": wait_policy,
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
