@@ -16,8 +16,9 @@ from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.bounds import LONG_ROW
 
-_GROUP_COST: Final = 6000
-"""What a group of its own costs, beside its work, in scores of all heads that it takes the time of."""
+_GROUP_COST: Final = 15_000
+"""What a group of its own costs, beside its work, kernels for its lengths included: the time of so many
+scores of all heads."""
 
 _SHORT: Final = 256
 """Of rows of so many tokens, torch's kernel for the softmax of bf16 takes twice the time of fp32's."""
