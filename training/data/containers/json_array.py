@@ -55,7 +55,7 @@ def _rows_of_object(cursor: "_Cursor", limits: Limits) -> Rows:
         if cursor.next_byte() == b":":
             cursor.skip_byte()
         if cursor.next_byte() == b"[":
-            name = key.content.decode(errors="backslashreplace")[:40]
+            name = key.content.decode(errors="backslashreplace")[:40].strip('"')
             if rows_of is None:
                 rows_of = name
                 cursor.skip_byte()

@@ -84,14 +84,15 @@ def _text_container(source: Source) -> Container:
 def _object_container(first: str, others: list[str]) -> Container:
     """JSONL, or JSON where one object goes over several lines or holds the rows in an array."""
     row = _parsed(first)
-    if others and row is not None:
-        return Container.JSONL
-    if others:
-        goes_on = first.rstrip().endswith(("{", "[", ",")) or _parsed(others[0]) is None
-        return Container.JSON if goes_on else Container.JSONL
+    begins = _BEGINS_ARRAY.match(first)
+    holds_rows = begins is not None and begins[1] not in _TURNS
+    if row is None and others:
+        opens_array = first.count("[") > first.count("]") and (holds_rows or not begins)
+        return Container.JSON if opens_array or _parsed(others[0]) is None else Container.JSONL
     if row is None:
-        begins = _BEGINS_ARRAY.match(first)
-        return Container.JSON if begins and begins[1] not in _TURNS else Container.JSONL
+        return Container.JSON if holds_rows else Container.JSONL
+    if others:
+        return Container.JSONL
     arrays = [name for name, value in row.items() if _is_rows(value)]
     return Container.JSON if len(arrays) == 1 and arrays[0] not in _TURNS else Container.JSONL
 

@@ -120,6 +120,10 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class _Unpacking(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
+
+
 class _Counting(io.RawIOBase):
     """Reads through to a file that stays open when this is thrown away."""
 
@@ -144,7 +148,7 @@ class _Inflating(io.RawIOBase):
     def __init__(self, packed: io.BufferedReader, *, zipped: bool, limits: Limits) -> None:
         self._packed = _Counting(packed)
         buffered = io.BufferedReader(self._packed, 16 * 1024)
-        self._file: _Readable = (
+        self._file: _Unpacking = (
             gzip.GzipFile(fileobj=buffered)
             if zipped
             else zstd.ZstdFile(
@@ -163,7 +167,8 @@ class _Inflating(io.RawIOBase):
         if self.broken:
             return 0
         try:
-            content = self._file.read(min(len(view), CHUNK_BYTES))
+            # read1 gives what was unpacked before damage, which read would throw away
+            content = self._file.read1(min(len(view), CHUNK_BYTES))
         except EOFError:
             self.broken = Break("ENDS_EARLY", "The compressed stream ends before its end.")
             return 0
