@@ -17,6 +17,8 @@ _DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLED_LINES: Final = 50
 _MAX_COLUMNS: Final = 1000
 _MAX_NAME: Final = 200
+_LINE_BYTES: Final = 128
+"""What holding a line costs beside its content; a row may have millions of empty ones."""
 
 
 def csv_rows(source: Source, limits: Limits) -> Rows:
@@ -139,7 +141,7 @@ class _Pending:
             line = self._again.popleft()
             self._taken.append(line)
             self.number = max(self.number, line.number)
-            size += len(line.content)
+            size += len(line.content) + _LINE_BYTES
             if line.too_long or size > self._limits.row_bytes:
                 message = f"The row has more than {self._limits.row_bytes:,} bytes."
                 raise _Unusable("ROW_TOO_LARGE", message)

@@ -146,24 +146,28 @@ class _Cursor:
         if first not in (b"{", b"[", b'"'):
             yield from self._scalar()
             return
-        depth, inside, closed = 0, False, False
-        if first == b'"':
-            inside = True
+        start, depth, closed = self._position, 0, False
+        inside = first == b'"'
+        if inside:
             self.skip_byte()
-            yield first, False
-        while not closed and self._more():
-            start = self._position
-            self._pass((_INSIDE if inside else _OUTSIDE).match(self._chunk, start))
+        while not closed:
+            if self._position >= len(self._chunk):
+                yield self._chunk[start:], False
+                if not self._more():
+                    return
+                start = 0
+            self._pass((_INSIDE if inside else _OUTSIDE).match(self._chunk, self._position))
             mark = self._chunk[self._position : self._position + 1]
             if mark == b"\\":  # the chunk ends between it and what it escapes
                 yield self._chunk[start : self._position], False
                 self._join_next()
+                start = 0
                 continue
             inside ^= mark == b'"'
             depth += (mark in (b"{", b"[")) - (mark in (b"}", b"]"))
             self.skip_byte()
             closed = depth <= 0 and not inside and bool(mark)
-            yield self._chunk[start : self._position], closed
+        yield self._chunk[start : self._position], True
 
     def _scalar(self) -> Iterator[tuple[bytes, bool]]:
         ended = False

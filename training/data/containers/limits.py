@@ -13,8 +13,9 @@ CHUNK_BYTES: Final = 256 * 1024
 class Limits:
     """Bounds on what reading a file may cost. A row beyond them is refused, the rest is read."""
 
-    row_bytes: int = 8 * 1024 * 1024
-    """Of one line, one element of a JSON array, or one row; a book of 1,500 pages has 3 MB."""
+    row_bytes: int = 4 * 1024 * 1024
+    """Of one line, one element of a JSON array, or one row; a book of 1,500 pages has 3 MB. JSON
+    of nothing but brackets takes some thirty times as much once it is parsed."""
     expansion: int = 200
     """Decompressed bytes for each compressed one. Text compresses 3 to 20 times, the most
     repetitive logs 100 times, and a bomb in gzip 1,000 times."""

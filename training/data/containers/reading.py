@@ -71,7 +71,7 @@ def _text_container(source: Source) -> Container:
         code, reason = source.broken or ("EMPTY_FILE", "It is empty.")
         reason = reason[0].lower() + reason[1:].rstrip(".")
         raise SourceUnreadable(code, reason, "Send a file with at least one row.")
-    first, *others = [line for line in head.splitlines()[:_SAMPLED_LINES] if line.strip()]
+    first, *others = [line for line in head.split("\n")[:_SAMPLED_LINES] if line.strip()]
     if first.startswith("["):
         return Container.JSON
     if first.startswith("{"):
