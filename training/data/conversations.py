@@ -58,6 +58,8 @@ def canonical_tools(value: object) -> list[object]:
 
 def _message(item: object, name: str) -> Message:
     given = as_object(item, name)
+    if given.keys() == _PLAIN and given["role"] in _PLAIN_ROLES:  # nearly all are: no more to do
+        return {"role": given["role"], "content": text(given["content"], f"{name}.content")}
     fields = {key: value for key, value in given.items() if value is not None or key == "content"}
     role = fields.get("role", _MISSING)
     calls = role == "assistant" and "tool_calls" in fields
@@ -83,6 +85,8 @@ def _message(item: object, name: str) -> Message:
 
 
 _MISSING: Final = object()
+_PLAIN: Final = frozenset({"role", "content"})
+_PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 
 def _weight(value: object, name: str) -> int:

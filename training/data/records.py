@@ -135,7 +135,10 @@ def _said(message: Mapping[str, object]) -> list[str]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
 _TRAINED_FIELDS: Final = {

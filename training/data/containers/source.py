@@ -4,16 +4,22 @@ What breaks midway (a truncated gzip, a zip bomb) ends the stream and is kept in
 so that every row that was read before it stays read.
 """
 
+from __future__ import annotations  # a buffer's type has a name for type checkers alone
+
 import gzip
 import io
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
-from backports import zstd
-
 from training.data.containers.limits import CHUNK_BYTES, Limits
 from training.errors import SourceUnreadable
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -57,7 +63,7 @@ class Line(NamedTuple):
 class Source:
     """Decompressed bytes. The caller keeps what it opened, and closes it."""
 
-    def __init__(self, stream: io.BufferedReader, inflating: "_Inflating | None") -> None:
+    def __init__(self, stream: io.BufferedReader, inflating: _Inflating | None) -> None:
         self.stream = stream
         self._inflating = inflating
 
@@ -134,7 +140,7 @@ class _Counting(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
         content = self._file.read(len(view))
         view[: len(content)] = content
@@ -162,7 +168,7 @@ class _Inflating(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
         if self.broken:
             return 0

@@ -24,6 +24,8 @@ _SHAREGPT_ROLES: Final = {
 }
 
 _MESSAGE_KEYS: Final = frozenset({"role", "content", "tool_calls", "weight", "tool_call_id"})
+_PLAIN: Final = frozenset({"role", "content"})
+_PLAIN_ROLES: Final = ("system", "user", "assistant")
 _TRAINED_KEYS: Final = ("loss", "train")
 """What trainers call the flag that OpenAI calls `weight`."""
 
@@ -57,6 +59,8 @@ def from_messages(turns: list[object], note: Note) -> list[object]:
 
 
 def _message(turn: dict[str, object], note: Note) -> dict[str, object]:
+    if turn.keys() == _PLAIN and turn["role"] in _PLAIN_ROLES and isinstance(turn["content"], str):
+        return turn  # as nearly all are
     given = {key: value for key, value in turn.items() if value is not None}
     role = given.get("role")
     message: dict[str, object] = {}
