@@ -171,6 +171,33 @@ def test_a_damaged_row_group_is_named_and_the_others_are_kept() -> None:
     assert problems(read_rows) == [(101, "PARQUET_DAMAGED")]
 
 
+def test_what_python_cannot_hold_of_parquet_is_text_or_costs_its_row() -> None:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    text = pa.array([b"good", b"\xff", b"last"]).view(pa.string())
+    when = pa.array([1, 10**18 + 1, None], pa.timestamp("ns"))
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": text, "when": when}), file)
+    _, rows = read(file.getvalue())
+    assert values(rows) == [
+        (1, {"text": "good", "when": "1970-01-01 00:00:00.000000001"}),
+        (3, {"text": "last", "when": None}),
+    ]
+    assert problems(rows) == [(2, "ROW_UNREADABLE")]
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), file)
+    with pytest.raises(SourceUnreadable) as refused:
+        read(file.getvalue())
+    assert refused.value.code == "DUPLICATE_COLUMN"
+
+
 @given(st.lists(st.text(max_size=30), max_size=8), st.integers(1, 9), st.booleans())
 def test_an_array_is_cut_rightly_wherever_the_chunks_end(
     texts: list[str], chunk: int, spaced: bool

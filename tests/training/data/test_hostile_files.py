@@ -6,10 +6,10 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.training.data.files import PACKERS, jsonl, problems, read, values
+from tests.training.data.files import PACKERS, jsonl, parquet, problems, read, values
 from training.data.containers.limits import Limits
 from training.data.containers.reading import open_contents
 from training.data.containers.rows import RawRow
@@ -189,6 +189,25 @@ def test_any_cut_of_a_compressed_file_keeps_a_beginning(data: st.DataObject) -> 
     kept = values(found)
     assert kept == list(enumerate(rows, 1))[: len(kept)]
     assert [*problems(found), *refused] == [(len(kept) + 1, "ENDS_EARLY")]
+
+
+@settings(derandomize=True)  # what pyarrow's own code makes of damage may end the process
+@given(st.lists(st.tuples(st.integers(4, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_any_damage_to_parquet_ends_in_rows_or_typed_problems(
+    damage: list[tuple[int, int]],
+) -> None:
+    content = bytearray(parquet([{"t": str(n), "m": [{"r": "x"}]} for n in range(90)], group=30))
+    for place, value in damage:
+        content[4 + place % (len(content) - 4)] = value
+    rows, refused = read_or_refused(bytes(content))
+    assert [code for _, code in refused] in ([], ["PARQUET_DAMAGED"], ["DUPLICATE_COLUMN"])
+    assert [row.line for row in rows] == sorted(row.line for row in rows)
+    assert {code for _, code in problems(rows)} <= {
+        "PARQUET_DAMAGED",
+        "ROW_UNREADABLE",
+        "ROW_TOO_LARGE",
+        "EXPANDS_TOO_MUCH",
+    }
 
 
 @given(st.text(alphabet='[]{}"\\,: 1e', max_size=60))
