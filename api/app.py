@@ -1,4 +1,4 @@
-"""The web application: GraphQL, downloads, health."""
+"""The web application: GraphQL, uploads, downloads, health."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
-from api import downloads, health, refusals
+from api import downloads, health, refusals, uploads
 from api.graphql import GraphQLEndpoint
 from api.middleware import RequestLog
 from jobs.service import Service, open_service
@@ -47,6 +47,7 @@ def create_app(
             WebSocketRoute("/graphql", graphql),
             *health.routes(opened.get),
             *downloads.routes(opened.get),
+            *uploads.routes(opened.get),
         ],
         middleware=[Middleware(RequestLog)],
         exception_handlers=refusals.HANDLERS,

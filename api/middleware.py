@@ -61,6 +61,7 @@ class RequestLog:
 def _shown_path(scope: Mapping[str, object]) -> str:
     """The path without the token in it, and without what could forge a line."""
     path = str(scope["path"])
-    if path.startswith("/downloads/"):
-        return "/downloads/…"
+    for secret in ("/downloads/", "/uploads/"):
+        if path.startswith(secret):
+            return f"{secret}…"
     return path[:200] if path.isprintable() else repr(path[:200])

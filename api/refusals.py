@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ExceptionHandler
 
-from jobs.errors import TuneryError
+from jobs.errors import TuneryError, WrongOffset
 
 __all__ = ["HANDLERS", "refusal"]
 
@@ -28,14 +28,29 @@ _STATUSES: Final[Mapping[str, int]] = {
     "NOT_FOUND": 404,
     "CONFLICT": 409,
     "UNAVAILABLE": 503,
+    "WRONG_OFFSET": 409,
+    "UPLOAD_BUSY": 409,
+    "QUOTA_EXCEEDED": 413,
+    "TOO_LARGE": 413,
+    "LENGTH_MISSING": 411,
+    "CHECKSUM_MISMATCH": 422,
+    "INTERRUPTED": 408,
+    "STORAGE_FULL": 507,
 }
 
 
 def refusal(
-    status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    message: str,
+    *,
+    code: str | None = None,
+    remedy: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error as a GraphQL client understands it, with the HTTP status."""
     extensions = {"code": code or _CODES.get(status, "HTTP_ERROR")}
+    if remedy is not None:
+        extensions["remedy"] = remedy
     body = {"errors": [{"message": message, "extensions": extensions}]}
     return JSONResponse(body, status, headers=headers)
 
@@ -50,7 +65,9 @@ async def _refused(_request: Request, error: Exception) -> Response:
 async def _expected(_request: Request, error: Exception) -> Response:
     if not isinstance(error, TuneryError):
         raise error
-    return refusal(_STATUSES.get(error.code, 400), error.message, code=error.code)
+    headers = {"upload-offset": str(error.offset)} if isinstance(error, WrongOffset) else None
+    status = _STATUSES.get(error.code, 400)
+    return refusal(status, error.message, code=error.code, remedy=error.remedy, headers=headers)
 
 
 async def _unexpected(_request: Request, error: Exception) -> Response:

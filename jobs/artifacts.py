@@ -5,10 +5,13 @@ Files are written to a temporary name, synced and renamed: a reader sees a whole
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID, uuid4
 
-__all__ = ["Artifacts"]
+__all__ = ["Artifacts", "sync_folder"]
 
 
 class Artifacts:
@@ -24,6 +27,18 @@ class Artifacts:
     def records(self, dataset_id: UUID) -> Path:
         """The canonical records of a dataset, one JSON object a line."""
         return self.dataset(dataset_id) / "records.jsonl"
+
+    def upload(self, upload_id: UUID) -> Path:
+        """The folder of an upload; the file in it is `content` once it is whole."""
+        return self.root / "uploads" / str(upload_id)
+
+    def uploaded(self, upload_id: UUID) -> Path:
+        """The whole file of an upload that is READY."""
+        return self.upload(upload_id) / "content"
+
+    def upload_folders(self) -> dict[UUID, Path]:
+        """The folders of all uploads that there are, by the upload."""
+        return {UUID(folder.name): folder for folder in (self.root / "uploads").glob("*-*")}
 
     def job(self, job_id: UUID) -> Path:
         """The folder in which a training job's child works."""
@@ -57,17 +72,23 @@ class Artifacts:
 
     def write(self, path: Path, content: bytes) -> None:
         """Put a whole file in place, or leave what was there."""
+        with self.writing(path) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[BinaryIO]:
+        """A file that is put in place once the block ends well; until then what was there stays."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def remove(self, folder: Path) -> int:
         """Delete a folder of the store, if it is there; the bytes that this freed."""
@@ -81,7 +102,8 @@ class Artifacts:
         return freed
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

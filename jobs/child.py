@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from training.environment import process_environment
+
 __all__ = ["Child"]
 
 TAIL_BYTES = 2000
@@ -104,15 +106,4 @@ def _environment(threads: int, cuda_devices: Sequence[str]) -> dict[str, str]:
         if "TUNERY_" not in name.upper() and name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     }
     devices = {"CUDA_VISIBLE_DEVICES": ",".join(cuda_devices)} if cuda_devices else {}
-    return (
-        inherited
-        | devices
-        | {
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "passive",  # spinning threads beside another process cost three times
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-    )
+    return inherited | devices | process_environment(threads)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from tortoise import Tortoise, connections
-from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.backends.base.client import BaseDBAsyncClient, TransactionContext
 from tortoise.exceptions import DBConnectionError, OperationalError
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
@@ -84,15 +84,31 @@ async def transaction() -> AsyncIterator[None]:
     except BaseException as error:
         if hasattr(context, "token"):  # it holds the connection
             with suppress(*AWAY):
-                await context.__aexit__(type(error), error, error.__traceback__)
+                await _leave(context, error)
         raise
     try:
         yield
     except BaseException as error:
         with suppress(*AWAY):  # a lost connection is rolled back by its server
-            await context.__aexit__(type(error), error, error.__traceback__)
+            await _leave(context, error)
         raise
-    await context.__aexit__(None, None, None)
+    await _leave(context, None)
+
+
+async def _leave(context: TransactionContext, error: BaseException | None) -> None:
+    """End a transaction; whatever comes of it, this task sees the database itself again.
+
+    Tortoise first gives the connection back to the pool. Where that fails, for the server has ended it
+    just then, it leaves the task with a transaction that is over, which fails at every statement.
+    """
+    try:
+        if error is None:
+            await context.__aexit__(None, None, None)
+        else:
+            await context.__aexit__(type(error), error, error.__traceback__)
+    finally:
+        with suppress(ValueError):  # it is used up, as it should be
+            connections.reset(getattr(context, "token", None))
 
 
 async def ping() -> None:

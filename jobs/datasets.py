@@ -1,28 +1,39 @@
 """Datasets: taken in record by record, stored once as canonical JSONL, never half."""
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from jobs import audit
+from jobs import audit, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
+from jobs.dataset_files import MAX_FILE_BYTES, Stored, store
 from jobs.errors import InUse, InvalidInput, NotFound
 from jobs.models import Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
 from jobs.status import ENDED
 from training.config import DataType
-from training.data.records import Record, Rejected, Validated, canonical_line, statistics, validate
+from training.data import jsonl
+from training.data.records import Record, Rejected
 from training.validation import Finding, Severity
 
-__all__ = ["Deleted", "Draft", "OnInvalid", "create", "delete", "get", "listing", "records"]
+__all__ = [
+    "Deleted",
+    "Draft",
+    "OnInvalid",
+    "Uploaded",
+    "create",
+    "delete",
+    "get",
+    "listing",
+    "records",
+]
 
 MAX_NAME = 100
 MAX_DESCRIPTION = 10_000
@@ -37,13 +48,20 @@ class OnInvalid(StrEnum):
 
 
 @dataclass(frozen=True)
+class Uploaded:
+    """Records that lie in an upload, one JSON object a line."""
+
+    upload_id: UUID
+
+
+@dataclass(frozen=True)
 class Draft:
-    """A dataset as it was sent. Lines count from 1 in the order of `records`."""
+    """A dataset as it was sent. Lines count from 1 in the order of `records`, or as in the file."""
 
     name: str
     description: str | None
     data_type: DataType
-    records: Sequence[object]
+    records: Sequence[object] | Uploaded
     on_invalid: OnInvalid = OnInvalid.ERROR
 
 
@@ -60,35 +78,39 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
     """Validate and store a dataset. InvalidInput names every bad record by its line.
 
     With `OnInvalid.DROP` the good records are taken and the others kept as `rejected`, by line
-    and reason; a dataset without one good record is refused either way.
+    and reason; a dataset without one good record is refused either way. An upload is gone once a
+    dataset was made of it; NotFound or Conflict where there is none, or not the whole of it.
     """
     name = checked_name(draft.name)
     _refuse_bad_description(draft.description or "")
-    validated = await asyncio.to_thread(validate, draft.data_type, enumerate(draft.records, 1))
-    _refuse_if_invalid(draft, validated)
-    records = [record for _, record in validated.records]
-    content = await asyncio.to_thread(lambda: b"".join(map(canonical_line, records)))
-    figures = await asyncio.to_thread(statistics, draft.data_type, records)
+    rows = await _rows(viewer, draft.records, artifacts)
     dataset_id = uuid4()
-    await asyncio.to_thread(artifacts.write, artifacts.records(dataset_id), content)
     try:
+        stored = await asyncio.to_thread(
+            store, rows, draft.data_type, lambda: artifacts.writing(artifacts.records(dataset_id))
+        )
+        _refuse_if_invalid(draft, stored)
         async with transaction():
+            if isinstance(draft.records, Uploaded):
+                await uploads.use_up(viewer, draft.records.upload_id)
             dataset = await Dataset.create(
                 id=dataset_id,
                 name=name,
                 description=draft.description,
                 data_type=draft.data_type,
-                record_count=len(records),
-                size_bytes=len(content),
-                sha256=hashlib.sha256(content).hexdigest(),
-                statistics=figures.model_dump(mode="json"),
-                rejected=[item.model_dump(mode="json") for item in validated.rejected],
+                record_count=stored.statistics.records,
+                size_bytes=stored.size_bytes,
+                sha256=stored.sha256,
+                statistics=stored.statistics.model_dump(mode="json"),
+                rejected=[item.model_dump(mode="json") for item in stored.rejected],
                 owner_id=viewer.user_id,
             )
             await audit.record(viewer, "createDataset", dataset, dataset_id, name=name)
     except BaseException:
         artifacts.remove(artifacts.dataset(dataset_id))
         raise
+    if isinstance(draft.records, Uploaded):
+        await asyncio.to_thread(artifacts.remove, artifacts.upload(draft.records.upload_id))
     return dataset
 
 
@@ -167,29 +189,53 @@ def _refuse_bad_description(description: str) -> None:
         )
 
 
-def _refuse_if_invalid(draft: Draft, validated: Validated) -> None:
-    if not draft.records:
+async def _rows(
+    viewer: Viewer, source: Sequence[object] | Uploaded, artifacts: Artifacts
+) -> Iterable[tuple[int, object]]:
+    if not isinstance(source, Uploaded):
+        return enumerate(source, 1)
+    upload = await uploads.ready(viewer, source.upload_id)
+    if upload.received_bytes > MAX_FILE_BYTES:
         raise InvalidInput.at(
-            ["source", "records"],
+            ["source", "uploadId"],
+            f"The file has {upload.received_bytes} bytes; a dataset is made of at most "
+            f"{MAX_FILE_BYTES}.",
+            code="FILE_TOO_LARGE",
+            remedy="Split the file, and make a dataset of each part.",
+        )
+    return _lines(upload.id, artifacts.uploaded(upload.id))
+
+
+def _lines(upload_id: UUID, path: Path) -> Iterator[tuple[int, object]]:
+    try:
+        yield from jsonl.rows(path)
+    except FileNotFoundError as error:  # another dataset was made of it a moment ago
+        raise NotFound("upload", upload_id) from error
+
+
+def _refuse_if_invalid(draft: Draft, stored: Stored) -> None:
+    path = ("source", "uploadId" if isinstance(draft.records, Uploaded) else "records")
+    if not stored.rows:
+        raise InvalidInput.at(
+            path,
             "The dataset has no records.",
             code="EMPTY_DATASET",
             remedy="Send at least one record.",
         )
-    if not validated.rejected:
-        return
-    if draft.on_invalid is OnInvalid.ERROR or not validated.records:
+    if stored.rejected and (draft.on_invalid is OnInvalid.ERROR or not stored.statistics.records):
         raise InvalidInput(
-            f"{len(validated.rejected)} of {len(draft.records)} records are invalid.",
-            [_as_finding(item) for item in validated.rejected[:MAX_FINDINGS]],
+            f"{len(stored.rejected)} of {stored.rows} records are invalid.",
+            [_as_finding(item, path) for item in stored.rejected[:MAX_FINDINGS]],
         )
 
 
-def _as_finding(rejected: Rejected) -> Finding:
+def _as_finding(rejected: Rejected, path: tuple[str, ...]) -> Finding:
+    inline = path[-1] == "records"
     return Finding(
         severity=Severity.ERROR,
         code=rejected.code,
-        path=("source", "records", str(rejected.line - 1)),
-        message=f"Record {rejected.line}: {rejected.message}",
+        path=(*path, str(rejected.line - 1)) if inline else path,
+        message=f"{'Record' if inline else 'Line'} {rejected.line}: {rejected.message}",
         remedy="Correct the record, or send onInvalid: DROP to leave it out.",
         suggested_patch=None,
     )

@@ -5,6 +5,14 @@
   + NotFound            NOT_FOUND         no such thing, or none that this viewer may see
   + Conflict            CONFLICT          the thing's state does not allow it
     - InUse             IN_USE            something still needs it
+    - QuotaExceeded     QUOTA_EXCEEDED    the account's uploads would take up too much
+    - WrongOffset       WRONG_OFFSET      a part of an upload does not follow on what is there
+    - UploadBusy        UPLOAD_BUSY       another request is sending the same upload
+  + TooLarge            TOO_LARGE         more bytes than may be sent, or than were announced
+  + LengthMissing       LENGTH_MISSING    the file's size was told nowhere
+  + ChecksumMismatch    CHECKSUM_MISMATCH what arrived is not what was announced
+  + Interrupted         INTERRUPTED       a transfer fell silent; what arrived is kept
+  + StorageFull         STORAGE_FULL      the disk has no room for what arrives
   + Unauthenticated     UNAUTHENTICATED   no token, or one that does not hold
   + Forbidden           FORBIDDEN         the role does not allow it
   + Unavailable         UNAVAILABLE       a part of the service is not to be had now
@@ -20,15 +28,23 @@ from uuid import UUID
 from training.validation import Finding, Severity
 
 __all__ = [
+    "ChecksumMismatch",
     "Conflict",
     "Forbidden",
     "InUse",
+    "Interrupted",
     "InvalidInput",
     "LeaseLost",
+    "LengthMissing",
     "NotFound",
+    "QuotaExceeded",
+    "StorageFull",
+    "TooLarge",
     "TuneryError",
     "Unauthenticated",
     "Unavailable",
+    "UploadBusy",
+    "WrongOffset",
 ]
 
 
@@ -97,6 +113,62 @@ class InUse(Conflict):
         super().__init__(message, remedy)
         self.args = (message, remedy, job_ids)
         self.job_ids = tuple(job_ids)
+
+
+class QuotaExceeded(Conflict):
+    """The account's uploads would take up more than they may together."""
+
+    code = "QUOTA_EXCEEDED"
+
+
+class WrongOffset(Conflict):
+    """A part does not begin where the upload ends; `offset` is where it does, in bytes."""
+
+    code = "WRONG_OFFSET"
+
+    def __init__(self, sent: int, offset: int) -> None:
+        super().__init__(
+            f"The part begins at byte {sent}, but the upload goes on at byte {offset}.",
+            f"Send the rest from byte {offset} on.",
+        )
+        self.args = (sent, offset)
+        self.offset = offset
+
+
+class UploadBusy(Conflict):
+    """Another request is sending the same upload."""
+
+    code = "UPLOAD_BUSY"
+
+
+class TooLarge(TuneryError):
+    """More bytes than the service takes, or than were announced."""
+
+    code = "TOO_LARGE"
+
+
+class LengthMissing(TuneryError):
+    """Neither a length nor a range tells how large the file is."""
+
+    code = "LENGTH_MISSING"
+
+
+class ChecksumMismatch(TuneryError):
+    """The file that arrived has another sha256 than was announced; it begins anew."""
+
+    code = "CHECKSUM_MISMATCH"
+
+
+class Interrupted(TuneryError):
+    """A transfer broke off or fell silent; what arrived is kept."""
+
+    code = "INTERRUPTED"
+
+
+class StorageFull(TuneryError):
+    """The disk has no room for what arrives; what was there before is intact."""
+
+    code = "STORAGE_FULL"
 
 
 class Unauthenticated(TuneryError):

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     refresh_token_seconds: int = Field(default=30 * 24 * 3600, ge=60)
     download_seconds: int = Field(default=15 * 60, ge=10)
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
+    """The largest file that may be uploaded."""
+    upload_quota_bytes: int = Field(default=20 * 1024**3, ge=1)
+    """What one account's uploads may take up together until they are used or expire."""
+    upload_seconds: int = Field(default=24 * 3600, ge=60)
+    """An upload that was not used within so long is removed, whole or not."""
     worker_slots: int = Field(default=1, ge=1, le=64)
     """How many training jobs one worker runs at a time, beside one export and one model check."""
     worker_devices: int = Field(default=0, ge=0, le=1024)

@@ -1,4 +1,4 @@
-"""The states of a training job and of a background task, and the moves between them.
+"""The states of a training job, a background task and an upload, and the moves between them.
 
 A move is one `UPDATE … WHERE status = <from>`: whoever loses the race changes nothing.
 """
@@ -29,6 +29,13 @@ class TaskStatus(StrEnum):
     RUNNING = "RUNNING"
     READY = "READY"
     FAILED = "FAILED"
+
+
+class UploadStatus(StrEnum):
+    """Whether a file that is sent in parts is whole."""
+
+    RECEIVING = "RECEIVING"
+    READY = "READY"
 
 
 class VersionStatus(StrEnum):

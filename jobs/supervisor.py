@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -15,7 +15,7 @@ from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.claims import beat, claim, complete, end, pass_on_save, pause, release
 from jobs.database import AWAY
-from jobs.deaths import crash, unsaved, with_estimate
+from jobs.deaths import Death, Verdict, unsaved
 from jobs.errors import Conflict, LeaseLost
 from jobs.history import Lease
 from jobs.intake import EventLog, take
@@ -25,6 +25,7 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from training.config import JobSpec, TrainingConfig
+from training.devices.process import kernel_kills
 from training.estimates import MemoryEstimate
 from training.events import Outcome
 from training.locking import EXIT_BUSY
@@ -92,7 +93,11 @@ async def _attempt(job_id: UUID, office: _Office, leaving: asyncio.Event) -> Non
         await Attempt(job, office, leaving).run()
     except LeaseLost as lost:
         logger.warning("job %s: %s", job_id, lost)
-    job = await TrainingJob.get(id=job_id)
+    try:
+        job = await TrainingJob.get(id=job_id)
+    except AWAY as error:  # all is written down; who listens or waits for work will look
+        logger.warning("job %s: nobody is told at once how its attempt ended: %s", job_id, error)
+        return
     await office.queue.publish(job_id, job.last_seq)
     if job.status is JobStatus.QUEUED:
         await office.queue.enqueue(Work.TRAIN, job_id, job.attempt + 1)
@@ -111,6 +116,8 @@ class Attempt:
         self._pulse = PulseReader(self._folder)
         self._stop: _Stop | None = None
         self._last_event = self._last_beat = time.monotonic()
+        self._kernel_kills = kernel_kills()
+        self._verdict: Verdict | None = None
 
     async def run(self) -> None:
         """Work until the job has ended or is back in the queue."""
@@ -245,16 +252,29 @@ class Attempt:
 
     async def _crashed(self, exit_code: int, tail: str) -> None:
         job = await TrainingJob.get(id=self._job.id)
-        failure = crash(exit_code, tail, silent=self._stop is _Stop.SILENT)
-        if exit_code == -signal.SIGKILL and self._stop is None and job.estimate:
-            failure = with_estimate(failure, MemoryEstimate.model_validate(job.estimate["memory"]))
+        if self._verdict is None:  # once: it changes what the next attempt is bid
+            self._verdict = await asyncio.to_thread(self._judge, exit_code, tail, job.estimate)
+        failure, counts, is_final = self._verdict
         logger.warning("job %s: %s", job.id, failure.message)
-        if job.crashes + 1 >= self._office.settings.max_crashes:
-            reason = f"it crashed {job.crashes + 1} times"
+        crashes = job.crashes + int(counts)
+        if is_final or (counts and crashes >= self._office.settings.max_crashes):
+            reason = "it lacks memory" if is_final else f"it crashed {crashes} times"
             await end(job.id, self._lease, JobStatus.FAILED, reason=reason, error=failure)
         else:
             reason = "its child process died"
-            await release(job.id, self._lease, reason=reason, crashed=True, warning=failure)
+            await release(job.id, self._lease, reason=reason, crashed=counts, warning=failure)
+
+    def _judge(self, exit_code: int, tail: str, estimate: Mapping[str, object] | None) -> Verdict:
+        before, after = self._kernel_kills, kernel_kills()
+        death = Death(
+            exit_code,
+            tail,
+            silent=self._stop is _Stop.SILENT,
+            asked=self._stop is not None,
+            kernel_kills=None if before is None or after is None else after - before,
+        )
+        memory = MemoryEstimate.model_validate(estimate["memory"]) if estimate else None
+        return death.judged(self._folder, memory)
 
     async def _spec(self) -> JobSpec:
         model = await BaseModel.get(id=self._job.model_id)

@@ -1,8 +1,10 @@
-"""The sweep: whatever a dead worker or a lost message left behind is set going again."""
+"""The sweep: what dead workers and lost messages left is set going again, and old uploads go."""
 
 import logging
 from datetime import UTC, datetime
 
+from jobs import uploads
+from jobs.artifacts import Artifacts
 from jobs.claims import end, pause, release
 from jobs.errors import Conflict, LeaseLost
 from jobs.history import Lease
@@ -19,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 async def sweep(settings: Settings, queue: Queue) -> None:
-    """Free every lapsed lease, then send a hint for every row that waits.
+    """Free every lapsed lease, send a hint for every row that waits, and remove expired uploads.
 
     Any number of workers may do this at once: each change is a compare-and-swap, and a hint sent
     twice is worth one.
@@ -40,6 +42,7 @@ async def sweep(settings: Settings, queue: Queue) -> None:
     for work, row_id, attempt in hints:
         if not await queue.enqueue(work, row_id, attempt):
             break  # each would wait as long for a Redis that is away; workers look by themselves
+    await uploads.remove_expired(Artifacts(settings.artifacts))
 
 
 async def _free(job: TrainingJob, settings: Settings) -> int:

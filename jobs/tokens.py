@@ -1,4 +1,4 @@
-"""Signed tokens: access (short), refresh (long), download (one file)."""
+"""Signed tokens: access (short), refresh (long), download and upload (one file)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from jobs.models import User
 __all__ = ["Session", "Tokens"]
 
 ALGORITHM = "HS256"
-Use = Literal["access", "refresh", "download"]
+Use = Literal["access", "refresh", "download", "upload"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,14 @@ class Tokens:
         claims = self._read("download", token)
         return UUID(claims["sub"]), str(claims["name"])
 
+    def sign_upload(self, upload_id: UUID, seconds: int) -> str:
+        """A link's token for sending one upload; it reads nothing back."""
+        return self._sign("upload", seconds, {"sub": str(upload_id)})[0]
+
+    def read_upload(self, token: str) -> UUID:
+        """The upload that an upload token names; Unauthenticated where it fails."""
+        return UUID(self._read("upload", token)["sub"])
+
     def _sign(self, use: Use, seconds: int, claims: Mapping[str, object]) -> tuple[str, datetime]:
         now = datetime.now(UTC).replace(microsecond=0)
         expires_at = now + timedelta(seconds=seconds)
@@ -104,4 +112,5 @@ _REMEDIES: Mapping[Use, str] = {
     "access": "Get a new one with the mutation refreshToken, or log in again.",
     "refresh": "Log in again.",
     "download": "Ask for the export's downloadUrl again.",
+    "upload": "Ask for the upload's url again.",
 }

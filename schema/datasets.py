@@ -1,5 +1,6 @@
 """Datasets: what to train on."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, TypeAlias
 
@@ -137,6 +138,11 @@ class DatasetSourceInput:
     records: list[JSON] | None = strawberry.field(
         default=strawberry.UNSET, description="The records themselves, in their type's shape."
     )
+    upload_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="An upload that is READY: JSONL in UTF-8, one record a line. It is gone once the "
+        "dataset is made.",
+    )
 
 
 @strawberry.input(description="A dataset to be made.")
@@ -157,8 +163,14 @@ class DeletedDataset:
     freed_bytes: BigInt = strawberry.field(description="Bytes of files removed.")
 
 
+def _records(source: DatasetSourceInput) -> Sequence[object] | datasets.Uploaded:
+    if isinstance(source.upload_id, str):
+        return datasets.Uploaded(ids.decode(ids.Kind.UPLOAD, source.upload_id))
+    return source.records or []
+
+
 CreateDatasetResult: TypeAlias = Annotated[
-    Dataset | InvalidProblem,
+    Dataset | InvalidProblem | NotFoundProblem | ConflictProblem,
     strawberry.union("CreateDatasetResult", description="The new dataset, or why there is none."),
 ]
 DeleteDatasetResult: TypeAlias = Annotated[
@@ -227,7 +239,7 @@ class DatasetMutations:
             name=sent.name,
             description=sent.description,
             data_type=sent.data_type,
-            records=sent.source.records or [],
+            records=_records(sent.source),
             on_invalid=sent.on_invalid,
         )
         row = await datasets.create(

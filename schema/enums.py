@@ -8,7 +8,7 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
-from jobs.status import JobStatus, TaskStatus, VersionStatus
+from jobs.status import JobStatus, TaskStatus, UploadStatus, VersionStatus
 from training.config import (
     DataType,
     LoraInitialisation,
@@ -38,6 +38,7 @@ __all__ = [
     "StartKind",
     "TaskStatus",
     "TrainingType",
+    "UploadStatus",
     "VersionStatus",
     "describe",
 ]
@@ -83,7 +84,8 @@ describe(
         "CODE": 'Source code: {"code", "language"?}. Every token is trained.',
         "QA": 'A question and its answer: {"question", "answer", "system"?}. Answers are trained.',
         "COMPLETION": 'A prompt to go on from: {"prompt", "completion"}. Completions are trained.',
-        "CHAT": 'A conversation: {"messages": [{"role", "content"}]}. Assistant turns are trained.',
+        "CHAT": 'A conversation: {"messages": [{"role", "content", "tool_calls"?, "weight"?}], "tools"?}. '
+        "Assistant turns are trained, but for those of weight 0.",
     },
 )
 describe(
@@ -168,6 +170,14 @@ describe(
         "RUNNING": "A worker is at it.",
         "READY": "Done, and found to be right.",
         "FAILED": "Ended with an error.",
+    },
+)
+describe(
+    UploadStatus,
+    "Whether a file that is sent in parts is whole.",
+    {
+        "RECEIVING": "Some of it is missing.",
+        "READY": "It is whole, and has the sha256 that was announced.",
     },
 )
 describe(

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     JOB = "job"
     CHECKPOINT = "checkpoint"
     EXPORT = "export"
+    UPLOAD = "upload"
 
 
 class NodeKey(NamedTuple):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, exports, lifecycle, registry
+from jobs import accounts, datasets, exports, lifecycle, registry, uploads
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -22,6 +22,7 @@ from schema.nodes import Node
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
 from schema.training_jobs import TrainingJob
+from schema.uploads import Upload
 from schema.versions import ModelVersion
 
 __all__ = ["NodeQueries"]
@@ -78,6 +79,10 @@ async def _export(viewer: Viewer, key: UUID) -> Node:
     return Export.of(await exports.get(viewer, key))
 
 
+async def _upload(viewer: Viewer, key: UUID) -> Node:
+    return Upload.of(await uploads.get(viewer, key))
+
+
 _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = {
     ids.Kind.USER: _user,
     ids.Kind.DATASET: _dataset,
@@ -86,4 +91,5 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.JOB: _job,
     ids.Kind.CHECKPOINT: _checkpoint,
     ids.Kind.EXPORT: _export,
+    ids.Kind.UPLOAD: _upload,
 }

@@ -40,6 +40,7 @@ class ProblemCode(Enum):
     NOT_FOUND = "NOT_FOUND"
     CONFLICT = "CONFLICT"
     IN_USE = "IN_USE"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 
 
 describe(
@@ -50,6 +51,7 @@ describe(
         "NOT_FOUND": "There is no such thing, or none that you may see.",
         "CONFLICT": "The thing's present state does not allow it.",
         "IN_USE": "Something still needs the thing.",
+        "QUOTA_EXCEEDED": "Your uploads would take up more than they may together.",
     },
 )
 

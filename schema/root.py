@@ -26,6 +26,7 @@ from schema.subscriptions import TrainingSubscriptions
 from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
+from schema.uploads import UploadMutations, UploadQueries
 from schema.versions import VersionQueries
 from schema.workers import WorkerQueries
 
@@ -37,6 +38,7 @@ OPERATION_SECONDS: Final = 30.0
 @strawberry.type(description="What can be asked.")
 class Query(
     AccountQueries,
+    UploadQueries,
     DatasetQueries,
     ModelQueries,
     VersionQueries,
@@ -51,6 +53,7 @@ class Query(
 @strawberry.type(description="What can be done. Expected failures are part of each result.")
 class Mutation(
     AccountMutations,
+    UploadMutations,
     DatasetMutations,
     ModelMutations,
     TrainingMutations,

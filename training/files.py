@@ -47,8 +47,9 @@ def write_whole(path: Path, content: bytes) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path`, with a manifest, once the block ends well.
 
-    What lay at `path` is replaced; where the block fails, it stays. Raises `DiskFull` naming
-    `path` where no space is left.
+    What lay at `path` is replaced; where the block fails, it stays. A kill between the removal of
+    the old and the naming of the new leaves neither, so that only what can be made again may be
+    replaced. Raises `DiskFull` naming `path` where no space is left.
     """
     temporary = path.with_name(f".{path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)

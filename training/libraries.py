@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ _ALLOCATION_FAILURES: Final = (
     "could not create a memory object",
     "could not execute a primitive",
 )
+_FALLBACK: Final = " failed, switching to "
+"""In what torch warns of where oneDNN fails at a bf16 product: that it computes this one otherwise, and
+from then on every one, a hundred times slower."""
 
 
 def prepare_environment(source: str) -> None:
@@ -68,6 +72,12 @@ def silence() -> None:
     logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_of_use)
 
 
+def refuse_slow_products() -> None:
+    """Make an error of torch's warning that bf16 products are computed without oneDNN from now on, so
+    that `memory_failures_named` can name it and turn oneDNN on again."""
+    warnings.filterwarnings("error", message=f".*{_FALLBACK}", category=UserWarning)
+
+
 def _is_of_use(record: logging.LogRecord) -> bool:
     """bitsandbytes says at each import that it lacks an inference kernel of the hub's."""
     return not record.getMessage().startswith("Failed to load CPU gemm_4bit_forward")
@@ -80,8 +90,16 @@ def memory_failures_named() -> Iterator[None]:
         yield
     except MemoryError as error:
         raise OutOfMemory(str(error)) from error
-    except RuntimeError as error:
-        text = str(error)
+    except (RuntimeError, UserWarning) as error:
+        text = str(error).partition(" (Triggered internally")[0]
+        if _FALLBACK in text:
+            _turn_onednn_on()
         if any(sign in text.lower() for sign in _ALLOCATION_FAILURES):
             raise OutOfMemory(text.splitlines()[0].rstrip(".")) from error
         raise
+
+
+def _turn_onednn_on() -> None:
+    import torch  # it is there: the warning is its own
+
+    torch.backends.mkldnn.enabled = True  # type: ignore[assignment]  # a property of the module

@@ -35,11 +35,11 @@ from training.methods.freezing import laid_over_base, restore_frozen
 from training.preparation import Prepared, prepare
 from training.progress.pace import Stopwatch
 from training.progress.pulse import Pulse
-from training.requests import SaveRequests
 from training.steps.checkpoints import Checkpoint, CheckpointStore
 from training.steps.evaluation import evaluate
 from training.steps.loop import checkpoint_event, train
 from training.steps.retention import best
+from training.steps.shortage import note_held
 from training.steps.starting import base_source
 
 SCORE_TOLERANCE: Final = 1e-3
@@ -79,17 +79,9 @@ def _run(
     should_stop: Callable[[], bool],
     world: World,
 ) -> Finished:
-    store = CheckpointStore(job_dir / "checkpoints")
     pulse = Pulse(job_dir)
     with pulse.while_busy():
-        prepared = prepare(
-            spec,
-            store,
-            SaveRequests(job_dir),
-            emit=log.emit,
-            should_stop=should_stop,
-            world=world,
-        )
+        prepared = prepare(spec, job_dir, emit=log.emit, should_stop=should_stop, world=world)
         if prepared is None:
             return Finished(outcome=Outcome.CANCELLED)
         _tell_start(spec, log)
@@ -97,6 +89,7 @@ def _run(
         _answer_samples(prepared, "BEFORE", log)
         answering_seconds = time.monotonic() - began
         _resume(prepared, log)
+        note_held(prepared.run.stepper.engine, prepared.run.token_budget, prepared.run.world)
         account = opened(prepared, answering_seconds=answering_seconds, emit=log.emit)
     with account.settled() as stopwatch:
         return _train_and_save(prepared, spec, job_dir, log=log, stopwatch=stopwatch, pulse=pulse)

@@ -27,8 +27,10 @@ from training.steps.batches import Split, sample, split
 from training.steps.checkpoints import CheckpointStore
 from training.steps.loop import Run
 from training.steps.schedule import total_steps
+from training.steps.shortage import take_up_bid
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
+from training.token_budget import TokenBudget
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
@@ -47,18 +49,18 @@ class Prepared:
 
 def prepare(
     spec: JobSpec,
-    store: CheckpointStore,
-    requests: SaveRequests,
+    job_dir: Path,
     *,
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
     world: World = WORLD_OF_ONE,
 ) -> Prepared | None:
-    """A run ready to take its first step, whatever `store` holds; None where told to stop.
+    """A run ready to take its first step, whatever was saved in `job_dir`; None where told to stop.
 
     Raises a `TrainingError` for what cannot be read, rendered or trained.
     """
     config = spec.config
+    store = CheckpointStore(job_dir / "checkpoints")
     hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
@@ -66,8 +68,7 @@ def prepare(
     if should_stop():
         return None
     base = load_for_training(base_source(spec), config.training_type, hardware)
-    for warning in _method_warnings(config, base, hardware):
-        emit(warning)
+    _tell_method(config, base, hardware, emit)
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
@@ -77,7 +78,6 @@ def prepare(
     if spec.start is not None:
         start_from(model, spec.start)
     engine, world = place(model, hardware, rows=parts.training, config=config, world=world)
-    emit(chosen(engine, hardware))
     run = Run(
         stepper=Stepper(
             engine,
@@ -92,9 +92,12 @@ def prepare(
         store=store,
         emit=emit,
         should_stop=should_stop,
-        requests=requests,
+        requests=SaveRequests(job_dir),
+        token_budget=TokenBudget(job_dir),
         world=world,
     )
+    take_up_bid(engine, run.token_budget, emit=emit, world=world)
+    emit(chosen(engine, hardware))
     return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
@@ -117,23 +120,30 @@ def _be_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _method_warnings(
-    config: TrainingConfig, base: PreTrainedModel, hardware: Hardware
-) -> Iterator[WarningRaised]:
-    """What the method cannot do here, though nothing forbids to ask for it."""
+def _tell_method(
+    config: TrainingConfig,
+    base: PreTrainedModel,
+    hardware: Hardware,
+    emit: Callable[[Event], None],
+) -> None:
+    """Tell what the method cannot do here, though nothing forbids to ask for it."""
     if config.optimizer in PAGED and hardware.device == "cpu":
-        yield WarningRaised(
-            code="NOT_PAGED",
-            message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything "
-            "from, and is not paged.",
-            remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+        emit(
+            WarningRaised(
+                code="NOT_PAGED",
+                message=f"On a CPU the optimizer {config.optimizer} has no memory to move anything "
+                "from, and is not paged.",
+                remedy="Use ADAMW or ADAMW_8BIT, which do the same here.",
+            )
         )
     if config.adapts and config.target_modules is None and has_fused_experts(base):
-        yield WarningRaised(
-            code="EXPERTS_NOT_ADAPTED",
-            message="The experts of this mixture are no linear layers and get no adapters; its "
-            "other layers do.",
-            remedy="Use FREEZE or FULL to train the experts too.",
+        emit(
+            WarningRaised(
+                code="EXPERTS_NOT_ADAPTED",
+                message="The experts of this mixture are no linear layers and get no adapters; its "
+                "other layers do.",
+                remedy="Use FREEZE or FULL to train the experts too.",
+            )
         )
 
 

@@ -4,7 +4,8 @@ Reads `JOB_DIR/job.json`, appends to `JOB_DIR/events.jsonl`, leaves `JOB_DIR/mod
 the same folder it goes on from the newest checkpoint. A job for several devices is run in a process
 for each; torchrun may start them instead, also on several machines that share the folder. Exit
 codes: 0 where the last event tells the end, 1 after an unexpected error (told too, with its traceback
-on stderr), 75 where another process works on the folder.
+on stderr), 75 where another process works on the folder, 128 and a signal's number where that ended one
+of several processes.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from training.libraries import (
     leave_out_bitsandbytes,
     memory_failures_named,
     prepare_environment,
+    refuse_slow_products,
     silence,
 )
 from training.locking import EXIT_BUSY, folder_lock
@@ -126,6 +128,7 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest, place: Place = ALONE) 
         leave_out_bitsandbytes()
     with imported_at_once():
         silence()
+        refuse_slow_products()
         from training import (
             pipeline,  # takes seconds, which must find signals guarded and the phase told
         )

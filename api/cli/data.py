@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
-from api.cli.output import print_json, print_page, size
-from api.client import ClientError
+from api.cli.output import print_json, print_page, progress_bar, size
+from api.client import Client, ClientError
+from api.client.results import Dataset
+from api.client.uploads import fingerprint, send
 from training.config import DataType
 
 __all__ = ["add_to", "read_lines"]
@@ -57,20 +59,24 @@ def upload(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Make a dataset of a JSONL file."""
-    records = [record for _, record in read_lines(file)]
-    dataset = run(
-        url,
-        lambda client: client.create_dataset(
-            name or file.stem, records, data_type=data_type, drop_invalid=drop_invalid
-        ),
-    )
+    """Make a dataset of a JSONL file. What broke off goes on where it was, run once more."""
+
+    async def make(client: Client) -> Dataset:
+        size_bytes, sha256 = await fingerprint(file)
+        sent = await client.create_upload(file.name, size_bytes, sha256)
+        with progress_bar(file.name, size_bytes) as advance_to:
+            await send(url, sent, file, on_progress=advance_to)
+        return await client.create_dataset(
+            name or file.stem, sent, data_type=data_type, drop_invalid=drop_invalid
+        )
+
+    dataset = run(url, make)
     if as_json:
         print_json(dataset)
         return
     typer.echo(f"{dataset.id}: {dataset.record_count} records, {size(dataset.size_bytes)}")
     for each in dataset.rejected:
-        typer.echo(f"  record {each.line} was left out: {each.message}", err=True)
+        typer.echo(f"  line {each.line} was left out: {each.message}", err=True)
     if dataset.rejected_count > len(dataset.rejected):
         typer.echo(f"  … {dataset.rejected_count} were left out in all", err=True)
 

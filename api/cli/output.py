@@ -1,11 +1,14 @@
 """What is printed: tables for people, lines for pipes, JSON for programs, problems on stderr."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +29,7 @@ __all__ = [
     "print_json",
     "print_page",
     "print_table",
+    "progress_bar",
     "size",
 ]
 
@@ -101,6 +105,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
+
+
+@contextmanager
+def progress_bar(name: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, where that is a terminal; give it how many bytes have been done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(escape(name), total=size_bytes)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def percent(share: float | None) -> str:

@@ -11,6 +11,7 @@ from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
 from api.client.errors import NotLoggedIn, Refused, Unreachable
 from api.client.events import Event, JobFinished
+from api.client.resources import Worker
 from api.client.results import (
     Dataset,
     DeletedDataset,
@@ -24,9 +25,9 @@ from api.client.results import (
     User,
     Validation,
     Version,
-    Worker,
 )
 from api.client.runs import RunOptions
+from api.client.uploads import Upload
 from jobs.status import JobStatus
 from training.config import DataType
 from training.export.spec import ExportFormat
@@ -100,19 +101,28 @@ class Client:
         answer = await self._ask(documents.LIST_DATASETS, first=first, after=after)
         return _page(Dataset, answer)
 
+    async def create_upload(self, name: str, size_bytes: int, sha256: str) -> Upload:
+        """Announce a file; the account's own unused upload of the same content is given again."""
+        given = {"name": name, "sizeBytes": size_bytes, "sha256": sha256}
+        answer = await self._ask(documents.CREATE_UPLOAD, input=given)
+        return Upload.model_validate(_accepted(answer))
+
     async def create_dataset(
         self,
         name: str,
-        records: Sequence[object],
+        records: Sequence[object] | Upload,
         *,
         data_type: DataType,
         drop_invalid: bool = False,
     ) -> Dataset:
         """Store records. Refused names each bad one, unless they are to be dropped."""
+        source = (
+            {"uploadId": records.id} if isinstance(records, Upload) else {"records": [*records]}
+        )
         given = {
             "name": name,
             "dataType": data_type.value,
-            "source": {"records": list(records)},
+            "source": source,
             "onInvalid": "DROP" if drop_invalid else "ERROR",
         }
         made = _accepted(await self._ask(documents.CREATE_DATASET, input=given))

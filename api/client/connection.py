@@ -19,7 +19,7 @@ from api.client.documents import REFRESH_TOKEN
 from api.client.errors import ClientError, NotLoggedIn, Refused, Unreachable
 from api.client.results import Finding, Session
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "is_loopback"]
 
 TIMEOUT_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 10.0
@@ -43,7 +43,7 @@ class Connection:
             transport=HTTPXAsyncTransport(
                 url=f"{self.url}/graphql",
                 timeout=TIMEOUT_SECONDS,
-                trust_env=not _is_loopback(self.url),
+                trust_env=not is_loopback(self.url),
             ),
             execute_timeout=TIMEOUT_SECONDS,
         )
@@ -79,7 +79,7 @@ class Connection:
         """
         await self._refresh_if_due()
         token = self.session.access_token if self.session else ""
-        local = {"proxy": None} if _is_loopback(self.url) else {}
+        local = {"proxy": None} if is_loopback(self.url) else {}
         transport = WebsocketsTransport(
             url=f"ws{self.url.removeprefix('http')}/graphql",
             subprotocols=[WebsocketsTransport.GRAPHQLWS_SUBPROTOCOL],
@@ -167,7 +167,7 @@ def _refusal(errors: Sequence[object], *, logged_in: bool) -> Refused:
     return Refused(code, message, remedy, findings)
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     """Whether no proxy can be meant."""
     host = urlsplit(url).hostname or ""
     try:

@@ -6,6 +6,7 @@ __all__ = [
     "CANCEL_TRAINING",
     "CLEANUP_CHECKPOINTS",
     "CREATE_DATASET",
+    "CREATE_UPLOAD",
     "DELETE_DATASET",
     "EXPORT_MODEL",
     "GET_EXPORT",
@@ -102,6 +103,13 @@ mutation RegisterModel($name: String!, $source: String!) {{
 LIST_DATASETS: Final = f"""
 query ListDatasets($first: Int!, $after: String) {{
   listDatasets(first: $first, after: $after) {{ edges {{ node {{ {_DATASET} }} }} {_PAGE} }}
+}}
+"""
+CREATE_UPLOAD: Final = f"""
+mutation CreateUpload($input: CreateUploadInput!) {{
+  createUpload(input: $input) {{
+    __typename ... on Upload {{ id name sizeBytes receivedBytes sha256 url }} {_PROBLEMS}
+  }}
 }}
 """
 CREATE_DATASET: Final = f"""

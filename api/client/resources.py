@@ -1,9 +1,11 @@
-"""What a job was estimated to need, and what it did need."""
+"""What a job was estimated to need, what it did need, and who is there to give it."""
+
+from datetime import datetime
 
 from api.client.record import Record
 from training.estimates import EstimateMethod
 
-__all__ = ["MemoryEstimate", "ResourceEstimate", "ResourceUsage"]
+__all__ = ["Hindrance", "MemoryEstimate", "ResourceEstimate", "ResourceUsage", "Worker"]
 
 
 class MemoryEstimate(Record):
@@ -33,3 +35,22 @@ class ResourceUsage(Record):
 
     peak_memory_bytes: int
     seconds: float
+
+
+class Hindrance(Record):
+    """What keeps a job waiting, for as long as it does."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+class Worker(Record):
+    """A worker that is there. `devices` is how many one job of it can have."""
+
+    name: str
+    devices: int
+    devices_in_use: int
+    slots: int
+    started_at: datetime
+    seen_at: datetime

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from api.client.record import Record
-from api.client.resources import MemoryEstimate, ResourceEstimate, ResourceUsage
+from api.client.resources import Hindrance, MemoryEstimate, ResourceEstimate, ResourceUsage
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import DataType, StartKind
@@ -20,7 +20,6 @@ __all__ = [
     "ExportFile",
     "Failure",
     "Finding",
-    "Hindrance",
     "Job",
     "Model",
     "Page",
@@ -33,7 +32,6 @@ __all__ = [
     "User",
     "Validation",
     "Version",
-    "Worker",
 ]
 
 NodeT = TypeVar("NodeT")
@@ -196,14 +194,6 @@ class VersionReference(Record):
     status: VersionStatus
 
 
-class Hindrance(Record):
-    """What keeps a job waiting, for as long as it does."""
-
-    code: str
-    message: str
-    remedy: str
-
-
 class Job(Record):
     """A training job as it stands. Times in seconds, progress 0 to 100."""
 
@@ -239,17 +229,6 @@ class Job(Record):
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.status in ENDED
-
-
-class Worker(Record):
-    """A worker that is there. `devices` is how many one job of it can have."""
-
-    name: str
-    devices: int
-    devices_in_use: int
-    slots: int
-    started_at: datetime
-    seen_at: datetime
 
 
 class ExportFile(Record):

@@ -12,6 +12,7 @@ from benchmarks.training.packing import packs
 from benchmarks.training.processes import Ended, run
 from benchmarks.training.workloads import BATCH_SIZE, MAX_TOKENS, Workload
 from training.config import Checkpointing, DataType, JobSpec, Scheduler, TrainingType, resolve
+from training.environment import process_environment
 
 OURS: Final = "ours"
 PACKED: Final = "trl-packing"
@@ -53,7 +54,8 @@ def _run_job(
     folder.mkdir(exist_ok=True)
     _write_job(workload, folder, max_steps)
     command = [sys.executable, "-P", "-m", "training.run", str(folder)]
-    return run(command, folder / "log", threads=threads)
+    environment = process_environment(threads)  # as the worker starts it
+    return run(command, folder / "log", threads=threads, environment=environment)
 
 
 def _write_job(workload: Workload, folder: Path, max_steps: int | None) -> None:

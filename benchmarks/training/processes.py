@@ -3,9 +3,13 @@
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,11 @@ class Ended:
     """Resident memory at its most: its own, or that of a larger process it waited for."""
 
 
-def run(command: Sequence[str], log: Path, *, threads: int) -> Ended:
-    """Run a command to its end. Exits with the end of its log where it failed."""
+def run(
+    command: Sequence[str], log: Path, *, threads: int, environment: Mapping[str, str] = _NOTHING
+) -> Ended:
+    """Run a command to its end, with some more `environment` than all have. Exits with the end of its
+    log where it failed."""
     with log.open("wb") as sink:
         started = time.time()
         process = subprocess.Popen(
@@ -29,7 +36,7 @@ def run(command: Sequence[str], log: Path, *, threads: int) -> Ended:
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env=_environment(threads),
+            env=_environment(threads) | dict(environment),
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -49,12 +56,18 @@ def run(command: Sequence[str], log: Path, *, threads: int) -> Ended:
     )
 
 
+def wait_policy() -> str:
+    """How OpenMP threads wait, of every arm that has no opinion of its own: as in this process, or
+    else without burning a core."""
+    return os.environ.get("OMP_WAIT_POLICY", "passive")
+
+
 def _environment(threads: int) -> dict[str, str]:
-    """This process's environment, with threads that wait without burning a core, and no network."""
+    """This process's environment, without a network."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return inherited | {
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "passive",
+        "OMP_WAIT_POLICY": wait_policy(),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from benchmarks.server import describe_machine
 from benchmarks.training.arms import OURS, PACKED
 from benchmarks.training.figures import Figures
+from benchmarks.training.processes import wait_policy
 from benchmarks.training.ratios import Measured, Ratio, comparable_peers
 from benchmarks.training.workloads import BATCH_SIZE, Workload
 
@@ -27,7 +28,7 @@ def print_workload(workload: Workload, *, threads: int) -> None:
     )
     digest = hashlib.sha256(workload.rows_path.read_bytes()).hexdigest()
     print(describe_machine())
-    print(f"{threads} OpenMP threads that wait passively, in every arm")
+    print(f"{threads} OpenMP threads in every arm; those of peers wait: {wait_policy()}")
     print(
         f"{workload.name}: {workload.model}, {workload.method}, {len(lengths)} rows of {min(lengths)} "
         f"to {max(lengths)} tokens (median {statistics.median(lengths):.0f}), {BATCH_SIZE} a step, "

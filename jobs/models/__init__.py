@@ -5,6 +5,7 @@ from jobs.models.base_models import BaseModel, ModelVersion
 from jobs.models.datasets import Dataset
 from jobs.models.exports import Export
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
+from jobs.models.uploads import Upload
 from jobs.models.users import User
 from jobs.models.workers import Worker
 
@@ -18,6 +19,7 @@ __all__ = [
     "JobEvent",
     "ModelVersion",
     "TrainingJob",
+    "Upload",
     "User",
     "Worker",
 ]

@@ -172,10 +172,12 @@ async def test_a_request_is_one_line_in_the_log_without_its_secrets(
     viewer = await client.as_viewer(await make_viewer())
     await viewer.data("query WhoAmI { me { id } }")
     await client.http.get("/downloads/secret-token")
+    await client.http.head("/uploads/secret-token")
     lines = [record.getMessage() for record in caplog.records if record.name == "tunery.requests"]
     assert [line.split()[:3] for line in lines] == [
         ["POST", "/graphql", "200"],
         ["GET", "/downloads/…", "401"],
+        ["HEAD", "/uploads/…", "401"],
     ]
     assert lines[0].endswith("WhoAmI")
     assert "secret-token" not in caplog.text

@@ -138,6 +138,13 @@ def await_request(work: Path, _home: Path) -> None:
     (work / "save-requested").unlink()
 
 
+def hold(work: Path, _home: Path, tokens: int, is_least: bool) -> None:
+    """Note so many tokens held at once, and take up what a worker bade."""
+    path = work / "token-budget.json"
+    limit = json.loads(path.read_text())["limit"] if path.exists() else None
+    path.write_text(json.dumps({"tokens": tokens, "is_least": is_least, "limit": limit}))
+
+
 def environment(_work: Path, home: Path) -> None:
     (home / "environment.json").write_text(json.dumps(dict(os.environ)))
 
@@ -168,6 +175,7 @@ STEPS = {
     "heartbeat": heartbeat,
     "pulse": pulse,
     "await_request": await_request,
+    "hold": hold,
     "environment": environment,
     "print": utter,
     "answer": answer,

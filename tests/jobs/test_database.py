@@ -57,7 +57,7 @@ print(json.dumps(asyncio.run(migrate(Settings()))))
 
 TABLES = {
     *("audit_entries", "base_models", "checkpoints", "datasets", "epochs", "exports"),
-    *("job_events", "model_versions", "training_jobs", "users", "workers"),
+    *("job_events", "model_versions", "training_jobs", "uploads", "users", "workers"),
 }
 
 

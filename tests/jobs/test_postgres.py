@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
 
@@ -13,16 +14,18 @@ import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs import control, lifecycle
+from jobs import control, lifecycle, uploads
 from jobs.cleanup import Cleaned, clean_up
-from jobs.database import migrate
-from jobs.errors import InUse, NotFound
+from jobs.database import migrate, transaction
+from jobs.errors import InUse, NotFound, QuotaExceeded
 from jobs.lifecycle import RunRequest
-from jobs.models import Checkpoint, TrainingJob
+from jobs.models import Checkpoint, TrainingJob, Upload
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.starts import StartRequest
 from jobs.status import JobStatus
+from jobs.sweep import sweep
+from jobs.uploads import Announced
 from tests.api.rows import make_completed_job
 from tests.factories import make_job
 from tests.jobs.stage import (
@@ -43,6 +46,7 @@ from tests.jobs.stage import (
 )
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
 from tests.jobs.test_events import WRITER, last_seq, seen_by
+from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType
 
@@ -177,6 +181,35 @@ async def test_pauses_and_resumes_at_once_leave_one_consistent_history(postgres:
     assert (await TrainingJob.get(id=job.id)).status == moves[-1]
 
 
+async def give_back_and_fail(pool: asyncpg.Pool, connection: object, **options: object) -> None:
+    """What a pool does where the server ends a connection amid its way back."""
+    await RELEASE(pool, connection, **options)
+    raise asyncpg.InternalClientError("another operation is in progress")
+
+
+async def look_at(job: TrainingJob, error: Exception | None) -> None:
+    async with transaction():
+        await TrainingJob.filter(id=job.id).select_for_update()
+        if error:
+            raise error
+
+
+RELEASE = asyncpg.Pool.release
+
+
+@pytest.mark.parametrize("within", [None, asyncpg.InterfaceError("lost")])
+async def test_after_a_connection_that_was_not_given_back_the_task_goes_on_with_another(
+    postgres: Service, monkeypatch: pytest.MonkeyPatch, within: Exception | None
+) -> None:
+    job = await make_job(await make_viewer(), postgres)
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Pool, "release", give_back_and_fail)
+        with pytest.raises(type(within) if within else asyncpg.InternalClientError):
+            await look_at(job, within)
+    async with transaction():
+        assert await TrainingJob.all().count() == 1
+
+
 @pytest.mark.usefixtures("scripted")
 async def test_connections_lost_in_the_middle_of_a_run_lose_nothing(postgres: Service) -> None:
     job = await make_job(await make_viewer(), postgres)
@@ -197,3 +230,19 @@ async def test_connections_lost_in_the_middle_of_a_run_lose_nothing(postgres: Se
     taken = [event.data["step"] for event in await history(job.id) if event.kind == "Progress"]
     assert taken == list(range(1, 81, 2))
     assert await following == list(range(1, done.last_seq + 1))
+
+
+async def test_uploads_announced_at_once_do_not_get_past_the_quota(postgres: Service) -> None:
+    viewer = await make_viewer()
+    settings = postgres.settings.model_copy(update={"upload_quota_bytes": 300})
+    answers = await asyncio.gather(
+        *(uploads.create(viewer, Announced("f", 100), settings=settings) for _ in range(12)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in answers if isinstance(each, Exception)] == [QuotaExceeded] * 9
+    assert await Upload.all().count() == 3
+    await put(postgres, (await Upload.all())[0], bytes(100))
+    await Upload.all().update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    await sweep(postgres.settings, postgres.queue)
+    assert await Upload.all().count() == 0
+    assert postgres.artifacts.upload_folders() == {}

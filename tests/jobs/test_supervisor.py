@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 from tortoise import connections
+from tortoise.exceptions import OperationalError
 
 from jobs import control, lifecycle, supervisor
 from jobs.claims import claim, release
@@ -15,7 +16,7 @@ from jobs.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, ModelVersion, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
-from jobs.supervisor import Seat, supervise
+from jobs.supervisor import Attempt, Seat, supervise
 from tests.factories import MEMORY, make_dataset, make_job
 from tests.jobs.stage import (
     CANCELLED,
@@ -46,6 +47,7 @@ pytestmark = [pytest.mark.usefixtures("scripted"), pytest.mark.redis]
 
 CRASH = [say(phase("PREPARING"), phase("TRAINING"), progress(3)), ["print", "boom"], ["die"]]
 STOPPED = ["on_term", [say(checkpoint(1), CANCELLED), ["exit", 0]]]
+GUESS = ", probably for lack of memory"
 LONG = [say(phase("PREPARING"), phase("TRAINING"), progress(1)), STOPPED, ["hang"]]
 
 
@@ -147,7 +149,8 @@ async def test_a_child_that_is_killed_is_told_of_with_its_estimated_memory(
     await attempt(quick, job.id)
     warning = (await history(job.id))[-1]
     assert warning.data["message"] == (
-        "The training process died with signal 9. Of its memory the estimate was 3.23 GB "
+        f"The training process died with signal 9{'' if memory.fits else GUESS}. "
+        "Of its memory the estimate was 3.23 GB "
         "(weights 0.27 GB, gradients 0.02 GB, optimizer 0.04 GB, activations 0.90 GB, "
         f"logits 1.50 GB, base 0.50 GB) with {available / 1e9:.2f} GB available."
     )
@@ -394,6 +397,28 @@ async def test_a_database_that_is_locked_for_a_while_loses_nothing(service: Serv
     assert (done.status, done.attempt, done.crashes) == (JobStatus.COMPLETED, 1, 0)
     taken = [e.data["step"] for e in await history(job.id) if e.kind == "Progress"]
     assert taken == list(range(1, 41, 2))
+
+
+async def test_a_database_that_is_away_once_all_is_written_down_is_nobodys_failure(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await make_job(await make_viewer(), service)
+    script_job(service, job.id, WHOLE_RUN)
+    run, lost = Attempt.run, []
+
+    async def away(**_key: object) -> TrainingJob:
+        lost.append("a connection")
+        raise OperationalError("connection was closed in the middle of operation")
+
+    async def run_then_lose(self: Attempt) -> None:
+        await run(self)
+        patched.setattr(TrainingJob, "get", away)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Attempt, "run", run_then_lose)
+        await attempt(service, job.id)
+    assert lost == ["a connection"]
+    assert (await TrainingJob.get(id=job.id)).status is JobStatus.COMPLETED
 
 
 async def _set_busy_timeout(milliseconds: int) -> None:

@@ -70,6 +70,8 @@ def test_only_what_changes_nothing_is_open_to_a_viewer() -> None:
     }
     assert roles == {
         "create_user": "ADMIN",
+        "create_upload": "TRAINER",
+        "delete_upload": "TRAINER",
         "create_dataset": "TRAINER",
         "delete_dataset": "TRAINER",
         "register_model": "TRAINER",

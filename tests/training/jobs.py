@@ -55,6 +55,13 @@ def read_events(job: Path) -> list[Event]:
     return [events.parse(line) for line in (job / "events.jsonl").read_bytes().splitlines()]
 
 
+def whole_events(job: Path) -> list[Event]:
+    """The events so far, without the one that a killed writer left torn."""
+    path = job / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [events.parse(line) for line in lines if line.endswith(b"\n")]
+
+
 def of_kind(found: Sequence[Event], kind: type[E]) -> list[E]:
     return [event for event in found if isinstance(event, kind)]
 

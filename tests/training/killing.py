@@ -3,13 +3,21 @@
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
+from typing import Final
 
 from training import events
 from training.event_log import EventLog
 from training.events import CheckpointSaved, EpochCompleted, Event
+
+_ASKS: Final = frozenset(
+    ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+)
+"""What Python tells its audit hooks of; a folder that is removed names its files without their folder,
+and so does not count each."""
 
 
 class Moment(Enum):
@@ -47,6 +55,19 @@ def kill_at(moment: Moment, count: int) -> None:
             _hook(event_log.EventLog, "emit", count, counts=_announces)
         case Moment.TELL_EPOCH:
             _hook(event_log.EventLog, "emit", count, counts=_tells_an_epoch, last=_write_half)
+
+
+def kill_at_call(folder: Path, count: int) -> None:
+    """Kill this process when it is about to ask the system for the `count`th time to open, make,
+    name, or delete something below a folder."""
+    calls, below = itertools.count(1), f"{folder}/"
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        asks = event in _ASKS and any(below in str(argument) for argument in arguments)
+        if asks and next(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
 
 
 def _announces(_log: EventLog, event: Event) -> bool:

@@ -1,16 +1,21 @@
 """Checkpoints are whole, or they are not there."""
 
 import errno
+import signal
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import SafetensorError
 
+from tests.training.forked import call_forked, left
+from tests.training.killing import kill_at_call
 from training.errors import DiskFull
 from training.files import damage, disk_full_named, whole_folder
 from training.steps.checkpoints import Checkpoint, CheckpointStore, Tensors, checkpoint_name
-from training.steps.state import TrainingState
+from training.steps.retention import superfluous
+from training.steps.state import EpochMetrics, TrainingState
 
 TENSORS = Tensors(
     weights={"w": torch.arange(6.0).reshape(2, 3)},
@@ -25,6 +30,27 @@ def save(store: CheckpointStore, step: int) -> str:
     return checkpoint.name
 
 
+AMID = TrainingState(step=3, step_in_epoch=3)
+CLOSED = TrainingState(epoch=1, step=3)
+
+
+def save_again(folder: Path, kill_at: int = 0) -> None:
+    """Close an epoch whose last step is saved already, and keep the newest checkpoint alone."""
+    store = CheckpointStore(folder)
+    kill_at_call(folder, kill_at)
+    metrics = EpochMetrics(
+        epoch=1,
+        training_loss=1.0,
+        training_accuracy=0.5,
+        validation_loss=None,
+        validation_accuracy=None,
+    )
+    name = store.free_name(CLOSED)
+    store.save(Checkpoint(name=name, metrics=metrics, state=CLOSED), TENSORS)
+    for older in superfluous(store.all(), keep_best=1):
+        store.remove(older)
+
+
 def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     name = save(store, 7)
@@ -36,6 +62,46 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     loaded = store.load(name)
     assert torch.equal(loaded.weights["w"], TENSORS.weights["w"])
     assert torch.equal(loaded.optimizer["0.step"], TENSORS.optimizer["0.step"])
+
+
+def test_a_step_that_is_saved_again_has_a_name_of_its_own_and_is_the_newer(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    amid = Checkpoint(name=store.free_name(AMID), metrics=None, state=AMID, requested=True)
+    store.save(amid, TENSORS)
+    save_again(tmp_path)
+    names = [each.name for each in store.all()]
+    assert names == ["epoch-001-step-000003", "epoch-001-step-000003-2"]
+    assert store.free_name(CLOSED) == "epoch-001-step-000003-3"
+    newest = store.newest_whole().checkpoint
+    assert newest is not None
+    assert (newest.name, newest.state) == (names[1], CLOSED)
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_call_of_a_second_save_leaves_the_first_or_the_second_whole(
+    tmp_path: Path,
+) -> None:
+    seen: list[list[tuple[str, bool]]] = []
+    for call in count(1):
+        folder = tmp_path / str(call)
+        store = CheckpointStore(folder)
+        store.save(Checkpoint(name=store.free_name(AMID), metrics=None, state=AMID), TENSORS)
+        code = left(call_forked(save_again, folder, call))
+        whole = [path.name for path in folder.glob("epoch-*") if damage(path) is None]
+        assert whole != []
+        newest = CheckpointStore(folder).newest_whole()
+        assert newest.checkpoint is not None
+        assert (newest.damaged, newest.checkpoint.name) == ((), max(whole))
+        assert torch.equal(store.load(newest.checkpoint.name).weights["w"], TENSORS.weights["w"])
+        seen.append(sorted((name, name == max(whole)) for name in whole))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    first, second = "epoch-001-step-000003", "epoch-001-step-000003-2"
+    assert seen[0] == [(first, True)]
+    assert [(first, False), (second, True)] in seen
+    assert seen[-1] == [(second, True)]
+    assert len(seen) > 15
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "unlink", "manifest"])

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.forked import hold_tokens, left, start_forked
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for
+from tests.training.forked import estimate_nothing, hold_tokens, left, start_forked
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here, wait_for, whole_events
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
-from training import events
 from training.config import TrainingType
 from training.engine import making as engines
 from training.engine.engine import Engine
 from training.events import (
     CheckpointSaved,
     EpochCompleted,
-    Event,
     Finished,
     Outcome,
     Progress,
@@ -42,13 +40,13 @@ KILLS = (
 """When to kill each attempt, and the checkpoint that it had gone on from."""
 
 MORE_KILLS = (
-    (Moment.SYNC, 2, None),  # the first checkpoint lacks files
+    (Moment.SYNC, 4, None),  # what is held is noted; the first checkpoint lacks files
     (Moment.NAME, 1, None),  # it is whole and has no name
     (Moment.ANNOUNCE, 1, None),  # it is there, and nobody was told
     (Moment.COMPUTE, 6, "epoch-001-step-000003"),
     (Moment.TELL_EPOCH, 1, "epoch-001-step-000003"),  # between its last step and its checkpoint
     (Moment.DELETE, 1, "epoch-001-step-000003"),  # the second supersedes the first
-    (Moment.SYNC, 7, "epoch-002-step-000006"),  # the third has its name, and nobody was told
+    (Moment.SYNC, 9, "epoch-002-step-000006"),  # the third has its name, and nobody was told
     (Moment.NAME, 1, "epoch-003-step-000009"),  # the model is whole and has no name
 )
 """What does not depend on the method."""
@@ -92,14 +90,8 @@ def test_a_run_that_is_killed_again_and_again_is_the_very_same_model(
 
 def kill_in_small_steps(moment: Moment, count: int) -> None:
     hold_tokens(TOKENS)
+    estimate_nothing()
     kill_at(moment, count)
-
-
-def whole_events(job: Path) -> list[Event]:
-    """The events so far, without the one that a killed writer left torn."""
-    path = job / "events.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [events.parse(line) for line in lines if line.endswith(b"\n")]
 
 
 def losses(job: Path) -> dict[int, set[str]]:
@@ -120,6 +112,7 @@ def work_slowly(seconds: float) -> None:
         return backward(engine, *packs, **options)
 
     hold_tokens(100)
+    estimate_nothing()
     Engine.backward = slow
 
 

@@ -17,10 +17,10 @@ from tests.jobs.stage import is_alive
 from tests.training.jobs import read_events
 from training.devices import launch as launching
 from training.devices.launch import launch
-from training.devices.limit import tokens_allowed
 from training.devices.ranks import ALONE, Place, place_in
 from training.events import Finished, Outcome, WarningRaised, serialise
 from training.locking import EXIT_BUSY
+from training.token_budget import Note, TokenBudget
 
 SCRIPTED = ("-m", "tests.training.scripted_rank")
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,8 @@ def test_an_unforeseen_failure_is_told_and_is_a_crash(tmp_path: Path) -> None:
 def test_a_killed_process_takes_the_others_along_and_the_run_may_be_tried_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert play(tmp_path, [LOST_TOUCH, FAIL], [["kill", signal.SIGKILL]], [["hang"]]) == 1
+    killed = [["kill", signal.SIGKILL]]
+    assert play(tmp_path, [LOST_TOUCH, FAIL], killed, [["hang"]]) == 128 + signal.SIGKILL
     assert ends(tmp_path) == []
     assert "Process 1 of 3 ended with signal 9." in capfd.readouterr().err
 
@@ -115,7 +116,7 @@ def test_nothing_starts_again_that_was_asked_to_stop(tmp_path: Path) -> None:
     assert told.code == "TOKEN_BUDGET_HALVED"
     assert isinstance(end, Finished)
     assert end.outcome is Outcome.CANCELLED
-    assert tokens_allowed(tmp_path) == 512
+    assert TokenBudget(tmp_path).read() == Note(tokens=512, is_least=False, limit=512)
 
 
 def test_orphans_leave_as_if_asked_to_stop(tmp_path: Path) -> None:

@@ -62,3 +62,16 @@ def test_mapped_files_are_found_by_their_ending(tmp_path: Path) -> None:
         (found,) = process.mappings_of(".weights")
     assert (found.end - found.start, found.resident_bytes) == (MEGABYTE, MEGABYTE)
     assert process.mappings_of(".weights") == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "kills"),
+    [("pgpgin 12\noom_kill 3\nswap_ra 0\n", 3), ("pgpgin 12\n", None), (None, None)],
+)
+def test_the_kernels_own_count_of_kills_is_read_where_it_keeps_one(
+    counts: str | None, kills: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if counts is not None:
+        (tmp_path / "vmstat").write_text(counts)
+    monkeypatch.setattr(process, "_COUNTS", tmp_path / "vmstat")
+    assert process.kernel_kills() == kills

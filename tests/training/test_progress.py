@@ -23,6 +23,7 @@ from training.steps import loop
 from training.steps.checkpoints import Checkpoint, CheckpointStore, Tensors
 from training.steps.loop import Run, train
 from training.steps.stepper import Stepper
+from training.token_budget import TokenBudget
 
 SECONDS = 0.9
 """Of each step, each validation and each save."""
@@ -72,6 +73,7 @@ def test_a_listener_hears_something_every_half_second_whatever_takes_long(
         emit=told.append,
         should_stop=lambda: False,
         requests=SaveRequests(tmp_path),
+        token_budget=TokenBudget(tmp_path),
     )
     assert train(run, stopwatch)
     assert len(of_kind(told, EpochCompleted)) == len(of_kind(told, CheckpointSaved)) == 2

@@ -94,15 +94,20 @@ def test_a_request_made_before_the_run_is_served_after_its_first_step(make_job: 
     assert [(each.step, each.requested) for each in saved] == [(1, True), (3, False)]
 
 
-def test_a_request_in_an_epochs_last_step_marks_the_checkpoint_of_its_end(
+def test_what_was_asked_for_in_an_epochs_last_step_stays_beside_the_checkpoint_of_its_end(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = make_job(batch_size=2, gradient_accumulation_steps=2, epochs=2)
     _ask_in_step(job, 3, monkeypatch)
     run_here(job)
     saved = of_kind(read_events(job), CheckpointSaved)
-    assert [(each.step, each.requested) for each in saved] == [(3, True), (3, True), (6, False)]
-    assert saved[1].score is not None
+    assert [(each.name, each.requested, each.score is None) for each in saved] == [
+        ("epoch-001-step-000003", True, True),
+        ("epoch-001-step-000003-2", False, False),
+        ("epoch-002-step-000006", False, False),
+    ]
+    kept = CheckpointStore(job / "checkpoints").all()
+    assert [each.name for each in kept] == [each.name for each in saved]
 
 
 def test_a_request_is_served_at_an_epochs_end_that_is_not_due(

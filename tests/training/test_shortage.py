@@ -3,8 +3,11 @@
 import ctypes
 import errno
 import itertools
+import os
 import resource
+import signal
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,17 +15,20 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from tests.training.forked import hold_tokens, left, start_forked
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here, write_job
+from tests.training.forked import call_forked, hold_tokens, left, start_forked
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here, whole_events, write_job
+from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
 from training.engine import making as engines
 from training.engine.engine import Engine
+from training.engine.lanes import Lanes
 from training.errors import DiskFull, OutOfMemory
 from training.events import EpochCompleted, Finished, Outcome, Resumed, WarningRaised
 from training.files import damage
-from training.libraries import memory_failures_named
+from training.libraries import memory_failures_named, refuse_slow_products
 from training.scores import Scores
 from training.steps import checkpoints
+from training.token_budget import Bid, Note, TokenBudget
 
 MakeJob = Callable[..., Path]
 
@@ -125,10 +131,53 @@ def test_memory_that_is_refused_halves_what_is_held_and_nothing_else(
     assert halved.code == "TOKEN_BUDGET_HALVED"
     assert "can't allocate memory: you tried to allocate" in halved.message
     assert "From here on 2048 tokens are held at once" in halved.message
+    assert TokenBudget(job).read() == Note(tokens=2048, is_least=False)
     monkeypatch.setattr(engines, "CPU_TOKENS", 2048)
     run_here(other)
     assert difference(other, job) == 0.0
     assert losses(other) == losses(job)
+
+
+def kill_amid_second_epoch() -> None:
+    """A step of four rows has two micro-batches of 128 tokens."""
+    hold_tokens(128)
+    kill_at(Moment.COMPUTE, 9)
+
+
+@pytest.mark.slow
+def test_after_a_kill_for_lack_of_memory_a_run_goes_on_with_half_as_many_tokens(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "CPU_TOKENS", 128)
+    rows = [
+        {"question": f"What is {n}?", "answer": "one two three " * 4 + f"{n}."} for n in range(12)
+    ]
+    choices = {"rows": rows, "epochs": 3, "validation_split": 0.0, "lora_dropout": 0.0}
+    whole, job = make_job("whole", **choices), make_job("killed", **choices)
+    run_here(whole)
+    assert left(start_forked(job, kill_amid_second_epoch)) == -signal.SIGKILL
+    assert TokenBudget(job).read() == Note(tokens=128, is_least=False)
+    assert TokenBudget(job).bid_half("The process before was ended.") is Bid.HALF
+    told = len(whole_events(job))
+
+    assert run_here(job, should_stop=lambda: len(of_kind(read_events(job), EpochCompleted)) == 2)
+    (halved,) = of_kind(read_events(job)[told:], WarningRaised)
+    assert (halved.code, halved.message) == (
+        "TOKEN_BUDGET_HALVED",
+        "The process before was ended. From here on 64 tokens are held at once, half as many as "
+        "before; each step still sees the same examples.",
+    )
+    assert TokenBudget(job).read() == Note(tokens=64, is_least=True, limit=64)
+    assert TokenBudget(job).bid_half("It was ended again.") is Bid.LEAST
+
+    told = len(read_events(job))
+    assert run_here(job).outcome is Outcome.COMPLETED
+    assert of_kind(read_events(job)[told:], WarningRaised) == []
+    assert TokenBudget(job).read() == Note(tokens=64, is_least=True, limit=64)
+    ours, theirs = (of_kind(read_events(each), EpochCompleted) for each in (job, whole))
+    assert {event.epoch for event in ours} == {1, 2, 3}
+    for event in ours:  # the same steps, summed up in another order
+        assert event.training_loss == pytest.approx(theirs[event.epoch - 1].training_loss, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +195,59 @@ def test_the_ways_in_which_memory_runs_out_have_one_name(error: Exception) -> No
         raise error
     with pytest.raises(RuntimeError, match="shapes"), memory_failures_named():
         raise RuntimeError("the shapes do not match")
+
+
+NAMED, SLOW = 10, 11
+
+
+def multiply_with(spare_bytes: int) -> None:
+    """Exit by what becomes of a batched bf16 product, as attention's, with so much memory to spare."""
+    ctypes.CDLL(None).mallopt(-3, 2**17)
+    torch.set_num_threads(1)
+    refuse_slow_products()
+    left, right = torch.ones(8, 300, 64).bfloat16(), torch.ones(8, 64, 300).bfloat16()
+    out = torch.empty(8, 300, 300).bfloat16()
+    torch.bmm(left[:, :9], right[:, :, :7])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + spare_bytes, hard))
+    try:
+        with memory_failures_named():
+            torch.bmm(left, right, out=out)
+    except OutOfMemory:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        lanes = Lanes(1)
+        lanes.renew()  # this thread would not get its kernel even now
+        lanes.run(lambda _, item: torch.bmm(*item), [(left, right)])
+        os._exit(NAMED if torch.backends.mkldnn.enabled else SLOW)
+    os._exit(0 if torch.backends.mkldnn.enabled else SLOW)
+
+
+@pytest.mark.slow
+def test_a_batched_product_without_memory_for_its_kernel_is_no_slow_product_but_out_of_memory() -> (
+    None
+):
+    codes = []
+    while NAMED not in codes:
+        spare_bytes = (2 + len(codes)) * 2**17
+        codes.append(left(call_forked(multiply_with, spare_bytes)))
+        assert codes[-1] in (
+            NAMED,
+            -signal.SIGSEGV,
+        )  # oneDNN itself does not survive every shortage
+
+
+def test_torchs_warning_that_products_become_slow_is_an_error_and_taken_back() -> None:
+    text = "mkldnn_matmul failed, switching to baddbmm:could not create a primitive"
+    torch.backends.mkldnn.enabled = False
+    named = pytest.raises(OutOfMemory, match=f"ran out of memory: {text}\\.$")
+    with warnings.catch_warnings(), named, memory_failures_named():
+        warnings.resetwarnings()
+        refuse_slow_products()
+        warnings.warn(f"{text} (Triggered internally at somewhere:1772.)", stacklevel=1)
+    assert torch.backends.mkldnn.enabled
+    with pytest.raises(UserWarning, match="another"), memory_failures_named():
+        raise UserWarning("another thing")
 
 
 def losses(job: Path) -> list[str]:

@@ -13,7 +13,7 @@ from training.config import Start, StartKind, TrainingType
 from training.errors import StartUnusable
 from training.events import EpochCompleted, Outcome, Resumed, StartedFrom
 from training.preparation import Prepared, prepare
-from training.requests import SaveRequests, ask_for_checkpoint
+from training.requests import ask_for_checkpoint
 from training.steps.checkpoints import CheckpointStore
 
 MakeJob = Callable[..., Path]
@@ -41,8 +41,7 @@ def checkpoint(job: Path, name: str = LAST) -> Start:
 def prepared(job: Path) -> Prepared:
     found = prepare(
         spec_of(job),
-        CheckpointStore(job / "checkpoints"),
-        SaveRequests(job),
+        job,
         emit=lambda _event: None,
         should_stop=lambda: False,
     )

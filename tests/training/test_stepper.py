@@ -48,6 +48,9 @@ class FakeEngine:
     def discard(self) -> None:
         self._sums = {}
 
+    def renew_lanes(self) -> None:
+        """There are none."""
+
     def halve_budget(self) -> bool:
         self.budget //= 2
         return self.budget >= 2

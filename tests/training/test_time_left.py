@@ -79,6 +79,26 @@ def test_before_the_first_epoch_ends_its_validation_is_estimated_from_its_rows()
     assert left == pytest.approx(95 * 2.0 + 11 * 2.0)
 
 
+@pytest.mark.parametrize(
+    ("steps", "full"), [(1, 1.0), (2, 2.0), (2.5, 2.125), (3, 2.25), (4, 3.25)]
+)
+def test_an_epochs_last_step_counts_by_its_rows(steps: float, full: float) -> None:
+    """Four epochs of nine rows, four a step; a step of four rows takes 2 s."""
+    left = TimeLeft(
+        start=TrainingState(), started=0.0, total_steps=12, epoch_steps=9 / 4, validation_share=0.0
+    )
+    epoch, within = divmod(int(steps), 3)
+    seconds = 2.0 * min(within, 2)
+    at = TrainingState(
+        epoch=epoch,
+        step=int(steps),
+        step_in_epoch=within,
+        seconds=4.5 * epoch,
+        epoch_seconds=seconds,
+    )
+    assert left.seconds(steps, at, 0.0) == pytest.approx(2.0 * (9.0 - full))
+
+
 def test_amid_the_very_first_step_the_clock_is_all_there_is() -> None:
     left = taken_up_at(validation_share=0.0).seconds(0.5, state(0), 1001.0)
     assert left == pytest.approx(99.5 * 2.0)

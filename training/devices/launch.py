@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from training import events
-from training.devices.limit import TokenLimit, asked_for, lowered, set_limit
+from training.devices.limit import TokenLimit, asked_for, lowered
 from training.devices.ranks import MASTER_ADDRESS, Place, clear, word_file
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome
 from training.locking import EXIT_BUSY, folder_lock
+from training.token_budget import TokenBudget
 
 INTERNAL: Final = "INTERNAL"
 """The code of a failure that no one foresaw."""
+SIGNALLED: Final = 128
+"""A run one of whose processes was ended by a signal exits with this and the signal's number, as shells do."""
 TICK_SECONDS: Final = 0.05
 GRACE_SECONDS: Final = 5.0
 """From the end of one process to the end of those that wait for it; enough for a last word."""
@@ -116,7 +119,7 @@ def _lowered(limit: TokenLimit, job_dir: Path, should_stop: Callable[[], bool]) 
     with folder_lock(job_dir) as acquired:
         if not acquired:
             return EXIT_BUSY
-        set_limit(limit, job_dir)
+        TokenBudget(job_dir).lower(limit.tokens)
         with closing(EventLog(job_dir / "events.jsonl")) as log:
             log.emit(lowered(limit))
             if should_stop():
@@ -137,7 +140,7 @@ def _conclude(job_dir: Path, codes: Mapping[int, int], size: int) -> int:
         # say nothing; the run may be tried again.
         rank = (lost or list(codes))[0]
         sys.stderr.write(f"Process {rank} of {size} ended with {_how(codes[rank])}.\n")
-        return 1
+        return SIGNALLED - codes[rank] if codes[rank] < 0 else 1
     first = (told or words)[0]
     with folder_lock(job_dir) as acquired:
         if not acquired:

@@ -1,18 +1,16 @@
 """How many tokens the processes of a run may hold at once, since memory ran out with more.
 
 A process whose memory runs out amid the passes that all make together cannot leave them alone. It asks
-for a lower limit and ends; its launcher ends the others, sets the limit, and starts all of them again.
+for a lower limit and ends; its launcher ends the others, notes the limit (`training.token_budget`), and
+starts all of them again.
 """
 
 from pathlib import Path
-from typing import Final
 
 from training.config import Frozen
 from training.devices.ranks import ask_file
 from training.events import WarningRaised
 from training.files import write_whole
-
-_LIMIT: Final = "token-limit.json"
 
 
 class TokenLimit(Frozen):
@@ -34,17 +32,6 @@ def asked_for(job_dir: Path, size: int) -> TokenLimit | None:
     paths = [ask_file(job_dir, rank) for rank in range(size)]
     asked = [_read(path) for path in paths if path.exists()]
     return min(asked, key=lambda each: each.tokens, default=None)
-
-
-def set_limit(limit: TokenLimit, job_dir: Path) -> None:
-    """Let the processes of every later start keep to a limit."""
-    write_whole(job_dir / _LIMIT, limit.model_dump_json().encode())
-
-
-def tokens_allowed(job_dir: Path) -> int | None:
-    """What a process may hold; None where memory never ran out amid their passes."""
-    path = job_dir / _LIMIT
-    return _read(path).tokens if path.exists() else None
 
 
 def halved(reason: str, tokens: int) -> WarningRaised:

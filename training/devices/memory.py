@@ -57,12 +57,13 @@ def page_out(weights: Iterable[Tensor]) -> None:
 
 def _held_bytes(storages: Iterable[torch.UntypedStorage]) -> int:
     mappings = process.mappings_of(_WEIGHT_FILES)
-    ours = sum(each.resident_bytes for each in mappings)
+    mapped, copied = set(), 0
     for storage in storages:
         address = storage.data_ptr()
-        if not any(each.start <= address < each.end for each in mappings):
-            ours += storage.nbytes()
-    return ours
+        found = [each for each in mappings if each.start <= address < each.end]
+        mapped.update(found)
+        copied += 0 if found else storage.nbytes()
+    return copied + sum(each.resident_bytes for each in mapped)
 
 
 def size_of(tensors: Iterable[Tensor]) -> int:

@@ -13,6 +13,8 @@ _LIMIT_FILES: Final = {"": "memory.max", "memory": "memory.limit_in_bytes"}
 """Where a control group's limit stands, by the controller's name: version 2 has none."""
 
 
+_COUNTS: Final = Path("/proc/vmstat")
+
 _PAGE_OUT: Final = 21
 """MADV_PAGEOUT of madvise(2), of Linux 5.4; older ones refuse it, to no harm."""
 
@@ -57,6 +59,16 @@ def page_out(address: int, size_bytes: int) -> None:
     length = (address + size_bytes) // page * page - start
     if length > 0:
         ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _PAGE_OUT)
+
+
+def kernel_kills() -> int | None:
+    """How many processes of the machine, containers' included, the kernel has ended for lack of
+    memory since it began; None where it does not say, as before Linux 4.13."""
+    try:
+        counts = dict(line.split() for line in _COUNTS.read_text().splitlines())
+        return int(counts["oom_kill"])
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def seconds_alive() -> float:

@@ -7,7 +7,7 @@ only one of them can know, it tells the others here. Alone, every word of this c
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from os import environ
 from pathlib import Path
@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from training.devices.errors import DevicesMissing, ProcessesDisagree
-from training.devices.limit import tokens_allowed
 from training.devices.ranks import MASTER_ADDRESS, Place, meeting_file
 from training.scores import Scores
 
@@ -52,8 +51,6 @@ class World:
     size: int = 1
     through: Passage = directly
     """What every pass of the model must run in."""
-    token_limit: int | None = None
-    """What a process may hold at once, if memory ran out with more amid a pass of them all."""
 
     @property
     def leads(self) -> bool:
@@ -163,8 +160,7 @@ def joined(place: Place, job_dir: Path) -> Iterator[World]:
         dist.init_process_group(
             backend, store=store, rank=place.rank, world_size=place.size, timeout=PATIENCE
         )
-    world = World(place.rank, place.size)
-    yield replace(world, token_limit=world.from_leader(lambda: tokens_allowed(job_dir)))
+    yield World(place.rank, place.size)
     # After a failure nobody may be there to take leave of.
     dist.destroy_process_group()
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.bounds import LONG_ROW
 
-_GROUP_COST: Final = 5000
+_GROUP_COST: Final = 6000
 """What a group of its own costs, beside its work, in scores of all heads that it takes the time of."""
 
 _SHORT: Final = 256

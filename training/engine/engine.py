@@ -120,6 +120,11 @@ class Engine:
                 return True
         return False
 
+    def renew_lanes(self) -> None:
+        """Compute on a CPU in other threads from now on, as must be where memory ran out."""
+        if self.device.type == "cpu":
+            self._lanes.renew()
+
     def close(self) -> None:
         """Let go of the lanes."""
         self._lanes.close()

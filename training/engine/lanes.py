@@ -23,16 +23,15 @@ class Lanes:
     def __init__(self, count: int, *, threads: int = 0) -> None:
         """One lane, or `threads` of 0, computes on the calling thread as torch is set up."""
         self.count = count
-        self._pool = (
-            ThreadPoolExecutor(
-                count,
-                thread_name_prefix="lane",
-                initializer=torch.set_num_threads,
-                initargs=(threads,),
-            )
-            if count > 1 and threads
-            else None
-        )
+        self._threads = threads
+        self._pool = self._new_pool() if count > 1 and threads else None
+
+    def renew(self) -> None:
+        """Compute on other threads from now on: one in which oneDNN lacked memory for a kernel makes
+        no new kernel any more, however much there is."""
+        self.close()
+        self._threads = self._threads or torch.get_num_threads()
+        self._pool = self._new_pool()
 
     def run(self, work: Callable[[int, T], R], items: Iterable[T]) -> list[R]:
         """`work(place, item)` for at most `count` items at once, in their order.
@@ -51,6 +50,14 @@ class Lanes:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(
+            self.count,
+            thread_name_prefix="lane",
+            initializer=torch.set_num_threads,
+            initargs=(self._threads,),
+        )
 
 
 def make_lanes(step_tokens: float, *, threads: int) -> Lanes:

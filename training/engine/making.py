@@ -64,7 +64,7 @@ def _sharded(
         choice._replace(computes=computes),
         weights,
         Lanes(1),
-        budget=min(world.token_limit or budget, budget),
+        budget=budget,
         device=device,
     )
     return engine, replace(world, through=passage)

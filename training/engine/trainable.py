@@ -12,27 +12,30 @@ from torch.nn import Module, Parameter
 
 from training.devices.sharding import like
 from training.engine.gradients import Gradients, summed
+from training.models.precision import precisions
 
 
 class TrainableWeights:
     """The trainable parameters of a model by name; `masters` are what the optimizer is given."""
 
     def __init__(self, model: Module, dtype: torch.dtype | None) -> None:
-        """Bring the model's floating-point parameters to `dtype`, keeping fp32 where it is trained.
+        """Bring the model's floating-point parameters to `dtype`, keeping fp32 where it is trained, and
+        where the architecture computes in fp32.
 
         None for a sharded model, which is left as it is: its passes compute with copies of its own
         parameters, which are in fp32 where they are trained.
         """
         self.masters: dict[str, Parameter] = {}
         self._computed: dict[str, Parameter] = {}
+        computed = {} if dtype is None else precisions(model, dtype)
         for name, parameter in model.named_parameters():
             if not parameter.dtype.is_floating_point:
                 continue  # stored in 4 bits, and not trained
             if parameter.requires_grad:
                 self._computed[name] = parameter
-                self.masters[name] = _master(parameter, dtype)
-            if dtype is not None:
-                parameter.data = parameter.data.to(dtype)
+                self.masters[name] = _master(parameter, computed.get(name))
+            if name in computed:
+                parameter.data = parameter.data.to(computed[name])
 
     @property
     def parameters(self) -> Sequence[Parameter]:

@@ -68,7 +68,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     state, config = run.stepper.state, run.config
     size = run.world.size
     epoch = [_slowest(step, size) for step in _epoch(prepared, state.epoch)]
-    epochs = config.epochs - state.epoch
+    epochs = math.ceil(run.stepper.total_steps / len(epoch)) - state.epoch  # with maxSteps, fewer
     steps = chain(epoch[state.step_in_epoch :], *repeat(epoch, epochs - 1))
     masters = run.stepper.engine.weights.masters.values()
     trained = sum(each.nbytes for each in masters)

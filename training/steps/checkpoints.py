@@ -5,9 +5,16 @@ JOB_DIR/checkpoints/epoch-002-step-000120/
     optimizer.safetensors   the optimizer's memory
     checkpoint.json         position, history, early stopping
     manifest.json           size and sha256 of each of them
+
+None is ever replaced. An epoch's last step may be saved twice, amid the epoch and with its metrics: the
+second is then named `epoch-002-step-000120-2`, and the first is deleted, if retention says so, once
+that one is whole. A folder cannot take the place of another in one step on every file system: rename(2)
+refuses a target that is not empty, and NFS and FUSE know no RENAME_EXCHANGE.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +26,7 @@ from training.files import damage, remove_folder, remove_leftovers, size_of, who
 from training.steps.state import EpochMetrics, TrainingState
 
 _DESCRIPTION: Final = "checkpoint.json"
+_NAME: Final = re.compile(r"epoch-\d+-step-(\d+)(?:-(\d+))?")
 
 
 class Checkpoint(Frozen):
@@ -58,7 +66,7 @@ class Newest(NamedTuple):
 
 
 def checkpoint_name(state: TrainingState) -> str:
-    """The name of the snapshot of a state: its epoch, counted from 1, and its step."""
+    """The name of the first snapshot of a state: its epoch, counted from 1, and its step."""
     epoch = state.epoch + (1 if state.step_in_epoch else 0)
     return f"epoch-{epoch:03d}-step-{state.step:06d}"
 
@@ -71,8 +79,17 @@ class CheckpointStore:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
 
+    def free_name(self, state: TrainingState) -> str:
+        """A name for the snapshot of a state that no other has, nor one that is damaged."""
+        name = checkpoint_name(state)
+        further = (f"{name}-{number}" for number in count(2))
+        return next(each for each in chain([name], further) if not (self.folder / each).exists())
+
     def save(self, checkpoint: Checkpoint, tensors: Tensors) -> int:
-        """Write a checkpoint; its size in bytes. Raises `DiskFull`, older ones left intact."""
+        """Write a checkpoint under a name that is free; its size in bytes.
+
+        Raises `DiskFull`, older ones left intact.
+        """
         path = self.folder / checkpoint.name
         with whole_folder(path) as temporary:
             for kind, named in tensors._asdict().items():
@@ -84,7 +101,7 @@ class CheckpointStore:
     def newest_whole(self) -> Newest:
         """The checkpoint to go on from, its checksums verified; damaged ones are set aside."""
         damaged: list[tuple[str, str]] = []
-        for path in sorted(self._folders(), key=_step_of, reverse=True):
+        for path in sorted(self._folders(), key=_place_of, reverse=True):
             reason = damage(path)
             if reason is None:
                 return Newest(_described(path), tuple(damaged))
@@ -95,7 +112,7 @@ class CheckpointStore:
     def all(self) -> list[Checkpoint]:
         """Every checkpoint whose files are there in full length, oldest first."""
         whole = [path for path in self._folders() if damage(path, thorough=False) is None]
-        return [_described(path) for path in sorted(whole, key=_step_of)]
+        return [_described(path) for path in sorted(whole, key=_place_of)]
 
     def is_whole(self, name: str) -> bool:
         """Whether a checkpoint is there and its checksums hold."""
@@ -122,7 +139,10 @@ def _described(path: Path) -> Checkpoint:
     return Checkpoint.model_validate_json((path / _DESCRIPTION).read_bytes())
 
 
-def _step_of(path: Path) -> tuple[int, str]:
-    """Sorts names by step; a name that was tampered with comes first and fails its manifest."""
-    digits = path.name.rpartition("-")[2]
-    return (int(digits) if digits.isdigit() else -1, path.name)
+def _place_of(path: Path) -> tuple[int, int, str]:
+    """Sorts names by step, and those of one step as they were saved; a name that was tampered with
+    comes first and fails its manifest."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        return (-1, 0, path.name)
+    return (int(match[1]), int(match[2] or 1), path.name)

@@ -29,10 +29,12 @@ from training.steps.evaluation import evaluate
 from training.steps.overfitting import began_to_overfit
 from training.steps.retention import best, superfluous
 from training.steps.salvage import last_good_step_saved
-from training.steps.schedule import steps_per_epoch
+from training.steps.schedule import rows_per_step, steps_per_epoch
+from training.steps.shortage import note_held
 from training.steps.state import EpochMetrics
 from training.steps.stepper import Measurement, Stepper, Watch
 from training.steps.time_left import TimeLeft
+from training.token_budget import TokenBudget
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Run:
     emit: Callable[[Event], None]
     should_stop: Callable[[], bool]
     requests: SaveRequests
+    token_budget: TokenBudget
     world: World = WORLD_OF_ONE
 
 
@@ -197,13 +200,11 @@ def _save(run: Run, metrics: EpochMetrics | None) -> None:
     state, tensors = run.stepper.state, run.stepper.tensors()
     if not run.world.leads:
         return
-    name = checkpoint_name(state)
-    asked_before = {each.name for each in run.store.all() if each.requested}
     checkpoint = Checkpoint(
-        name=name,
+        name=run.store.free_name(state),
         metrics=metrics,
         state=state,
-        requested=run.requests.take() or name in asked_before,
+        requested=run.requests.take(),
     )
     run.store.save(checkpoint, tensors)
     run.requests.served()
@@ -233,7 +234,7 @@ def _reporter(
         start=run.stepper.state,
         started=time.monotonic(),
         total_steps=total,
-        epoch_steps=epoch_steps,
+        epoch_steps=run.training_rows / rows_per_step(run.config),
         validation_share=len(run.validation) / run.training_rows,
     )
 
@@ -260,6 +261,7 @@ def _reporter(
 
 
 def _tell_halved(run: Run, budget: int, error: OutOfMemory) -> None:
+    note_held(run.stepper.engine, run.token_budget, run.world)
     run.emit(halved(error.message, budget))
 
 

@@ -13,9 +13,14 @@ def validation_rows(records: int, split: float) -> int:
     return min(max(1, round(records * split)), records - 1)
 
 
+def rows_per_step(config: TrainingConfig) -> int:
+    """Rows that an optimizer step sees; the last of an epoch may see fewer."""
+    return config.batch_size * config.gradient_accumulation_steps
+
+
 def steps_per_epoch(training_rows: int, config: TrainingConfig) -> int:
-    """Optimizer steps over all rows once; the last step of an epoch may see fewer rows."""
-    return math.ceil(training_rows / (config.batch_size * config.gradient_accumulation_steps))
+    """Optimizer steps over all rows once."""
+    return math.ceil(training_rows / rows_per_step(config))
 
 
 def total_steps(training_rows: int, config: TrainingConfig) -> int:

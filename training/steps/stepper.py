@@ -112,8 +112,7 @@ class Stepper:
         """Stand where a checkpoint was saved."""
         self.engine.weights.restore(tensors.weights)
         restore_optimizer(self._optimizer, tensors.optimizer)
-        saved, limit = state.token_budget or self.engine.budget, self._world.token_limit
-        self.engine.budget = min(saved, limit or saved)
+        self.engine.budget = min(state.token_budget or self.engine.budget, self.engine.budget)
         self.state = state
 
     def is_over(self) -> bool:
@@ -174,6 +173,7 @@ class Stepper:
                     raise PassAbandoned(self.engine.budget, error) from error
                 if self._world.is_sharded or not self.engine.halve_budget():
                     raise
+                self.engine.renew_lanes()
                 watch.halved(self.engine.budget, error)
 
     def _gradients(

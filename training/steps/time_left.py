@@ -20,7 +20,8 @@ class TimeLeft:
     start: TrainingState
     started: float
     total_steps: int
-    epoch_steps: int
+    epoch_steps: float
+    """Of an epoch, its last counted by its rows where these are fewer."""
     validation_share: float
     """Rows held out, in relation to the training rows."""
 
@@ -31,19 +32,29 @@ class TimeLeft:
         and the run with one validation more.
         """
         step_seconds = self._step_seconds(steps, state, now)
-        ends = math.ceil(self.total_steps / self.epoch_steps) - state.epoch + 1
+        ends = math.ceil(self.total_steps / math.ceil(self.epoch_steps)) - state.epoch + 1
         end_seconds = self._end_seconds(state, step_seconds)
-        return (self.total_steps - steps) * step_seconds + ends * end_seconds
+        left = self._full(self.total_steps) - self._full(steps)
+        return left * step_seconds + ends * end_seconds
 
     def _step_seconds(self, steps: float, state: TrainingState, now: float) -> float:
-        here = state.step - self.start.step
-        former = min(self.start.step, _FORMER_STEPS)
+        """Of a full step."""
+        before = self._full(self.start.step)
+        here = self._full(state.step) - before
+        former = min(before, _FORMER_STEPS)
         if here + former == 0:  # amid the very first step
-            return (now - self.started) / max(steps, 1e-9)
+            return (now - self.started) / max(self._full(steps), 1e-9)
         seconds = _stepping_seconds(state) - _stepping_seconds(self.start)
         if former:
-            seconds += former * _stepping_seconds(self.start) / self.start.step
+            seconds += former * _stepping_seconds(self.start) / before
         return seconds / (here + former)
+
+    def _full(self, steps: float) -> float:
+        """So many steps of the run in full ones."""
+        epochs, within = divmod(steps, math.ceil(self.epoch_steps))
+        whole = math.floor(self.epoch_steps)
+        last = max(0.0, within - whole) * (self.epoch_steps - whole)
+        return epochs * self.epoch_steps + min(within, whole) + last
 
     def _end_seconds(self, state: TrainingState, step_seconds: float) -> float:
         """Of one epoch's end: as those before, or else by the rows that are to be predicted."""

@@ -4,18 +4,20 @@ import json
 import stat
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api.cli.credentials import credentials_file
+from api.client.uploads import fingerprint
 from jobs.access import Role, Viewer
 from jobs.claims import claim
-from jobs.models import Dataset, TrainingJob
+from jobs.models import AuditEntry, Dataset, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus
 from jobs.workers import say_present
 from schema import ids
 from tests.api.cli.shell import Shell
-from tests.api.client.sessions import session_of
+from tests.api.client.sessions import logged_in, session_of
 from tests.api.client.test_events import end
 from tests.api.rows import PROGRESS, happen, make_completed_job
 from tests.factories import MEMORY, PASSWORD, QA, make_dataset, make_job, make_model, make_viewer
@@ -89,12 +91,35 @@ async def test_a_file_becomes_a_dataset(shell: Shell, ada: Viewer, tmp_path: Pat
     assert await Dataset.all().count() == 0
 
 
+async def test_an_upload_that_broke_off_goes_on_and_shows_how_far_it_is(
+    shell: Shell, server: str, service: Service, ada: Viewer, tmp_path: Path
+) -> None:
+    file = tmp_path / "[red]sums.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in QA))
+    size_bytes, sha256 = await fingerprint(file)
+    async with logged_in(server, service, ada) as client:
+        begun = await client.create_upload(file.name, size_bytes, sha256)
+    async with httpx.AsyncClient(base_url=f"http://{server}") as http:
+        part = {"content-range": f"bytes 0-99/{size_bytes}"}
+        sent = await http.put(begun.url, content=file.read_bytes()[:100], headers=part)
+        assert sent.status_code == 202
+    shell.setenv("FORCE_COLOR", "1")
+    ran = await shell.run("upload", str(file), "--type", "QA", "--name", "sums")
+    assert ran.code == 0, ran.err
+    assert "[red]sums.jsonl" in ran.err
+    assert f"{size_bytes / 1000:.1f}/{size_bytes / 1000:.1f} kB" in ran.err
+    actions = await AuditEntry.all().order_by("created_at").values_list("action", flat=True)
+    assert actions == ["createUpload", "createDataset"]
+    assert (await Dataset.get()).record_count == 20
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b'{"question": "a", "answer": "b"}\n{"question"\n', "Line 2 of"),
+        (b'{"question": "a", "answer": "b"}\n{"question"\n', "Line 2: The line is no JSON"),
         (b'{"question": "a", "answer": "b"}\n\xff\n', "no UTF-8 text"),
-        (b'{"question": "a"}\n', "Record 1: The field answer is missing."),
+        (b'{"question": "a"}\n', "Line 1: The field answer is missing."),
+        (b"", "The size is 0 bytes"),
     ],
 )
 @pytest.mark.usefixtures("ada")

@@ -1,0 +1,54 @@
+"""Announcing uploads, and sending them byte by byte over a connection that a test can cut."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.api.clients import Client
+from tests.factories import QA
+
+CONTENT = b"".join(json.dumps(record).encode() + b"\n" for record in QA)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+CREATE_UPLOAD = """mutation($input: CreateUploadInput!) { createUpload(input: $input) { __typename
+  ... on Upload { id name status sizeBytes receivedBytes sha256 url expiresAt }
+  ... on Problem { code message remedy } ... on InvalidProblem { findings { code path } } } }"""
+GET_UPLOAD = """query($id: ID!) { getUpload(id: $id) {
+  id name status sizeBytes receivedBytes sha256 } }"""
+CREATE_DATASET = """mutation($input: CreateDatasetInput!) { createDataset(input: $input) { __typename
+  ... on Dataset { id name recordCount sizeBytes sha256 rejected { edges { node { line code } } } }
+  ... on Problem { code message } ... on InvalidProblem { findings { code path message } } } }"""
+
+
+async def announce(viewer: Client, **known: Any) -> dict[str, Any]:
+    """What createUpload answers."""
+    given = {"name": "sums.jsonl"} | known
+    answer = (await viewer.data(CREATE_UPLOAD, input=given))["createUpload"]
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def reached(viewer: Client, url: str) -> tuple[int, bool]:
+    """The offset that HEAD tells, and whether the upload is whole."""
+    response = await viewer.http.head(url)
+    assert response.status_code == 204
+    return int(response.headers["upload-offset"]), response.headers["upload-complete"] == "?1"
+
+
+@asynccontextmanager
+async def putting(
+    address: str, url: str, *headers: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A PUT of which only the head was sent; its connection breaks at the end of the block."""
+    host, _, port = address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        head = (f"PUT {url} HTTP/1.1", f"host: {address}", *headers, "", "")
+        writer.write("\r\n".join(head).encode())
+        await writer.drain()
+        yield reader, writer
+    finally:
+        writer.transport.abort()
