@@ -7,7 +7,16 @@ from typing import Final
 
 from training.errors import RecordError
 
-__all__ = ["as_object", "check_keys", "excerpt", "kind", "printable", "shortened", "text"]
+__all__ = [
+    "EXCERPT_CHARACTERS",
+    "as_object",
+    "check_keys",
+    "excerpt",
+    "kind",
+    "printable",
+    "shortened",
+    "text",
+]
 
 EXCERPT_CHARACTERS: Final = 160
 
