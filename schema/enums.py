@@ -84,7 +84,8 @@ describe(
         "CODE": 'Source code: {"code", "language"?}. Every token is trained.',
         "QA": 'A question and its answer: {"question", "answer", "system"?}. Answers are trained.',
         "COMPLETION": 'A prompt to go on from: {"prompt", "completion"}. Completions are trained.',
-        "CHAT": 'A conversation: {"messages": [{"role", "content"}]}. Assistant turns are trained.',
+        "CHAT": 'A conversation: {"messages": [{"role", "content", "tool_calls"?, "weight"?}], "tools"?}. '
+        "Assistant turns are trained, but for those of weight 0.",
     },
 )
 describe(

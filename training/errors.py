@@ -2,6 +2,7 @@
 
 * TrainingError
   x RecordError            one record of a dataset has the wrong shape
+  x SourceUnreadable       a user's file is none that can be read, or fits no format or several
   x DatasetDamaged         the dataset file no longer holds what was validated
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
@@ -61,6 +62,13 @@ def _restored(
 
 class RecordError(TrainingError):
     """One record does not have the shape of its data type."""
+
+
+class SourceUnreadable(TrainingError):
+    """Nothing of a user's file can be taken: what it is, or what its rows mean, is not known."""
+
+    def __init__(self, code: str, reason: str, remedy: str) -> None:
+        super().__init__(code, f"The file cannot be read: {reason}.", remedy)
 
 
 class DatasetDamaged(TrainingError):

@@ -1,4 +1,4 @@
-"""Other floors import these modules; none may bring torch along."""
+"""Other floors import these modules; none may bring torch, or a table's libraries, along."""
 
 import subprocess
 import sys
@@ -24,6 +24,9 @@ TORCH_FREE = (
     "training.progress.pace",
     "training.devices.process",
     "training.progress.pulse",
+    "training.data.containers.reading",
+    "training.data.formats.conversion",
+    "training.data.formats.detection",
     "training.data.records",
     "training.requests",
     "training.steps.retention",
@@ -39,7 +42,8 @@ TORCH_FREE = (
 def test_the_plain_modules_do_not_import_torch() -> None:
     script = (
         f"import sys, {', '.join(TORCH_FREE)}\n"
-        "print([name for name in ('torch', 'transformers', 'peft') if name in sys.modules])"
+        "heavy = ('torch', 'transformers', 'peft', 'numpy', 'pandas', 'pyarrow', 'datasets')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", script],

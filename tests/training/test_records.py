@@ -29,9 +29,38 @@ GOOD = [
     ),
 ]
 
+CALL = {"type": "function", "function": {"name": "look", "arguments": {"at": [1, None, "x"]}}}
+GOOD += [
+    (
+        DataType.CHAT,
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Wait.", "tool_calls": [CALL, CALL | {"id": "2"}]},
+                {"role": "tool", "content": "a", "name": "look"},
+                {"role": "tool", "content": "b", "tool_call_id": "2"},
+                {"role": "assistant", "content": "Hello", "weight": 0},
+                {"role": "user", "content": "Bye"},
+                {"role": "assistant", "tool_calls": [CALL]},
+            ],
+            "tools": [{"type": "function", "function": {"name": "look"}}],
+        },
+    )
+]
+
 
 def chat(*roles: str) -> dict[str, object]:
     return {"messages": [{"role": role, "content": "Hi"} for role in roles]}
+
+
+def answered(**fields: object) -> dict[str, list[object]]:
+    """A question and an answer with these fields."""
+    answer = {"role": "assistant", "content": "Hello"} | fields
+    return {"messages": [{"role": "user", "content": "Hi"}, answer]}
+
+
+def called(arguments: object) -> dict[str, object]:
+    return {"function": {"name": "look", "arguments": arguments}}
 
 
 BAD = [
@@ -62,6 +91,27 @@ BAD = [
         {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
         "NOT_A_STRING",
     ),
+    (DataType.CHAT, answered(weight=2), "WEIGHT_INVALID"),
+    (DataType.CHAT, answered(weight=True), "WEIGHT_INVALID"),
+    (DataType.CHAT, answered(content=None), "NOT_A_STRING"),
+    (DataType.CHAT, answered(tool_calls=[]), "NOT_A_LIST"),
+    (DataType.CHAT, answered(tool_calls=[{"type": "function"}]), "MISSING_FIELD"),
+    (DataType.CHAT, answered(tool_calls=[CALL | {"type": "web"}]), "TOOL_CALL_INVALID"),
+    (DataType.CHAT, answered(tool_calls=[called("{")]), "TOOL_CALL_INVALID"),
+    (DataType.CHAT, answered(tool_calls=[called([1])]), "NOT_AN_OBJECT"),
+    (DataType.CHAT, answered(tool_calls=[called({"a": float("nan")})]), "NOT_JSON"),
+    (DataType.CHAT, answered(tool_calls=[called({"a": 2**63})]), "NUMBER_TOO_LARGE"),
+    (DataType.CHAT, answered(tool_calls=[called({"a": ["\0"]})]), "NUL_CHARACTER"),
+    (DataType.CHAT, answered(tool_calls=[called({"\ud800": 1})]), "LONE_SURROGATE"),
+    (DataType.CHAT, chat("user", "assistant") | {"tools": {}, "a": 1}, "UNKNOWN_FIELD"),
+    (DataType.CHAT, chat("user", "assistant") | {"tools": "look"}, "NOT_A_LIST"),
+    (DataType.CHAT, chat("user", "tool", "assistant"), "ROLES_NOT_ALTERNATING"),
+    (DataType.CHAT, chat("user", "assistant", "tool", "assistant"), "ROLES_NOT_ALTERNATING"),
+    (
+        DataType.CHAT,
+        {"messages": [{"role": "user", "content": "a", "weight": 0}, *answered()["messages"]]},
+        "UNKNOWN_FIELD",
+    ),
     (DataType.CHAT, chat("user", "system", "assistant"), "SYSTEM_NOT_FIRST"),
     (DataType.CHAT, chat("system", "user"), "NO_ASSISTANT_TURN"),
     (DataType.CHAT, chat("assistant", "user", "assistant"), "ROLES_NOT_ALTERNATING"),
@@ -82,6 +132,21 @@ def test_a_bad_record_is_refused_by_code(data_type: DataType, raw: object, code:
     with pytest.raises(RecordError) as refused:
         parse(data_type, raw)
     assert refused.value.code == code
+
+
+def test_a_conversation_has_one_canonical_form() -> None:
+    given = answered(
+        weight=1.0, content="", tool_calls=[called('{"at": 1.5}'), called("") | {"id": None}]
+    )
+    canonical = answered(
+        tool_calls=[{"type": "function", **called({"at": 1.5})}, {"type": "function", **called({})}]
+    )
+    assert isinstance(canonical["messages"][1], dict)
+    del canonical["messages"][1]["content"]
+    assert parse(DataType.CHAT, given | {"tools": []}) == canonical
+    assert parse(DataType.CHAT, canonical | {"tools": None}) == canonical
+    escaped = answered(tool_calls=[called({"path": "\\u0000"})])
+    assert parse(DataType.CHAT, escaped)["messages"]
 
 
 def test_an_optional_field_that_is_null_is_left_out() -> None:
@@ -135,8 +200,27 @@ def test_statistics_count_characters_duplicates_and_lengths() -> None:
 
 
 def test_statistics_of_conversations_count_turns() -> None:
-    found = statistics(DataType.CHAT, [parse(*GOOD[-1])])
+    found = statistics(DataType.CHAT, [parse(*GOOD[6])])
     assert (found.turns, found.characters) == (5, 9 + 2 + 5 + 3 + 7)
+
+
+def test_statistics_count_what_is_trained_and_what_tools_hold() -> None:
+    call = '{"function": {"arguments": {"at": 1}, "name": "look"}, "type": "function"}'
+    record = parse(
+        DataType.CHAT,
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Well", "weight": 0},
+                {"role": "user", "content": "So?"},
+                {"role": "assistant", "tool_calls": [called({"at": 1})]},
+            ],
+            "tools": [{"a": 1}],
+        },
+    )
+    found = statistics(DataType.CHAT, [record])
+    assert found.trained_characters == len(call)
+    assert found.characters == 2 + 4 + 3 + len(call) + len('{"a": 1}')
 
 
 def test_statistics_of_nothing_are_zero() -> None:

@@ -120,6 +120,67 @@ def test_other_templates_train_the_same_tokens(
     assert trained_runs(tokenizer, render(tokenizer, DataType.QA, QA)) == ["Blue.<|im_end|>"]
 
 
+WITH_TOOLS = (
+    "{% if tools %}{{ '<|im_start|>system\n' + tools | tojson + '<|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{{ message['content'] }}{% for call in message.tool_calls or [] %}"
+    "{{ call.function.name + call.function.arguments | tojson }}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [None, WITH_DEFAULT_SYSTEM, MARKED])
+def test_a_turn_of_weight_0_is_rendered_and_bears_no_loss(
+    tokenizer: PreTrainedTokenizerBase, template: str | None
+) -> None:
+    tokenizer.chat_template = template or tokenizer.chat_template
+    messages = [dict(message) for message in CHAT["messages"]]  # type: ignore[attr-defined]
+    weighted: Record = {"messages": [*messages[:2], messages[2] | {"weight": 0}, *messages[3:]]}
+    plain, found = (render(tokenizer, DataType.CHAT, record) for record in (CHAT, weighted))
+    assert found.rows[0].input_ids == plain.rows[0].input_ids
+    assert trained_runs(tokenizer, found) == ["See you<|im_end|>"]
+
+
+def test_a_conversation_without_a_trained_turn_is_dropped_by_name(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    answer = {"role": "assistant", "content": "Hello", "weight": 0}
+    record: Record = {"messages": [{"role": "user", "content": "Hi"}, answer]}
+    assert render(tokenizer, DataType.CHAT, record).dropped == [1]
+
+
+def test_marks_that_cannot_be_told_apart_by_weight_are_refused(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.chat_template = MARKED.replace("'assistant' %}", "'assistant' and loop.last %}")
+    messages = [dict(message) for message in CHAT["messages"]]  # type: ignore[attr-defined]
+    weighted: Record = {"messages": [*messages[:2], messages[2] | {"weight": 0}, *messages[3:]]}
+    with pytest.raises(TemplateNotPrefixStable, match="marks 1 stretches for 2 turns"):
+        render(tokenizer, DataType.CHAT, weighted)
+
+
+def test_tools_and_their_calls_reach_the_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = WITH_TOOLS
+    call = {"type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}
+    record: Record = {
+        "messages": [
+            {"role": "user", "content": "Sky?"},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "content": "blue"},
+            {"role": "assistant", "content": "Blue."},
+        ],
+        "tools": [{"name": "look"}],
+    }
+    rendered = render(tokenizer, DataType.CHAT, record)
+    assert trained_runs(tokenizer, rendered) == [
+        'look{"at": "sky"}<|im_end|>',
+        "Blue.<|im_end|>",
+    ]
+    start = '<|im_start|>system\n[{"name": "look"}]<|im_end|>\n<|im_start|>user\nSky?'
+    assert tokenizer.decode(rendered.rows[0].input_ids).startswith(start)
+
+
 def test_a_template_that_rewrites_earlier_turns_is_refused(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from training.data.records import EXCERPT_CHARACTERS, Rejected
+from training.data.fields import EXCERPT_CHARACTERS
+from training.data.records import Rejected
 
 __all__ = ["MAX_LINE_BYTES", "rows"]
 

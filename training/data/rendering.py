@@ -7,7 +7,7 @@ before an answer is, token for token, what it will see when it is asked for one.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from training.config import DataType
+from training.data.conversations import Message, trained
 from training.data.records import Record, canonical_line
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
 
@@ -25,8 +26,6 @@ _GENERATION_BLOCK: Final = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 _render: Final[Callable[..., tuple[list[str], list[list[tuple[int, int]]]]]] = render_jinja_template  # type: ignore[assignment]
 """The renderer under `apply_chat_template`, which is annotated as returning `str` and does not."""
-
-Message = dict[str, str]
 
 
 class Row(NamedTuple):
@@ -99,7 +98,7 @@ class Renderer:
     def _tokens(self, line: int, record: Record) -> tuple[list[int], list[int]]:
         """Ids and labels of a whole record; the first token, which nothing predicts, bears none."""
         if self.data_type in (DataType.CHAT, DataType.QA):
-            input_ids, labels = self._conversation(line, messages_of(record))
+            input_ids, labels = self._conversation(line, record)
         elif self.data_type is DataType.COMPLETION:
             prompt = self._with_beginning(str(record["prompt"]))
             answer = self._closed(self._ids(str(record["completion"])), line)
@@ -110,10 +109,17 @@ class Renderer:
             labels = list(input_ids)
         return input_ids, [IGNORED, *labels[1:]]
 
-    def _conversation(self, line: int, messages: list[Message]) -> tuple[list[int], list[int]]:
+    def _conversation(self, line: int, record: Record) -> tuple[list[int], list[int]]:
         input_ids: list[int] = []
         labels: list[int] = []
-        for piece in pieces(self.tokenizer, messages, line=line):
+        tools = record.get("tools")
+        cut = pieces(
+            self.tokenizer,
+            messages_of(record),
+            line=line,
+            tools=tools if isinstance(tools, list) else None,
+        )
+        for piece in cut:
             ids = self._ids(piece.text)
             trained = self._up_to_stop(ids, line) if piece.trained else 0
             input_ids += ids
@@ -162,19 +168,24 @@ def messages_of(record: Record) -> list[Message]:
 
 
 def pieces(
-    tokenizer: PreTrainedTokenizerBase, messages: list[Message], *, line: int
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, object]],
+    *,
+    line: int,
+    tools: list[object] | None = None,
 ) -> list[Piece]:
     """The rendered conversation, cut at the borders of the assistant's text.
 
-    `line` names the record in the errors that `Renderer.render` documents.
+    A turn of weight 0 is rendered as the others and bears no loss. `line` names the record in the
+    errors that `Renderer.render` documents.
     """
     if tokenizer.chat_template is None:
         raise NoChatTemplate(tokenizer.name_or_path)
     template = tokenizer.get_chat_template()
     if _GENERATION_BLOCK.search(template):
-        text, spans = _marked_spans(tokenizer, template, messages)
+        text, spans = _marked_spans(tokenizer, template, messages, tools=tools, line=line)
     else:
-        text, spans = _rendered_spans(tokenizer, messages, line)
+        text, spans = _rendered_spans(tokenizer, messages, tools=tools, line=line)
     cut: list[Piece] = []
     position = 0
     for start, end in spans:
@@ -184,29 +195,48 @@ def pieces(
 
 
 def _marked_spans(
-    tokenizer: PreTrainedTokenizerBase, template: str, messages: list[Message]
+    tokenizer: PreTrainedTokenizerBase,
+    template: str,
+    messages: Sequence[Mapping[str, object]],
+    *,
+    tools: list[object] | None,
+    line: int,
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and the spans that the template itself marks as the assistant's."""
     texts, spans = _render(
-        conversations=[messages],
+        conversations=[[_shown(message) for message in messages]],
+        tools=tools,
         chat_template=template,
         return_assistant_tokens_mask=True,
         **tokenizer.special_tokens_map,
     )
-    return texts[0], [(start, end) for start, end in spans[0] if start < end]
+    weights = [trained(message) for message in messages if message["role"] == "assistant"]
+    if all(weights):
+        return texts[0], [(start, end) for start, end in spans[0] if start < end]
+    if len(weights) != len(spans[0]):
+        raise TemplateNotPrefixStable(
+            line, f"it marks {len(spans[0])} stretches for {len(weights)} turns, some of weight 0"
+        )
+    kept = [span for span, weight in zip(spans[0], weights, strict=True) if weight]
+    return texts[0], [(start, end) for start, end in kept if start < end]
 
 
 def _rendered_spans(
-    tokenizer: PreTrainedTokenizerBase, messages: list[Message], line: int
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Mapping[str, object]],
+    *,
+    tools: list[object] | None,
+    line: int,
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and the spans found by rendering the conversation up to each assistant turn."""
-    text = _rendered(tokenizer, messages)
+    shown = [_shown(message) for message in messages]
+    text = _rendered(tokenizer, shown, tools=tools)
     spans = []
     for index, message in enumerate(messages):
-        if message["role"] != "assistant":
+        if not trained(message):
             continue
-        before = _rendered(tokenizer, messages[:index], add_generation_prompt=True)
-        through = _rendered(tokenizer, messages[: index + 1])
+        before = _rendered(tokenizer, shown[:index], tools=tools, add_generation_prompt=True)
+        through = _rendered(tokenizer, shown[: index + 1], tools=tools)
         for shorter, longer in ((before, through), (through, text)):
             if not longer.startswith(shorter):
                 raise TemplateNotPrefixStable(
@@ -216,15 +246,24 @@ def _rendered_spans(
     return text, spans
 
 
+def _shown(message: Mapping[str, object]) -> Message:
+    """The message as a template takes it: with a content, and without what is for training."""
+    return {"content": ""} | {key: value for key, value in message.items() if key != "weight"}
+
+
 def _rendered(
     tokenizer: PreTrainedTokenizerBase,
     messages: list[Message],
     *,
+    tools: list[object] | None,
     add_generation_prompt: bool = False,
 ) -> str:
     return str(
         tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            messages,  # type: ignore[arg-type]  # annotated for text alone
+            tools=tools,  # type: ignore[arg-type]  # annotated for objects alone, which they are
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
         )
     )
 

@@ -1,0 +1,52 @@
+"""Files made in memory, and what is read from them."""
+
+import gzip
+import io
+import json
+from collections.abc import Iterable, Mapping
+
+from backports import zstd
+
+from training.data.containers.limits import Limits
+from training.data.containers.reading import Container, open_contents
+from training.data.containers.rows import RawRow
+from training.data.records import Rejected
+
+
+def jsonl(*rows: object) -> bytes:
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def read(content: bytes, limits: Limits | None = None) -> tuple[Container, list[RawRow | Rejected]]:
+    contents = open_contents(io.BytesIO(content), limits)
+    return contents.container, list(contents.rows)
+
+
+def values(rows: Iterable[RawRow | Rejected]) -> list[tuple[int, object]]:
+    """Those that were read, with their lines."""
+    return [(row.line, row.value) for row in rows if isinstance(row, RawRow)]
+
+
+def problems(rows: Iterable[object]) -> list[tuple[int, str]]:
+    """Those that were not, by line and code."""
+    return [(row.line, row.code) for row in rows if isinstance(row, Rejected)]
+
+
+def parquet(
+    rows: list[Mapping[str, object]], *, group: int | None = None, compression: str = "snappy"
+) -> bytes:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    file = io.BytesIO()
+    pq.write_table(
+        pa.Table.from_pylist(rows),
+        file,
+        row_group_size=group,
+        compression=compression,
+        use_dictionary=False,
+    )
+    return file.getvalue()
+
+
+PACKERS = {"gzip": gzip.compress, "zstd": zstd.compress}

@@ -1,0 +1,1 @@
+"""What a row means: which column plays which part, and the record it becomes."""

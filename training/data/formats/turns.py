@@ -1,0 +1,135 @@
+"""The turns of a conversation as files have them, brought to the keys of canonical messages."""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from training.data.fields import as_object, kind
+from training.data.strict_json import loads
+from training.errors import RecordError
+
+__all__ = ["Note", "from_history", "from_messages", "from_sharegpt", "is_sharegpt", "listed"]
+
+Note: TypeAlias = Callable[[str], None]
+"""Told each key of a turn that is left out."""
+
+_SHAREGPT_ROLES: Final = {
+    "human": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "observation": "tool",
+    "function_response": "tool",
+}
+
+_MESSAGE_KEYS: Final = frozenset({"role", "content", "tool_calls", "weight", "tool_call_id"})
+_PLAIN: Final = frozenset({"role", "content"})
+_PLAIN_ROLES: Final = ("system", "user", "assistant")
+_TRAINED_KEYS: Final = ("loss", "train")
+"""What trainers call the flag that OpenAI calls `weight`."""
+
+
+def is_sharegpt(value: object) -> bool | None:
+    """Whether a list of turns has the keys `from` and `value`; None where it is no such list."""
+    try:
+        turns = listed(value, "turns")
+    except RecordError:
+        return None
+    first = turns[0] if turns else None
+    if not isinstance(first, dict) or not {"from", "role"} & first.keys():
+        return None
+    return first.get("from") is not None
+
+
+def listed(value: object, name: str) -> list[object]:
+    """A list, also where a cell holds it as JSON."""
+    if isinstance(value, str):
+        value = loads(value)
+    if not isinstance(value, list):
+        raise RecordError("NOT_A_LIST", f"The field {name} must be a list, not {kind(value)}.")
+    return value
+
+
+def from_messages(turns: list[object], note: Note) -> list[object]:
+    """OpenAI's messages, also the older ones with `function_call`."""
+    return [
+        _message(as_object(turn, f"messages[{index}]"), note) for index, turn in enumerate(turns)
+    ]
+
+
+def _message(turn: dict[str, object], note: Note) -> dict[str, object]:
+    if turn.keys() == _PLAIN and turn["role"] in _PLAIN_ROLES and isinstance(turn["content"], str):
+        return turn  # as nearly all are
+    given = {key: value for key, value in turn.items() if value is not None}
+    role = given.get("role")
+    message: dict[str, object] = {}
+    if role in ("developer", "function"):
+        message["role"] = "system" if role == "developer" else "tool"
+    if role == "assistant":
+        message |= _trained_flag(given)
+        if "function_call" in given:
+            message["tool_calls"] = [{"function": given.pop("function_call")}]
+    if role in ("tool", "function") and "name" in given:
+        message["name"] = given.pop("name")
+    for key, value in given.items():
+        if key not in _MESSAGE_KEYS:
+            note(key)
+        elif key == "content":
+            message[key] = _joined(value)
+        elif key != "tool_calls" or value != []:
+            message.setdefault(key, value)
+    return message
+
+
+def _trained_flag(given: dict[str, object]) -> dict[str, object]:
+    """The weight that another name gives a turn; the flag is taken out."""
+    flags = [given.pop(key) for key in _TRAINED_KEYS if isinstance(given.get(key), bool)]
+    return {} if all(flags) else {"weight": 0}
+
+
+def _joined(content: object) -> object:
+    """Content in parts as one text, where all parts are text."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+    if not all(isinstance(text, str) for text in texts):
+        raise RecordError("CONTENT_NOT_TEXT", "A message has parts that are not text.")
+    return "".join(str(text) for text in texts)
+
+
+def from_sharegpt(turns: list[object], note: Note) -> list[object]:
+    """ShareGPT's conversations, with calls of functions and what they returned."""
+    return [
+        _turn(as_object(turn, f"conversations[{index}]"), index, note)
+        for index, turn in enumerate(turns)
+    ]
+
+
+def _turn(turn: dict[str, object], index: int, note: Note) -> dict[str, object]:
+    for key in ("from", "value"):
+        if key not in turn:
+            raise RecordError("MISSING_FIELD", f"conversations[{index}] has no {key}.")
+    speaker, value = turn["from"], turn["value"]
+    others = {key: each for key, each in turn.items() if key not in ("from", "value")}
+    if speaker == "function_call":
+        calls = loads(value) if isinstance(value, str) else value
+        listed_calls = calls if isinstance(calls, list) else [calls]
+        said: dict[str, object] = {"tool_calls": [{"function": call} for call in listed_calls]}
+        return _message(others | {"role": "assistant"} | said, note)
+    role = _SHAREGPT_ROLES.get(speaker, speaker) if isinstance(speaker, str) else speaker
+    return _message(others | {"role": role, "content": value}, note)
+
+
+def from_history(pairs: list[object]) -> list[object]:
+    """Earlier turns that are pairs of what was asked and answered."""
+    messages: list[object] = []
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, list) or len(pair) != 2:
+            message = f"history[{index}] must be a pair of what was asked and answered."
+            raise RecordError("HISTORY_INVALID", message)
+        messages += [
+            {"role": role, "content": text}
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ]
+    return messages
