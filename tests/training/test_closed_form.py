@@ -238,5 +238,9 @@ def test_a_real_run_tells_the_same(make_job: Callable[..., Path], tiny_model: Pa
     assert (rows.count, rows.steps) == (prepared["training_records"], prepared["total_steps"])
     told = closed_form(facts, config, rows=rows, machine=machine)
     assert told is not None
-    assert told.peak == pytest.approx(memory["peak"], rel=0.2)
-    assert told.peak == pytest.approx(used["peak_memory_bytes"], rel=0.2)
+    assert (told.gradients, told.optimizer) == (memory["gradients"], memory["optimizer"])
+    assert told.activations == pytest.approx(memory["activations"], rel=0.2)
+    # With a model as small as this one nearly all is libraries, and how much of their files lies in
+    # memory is the machine's own doing: 450 to 540 MB on one and the same.
+    assert told.peak == pytest.approx(memory["peak"], rel=0.3)
+    assert told.peak == pytest.approx(used["peak_memory_bytes"], rel=0.4)
