@@ -240,7 +240,10 @@ def test_a_real_run_tells_the_same(make_job: Callable[..., Path], tiny_model: Pa
     assert told is not None
     assert (told.gradients, told.optimizer) == (memory["gradients"], memory["optimizer"])
     assert told.activations == pytest.approx(memory["activations"], rel=0.2)
-    # With a model as small as this one nearly all is libraries, and how much of their files lies in
-    # memory is the machine's own doing: 450 to 540 MB on one and the same.
-    assert told.peak == pytest.approx(memory["peak"], rel=0.3)
-    assert told.peak == pytest.approx(used["peak_memory_bytes"], rel=0.4)
+    # Libraries are nearly all of so small a run, and how much of their files lies in memory is the
+    # machine's own doing: that part is taken as the run found it.
+    found = memory["base"] + memory["weights"]
+    own_peak = found + told.gradients + told.optimizer + told.activations + told.logits
+    assert own_peak == pytest.approx(memory["peak"], rel=0.01)
+    assert own_peak == pytest.approx(used["peak_memory_bytes"], rel=0.2)
+    assert told.base + told.weights == pytest.approx(found, rel=0.3)
