@@ -150,10 +150,13 @@ async def _judge(
     facts = ModelFacts.model_validate(model.facts) if model.facts else None
     shape = inherited(origin.config) if origin else {}
     chosen = _defaults(settings, facts) | shape | dict(request.choices)
+    unready = datasets.unready_findings(dataset)
     try:
         config = resolve(request.training_type, chosen)
     except ValidationError as error:
-        return Validation(tuple(_as_finding(item) for item in error.errors()), None)
+        return Validation((*unready, *(_as_finding(item) for item in error.errors())), None)
+    if unready or dataset.data_type is None:
+        return Validation(unready, config)  # nothing more is known of it
     known = RunFacts(
         records=dataset.record_count,
         data_type=dataset.data_type,

@@ -7,7 +7,8 @@ from training.config import DataType
 from training.data.ingest.spec import OnInvalid
 from tortoise import fields
 from tortoise.indexes import Index
-from tortoise.migrations.operations import BaseSchemaEditor, StateApps
+from tortoise.migrations.schema_editor.base import BaseSchemaEditor
+from tortoise.migrations.schema_generator.state_apps import StateApps
 
 
 async def count_rejected(apps: StateApps, editor: BaseSchemaEditor) -> None:

@@ -19,6 +19,7 @@ from training.data.formats.conversion import Converter
 from training.data.ingest.mapping import first_rows, mapped
 from training.data.ingest.source_file import SourceFile, opened
 from training.data.ingest.spec import InspectedRow, Inspection, InspectionSpec
+from training.data.ingest.storing import left_out
 from training.data.records import Rejected
 from training.errors import TrainingError
 from training.files import write_whole
@@ -76,7 +77,7 @@ def inspect(spec: InspectionSpec) -> Inspection:
             "mapping": mapping,
             "rows": tuple(_with_records(sample, converted)),
             "rejected": tuple(row for row in converted if isinstance(row, Rejected)),
-            "left_out": {shortened(name): count for name, count in converter.left_out.items()},
+            "left_out": left_out(converter),
         }
     )
 

@@ -9,7 +9,7 @@ from training.data.containers.reading import Container, open_contents
 from training.data.containers.rows import Rows
 from training.data.containers.source import Compression, compression_of
 
-__all__ = ["SourceFile", "Opened", "opened"]
+__all__ = ["Opened", "SourceFile", "opened"]
 
 _HEAD_BYTES: Final = 4
 

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final, Literal
 
+from pydantic import Field
+
 from training.config import DataType, Frozen
 from training.data.containers.reading import Container
 from training.data.containers.source import Compression
@@ -97,6 +99,6 @@ class Inspection(Frozen):
     rows: tuple[InspectedRow, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     """Of the sample, at most a hundred."""
-    left_out: dict[str, int] = {}
+    left_out: dict[str, int] = Field(default_factory=dict)
     problem: Failure | None = None
     """Why it can be none as it stands."""

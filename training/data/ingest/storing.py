@@ -1,6 +1,7 @@
 """Rows made records, and both kinds written down: those that were taken, and those that were not."""
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from training.data.tally import tallying
 from training.errors import NoRoomForDataset
 from training.events import Failure
 
-__all__ = ["MAX_REJECTED", "store"]
+__all__ = ["MAX_REJECTED", "left_out", "store"]
 
 MAX_REJECTED: Final = 1_000_000
 """So many mistakes are one; the file that names them has some 200 bytes for each."""
@@ -67,7 +68,7 @@ def store(
                 mapping=mapping,
                 rows=records.count + rejected.count,
                 rejected_count=rejected.count,
-                left_out={shortened(name): count for name, count in converter.left_out.items()},
+                left_out=left_out(converter),
                 statistics=tally.statistics(),
                 size_bytes=records.size_bytes,
                 sha256=records.sha256(),
@@ -77,6 +78,14 @@ def store(
         if error.errno in _FULL:
             raise NoRoomForDataset from error
         raise
+
+
+def left_out(converter: Converter) -> dict[str, int]:
+    """Rows by what they had and their records have not, with names that can be stored and shown."""
+    counts: Counter[str] = Counter()
+    for name, count in converter.left_out.items():
+        counts[shortened(name)] += count
+    return dict(counts)
 
 
 class _Refusal:
