@@ -1,7 +1,7 @@
 """Files of lines that are written once, in order, and then read from any line on.
 
-Beside `NAME.jsonl` lies `NAME.offsets`: where every `STRIDE`th line begins, as 64-bit integers of
-little-endian. Where it is missing, the file is read from its beginning.
+Beside `NAME.jsonl` lies, where it has more than `STRIDE` lines, `NAME.offsets`: where every `STRIDE`th
+begins, as 64-bit integers of little-endian. Where that is missing, the file is read from its beginning.
 """
 
 import hashlib
@@ -83,7 +83,8 @@ def writing_lines(path: Path) -> Iterator[LineWriter]:
             file.flush()
             os.fsync(file.fileno())
         if writer.count and writer.wanted:
-            beside.write_bytes(writer.offsets())
+            if writer.count > STRIDE:
+                beside.write_bytes(writer.offsets())
             temporary.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
