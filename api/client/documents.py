@@ -9,9 +9,11 @@ __all__ = [
     "CREATE_UPLOAD",
     "DELETE_DATASET",
     "EXPORT_MODEL",
+    "GET_DATASET",
     "GET_EXPORT",
     "GET_MODEL",
     "GET_TRAINING_STATUS",
+    "INSPECT_UPLOAD",
     "LIST_CHECKPOINTS",
     "LIST_DATASETS",
     "LIST_MODELS",
@@ -42,7 +44,16 @@ _MODEL = f"""
   id name source status error {_FAILURE}
   architecture parameterCount contextLength licence createdAt
 """
-_DATASET = " id name dataType recordCount sizeBytes sha256 createdAt "
+_DATASET = f"""
+  id name status progress error {_FAILURE} dataType recordCount sizeBytes sha256 createdAt
+"""
+_MAPPING = " mapping { format dataType columns { part column } ignored } "
+_LEFT_OUT = " leftOut { column rows } "
+_REJECTED = " { line code message } "
+_MADE_DATASET = f"""
+  {_DATASET} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
+  rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
+"""
 _SAMPLES = " samples { prompt before after } "
 _START = " startedFrom { source name } "
 _CHECKPOINT = " id name epoch step score validationLoss sizeBytes best requested createdAt "
@@ -115,11 +126,18 @@ mutation CreateUpload($input: CreateUploadInput!) {{
 CREATE_DATASET: Final = f"""
 mutation CreateDataset($input: CreateDatasetInput!) {{
   createDataset(input: $input) {{
-    __typename
-    ... on Dataset {{
-      {_DATASET} rejected(first: 20) {{ totalCount edges {{ node {{ line code message }} }} }}
-    }}
-    {_PROBLEMS}
+    __typename ... on Dataset {{ {_MADE_DATASET} }} {_PROBLEMS}
+  }}
+}}
+"""
+GET_DATASET: Final = f"""
+query GetDataset($id: ID!) {{ getDataset(id: $id) {{ {_MADE_DATASET} }} }}
+"""
+INSPECT_UPLOAD: Final = f"""
+query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput) {{
+  inspectUpload(uploadId: $uploadId, mapping: $mapping) {{
+    container compression {_MAPPING} sampledRows {_LEFT_OUT} problem {_FAILURE}
+    rejected {_REJECTED} rows {{ line raw record rejected {_REJECTED} }}
   }}
 }}
 """
