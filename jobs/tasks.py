@@ -34,6 +34,7 @@ from jobs.settings import Settings
 from jobs.status import TaskStatus
 from jobs.task_kinds import CheckModel, ExportVersion, Task
 from training.events import Failure
+from training.files import remove_leftovers
 from training.progress.pulse import PulseReader
 
 __all__ = ["TASKS", "perform", "requeue_lapsed"]
@@ -96,6 +97,7 @@ async def _attempt(
         finally:
             child.kill()
             exit_code = await child.wait()
+        await asyncio.to_thread(remove_leftovers, claimed.folder)
         failure = _crash(claimed.task, exit_code, child.log_tail()) if advanced else _hung(settings)
         await _conclude(claimed, failure, settings, left=leaving.is_set())
     except LeaseLost as lost:

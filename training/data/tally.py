@@ -63,7 +63,7 @@ class Tally:
 @contextmanager
 def tallying(data_type: DataType, folder: Path | None = None) -> Iterator[Tally]:
     """A tally with room on the disk, in `folder` where one is given, for what memory must not hold."""
-    with tempfile.TemporaryDirectory(prefix=".tally.", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".tally.", suffix=".partial", dir=folder) as scratch:
         yield Tally(data_type, Path(scratch))
 
 
