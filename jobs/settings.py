@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     upload_quota_bytes: int = Field(default=20 * 1024**3, ge=1)
     """What one account's uploads may take up together until they are used or expire."""
     upload_seconds: int = Field(default=24 * 3600, ge=60)
-    """An upload that was not used within so long is removed, whole or not."""
+    """An upload that no dataset was made of within so long is removed, whole or not."""
     worker_slots: int = Field(default=1, ge=1, le=64)
     """How many training jobs one worker runs at a time, beside one export, one model check and one
     ingest."""

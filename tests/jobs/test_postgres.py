@@ -17,17 +17,19 @@ from tortoise.backends.base.executor import EXECUTOR_CACHE
 from jobs import control, lifecycle, uploads
 from jobs.cleanup import Cleaned, clean_up
 from jobs.database import migrate, transaction
-from jobs.errors import InUse, NotFound, QuotaExceeded
+from jobs.datasets import OnInvalid
+from jobs.errors import Conflict, InUse, NotFound, QuotaExceeded
 from jobs.lifecycle import RunRequest
-from jobs.models import Checkpoint, TrainingJob, Upload
+from jobs.models import Checkpoint, Dataset, TrainingJob, Upload
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.starts import StartRequest
-from jobs.status import JobStatus
+from jobs.status import JobStatus, TaskStatus
 from jobs.sweep import sweep
 from jobs.uploads import Announced
 from tests.api.rows import make_completed_job
 from tests.factories import make_job
+from tests.ingesting import ingest
 from tests.jobs.stage import (
     Step,
     as_environment,
@@ -46,6 +48,7 @@ from tests.jobs.stage import (
 )
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
 from tests.jobs.test_events import WRITER, last_seq, seen_by
+from tests.jobs.test_ingest import queued, uploaded
 from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType
@@ -246,3 +249,35 @@ async def test_uploads_announced_at_once_do_not_get_past_the_quota(postgres: Ser
     await sweep(postgres.settings, postgres.queue)
     assert await Upload.all().count() == 0
     assert postgres.artifacts.upload_folders() == {}
+
+
+async def test_of_a_dataset_another_and_a_deletion_at_once_one_gets_the_upload(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    for _ in range(6):
+        upload = await uploaded(postgres, viewer)
+        deeds = [
+            queued(postgres, viewer, upload),
+            uploads.delete(viewer, upload.id, artifacts=postgres.artifacts),
+            queued(postgres, viewer, upload),
+        ]
+        outcomes = await asyncio.gather(*deeds, return_exceptions=True)
+        done = [each for each in outcomes if not isinstance(each, BaseException)]
+        refused = [each for each in outcomes if isinstance(each, BaseException)]
+        assert len(done) == 1
+        assert all(isinstance(each, Conflict | NotFound) for each in refused)
+        if isinstance(done[0], Dataset):
+            ready = await ingest(postgres, done[0].id)
+            assert (ready.status, ready.record_count) == (TaskStatus.READY, 20)
+        assert await Upload.all().count() == 0
+
+
+async def test_a_dataset_of_hostile_rows_can_be_stored(postgres: Service) -> None:
+    viewer = await make_viewer()
+    content = b'{"text": "a", "b\\u0000": 1, "\\ud800": 2}\n{"text": "\\u0000"}\n'
+    upload = await uploaded(postgres, viewer, content)
+    dataset = await queued(postgres, viewer, upload, OnInvalid.DROP)
+    ready = await ingest(postgres, dataset.id)
+    assert (ready.status, ready.rejected_count) == (TaskStatus.READY, 1)
+    assert ready.left_out == {"b\\0": 1, "\\ud800": 1}

@@ -26,6 +26,8 @@ TORCH_FREE = (
     "training.progress.pulse",
     "training.data.containers.reading",
     "training.data.formats.conversion",
+    "training.data.ingest.inspection",
+    "training.data.ingest.run",
     "training.data.formats.detection",
     "training.data.records",
     "training.requests",
