@@ -17,30 +17,37 @@ from training.data.formats.mapping import Mapping
 from training.data.ingest.spec import FileSource, Inspection, InspectionSpec
 from training.events import Failure
 
-__all__ = ["inspect"]
+__all__ = ["Inspector"]
 
 PATIENCE_SECONDS = 10.0
 """A look takes a third of a second; what takes so long is ended."""
+AT_ONCE = 2
 
 
-async def inspect(
-    viewer: Viewer, upload_id: UUID, mapping: Mapping | None, *, artifacts: Artifacts
-) -> Inspection:
-    """What the upload would be taken for, by the given mapping or the one that is found.
+class Inspector:
+    """Looks at uploads, a few at a time: each look is a process of some 40 to 120 MB."""
 
-    A process of its own looks, since a stranger's file may do anything to its reader. Raises NotFound,
-    and Conflict for an upload that is not whole.
-    """
-    upload = await uploads.ready(viewer, upload_id)
-    path = artifacts.uploaded(upload.id)
-    if not await asyncio.to_thread(path.is_file):  # it was used up a moment ago
-        raise NotFound("upload", upload_id)
-    spec = InspectionSpec(source=FileSource(path=str(path)), mapping=mapping)
-    with tempfile.TemporaryDirectory(prefix="tunery-inspection-") as folder:
-        answer = await _look(spec, Path(folder))
-    if isinstance(answer, Failure):
-        return Inspection(problem=answer)
-    return answer
+    def __init__(self, artifacts: Artifacts, *, at_once: int = AT_ONCE) -> None:
+        self._artifacts = artifacts
+        self._free = asyncio.Semaphore(at_once)
+
+    async def inspect(self, viewer: Viewer, upload_id: UUID, mapping: Mapping | None) -> Inspection:
+        """What the upload would be taken for, by the given mapping or the one that is found.
+
+        A process of its own looks, since a stranger's file may do anything to its reader. Raises
+        NotFound, and Conflict for an upload that is not whole.
+        """
+        upload = await uploads.ready(viewer, upload_id)
+        path = self._artifacts.uploaded(upload.id)
+        if not await asyncio.to_thread(path.is_file):  # it was used up a moment ago
+            raise NotFound("upload", upload_id)
+        spec = InspectionSpec(source=FileSource(path=str(path)), mapping=mapping)
+        async with self._free:
+            with tempfile.TemporaryDirectory(prefix="tunery-inspection-") as folder:
+                answer = await _look(spec, Path(folder))
+        if isinstance(answer, Failure):
+            return Inspection(problem=answer)
+        return answer
 
 
 async def _look(spec: InspectionSpec, folder: Path) -> Inspection | Failure:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jobs.artifacts import Artifacts
 from jobs.database import connect
 from jobs.events import EventHub, open_hub
+from jobs.inspections import Inspector
 from jobs.queue import Queue, open_queue
 from jobs.settings import Settings
 from jobs.tokens import Tokens
@@ -23,6 +24,7 @@ class Service:
     queue: Queue
     hub: EventHub
     tokens: Tokens
+    inspector: Inspector
 
 
 @asynccontextmanager
@@ -39,4 +41,5 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             refresh_seconds=settings.refresh_token_seconds,
             download_seconds=settings.download_seconds,
         )
-        yield Service(settings, Artifacts(settings.artifacts), queue, hub, tokens)
+        artifacts = Artifacts(settings.artifacts)
+        yield Service(settings, artifacts, queue, hub, tokens, Inspector(artifacts))

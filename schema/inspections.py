@@ -4,7 +4,6 @@ from typing import Annotated
 
 import strawberry
 
-from jobs import inspections
 from schema import ids
 from schema.context import Info
 from schema.datasets import RejectedRecord
@@ -104,10 +103,9 @@ class InspectionQueries:
             strawberry.argument(description="A mapping to try; found where there is none."),
         ] = None,
     ) -> UploadInspection | None:
-        found = await inspections.inspect(
+        found = await info.context.service.inspector.inspect(
             info.context.viewer,
             ids.decode(ids.Kind.UPLOAD, upload_id),
             None if mapping is None else mapping.mapping(["mapping"]),
-            artifacts=info.context.service.artifacts,
         )
         return UploadInspection.of(found)

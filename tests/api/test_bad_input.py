@@ -143,7 +143,7 @@ async def test_a_record_of_the_wrong_shape_is_named_by_its_line(client: Client) 
     answer = (await viewer.data(CREATE, input=sent))["createDataset"]
     assert answer["message"] == "3 of 7 records are invalid."
     assert [each["path"][-1] for each in answer["findings"]] == ["2", "5", "6"]
-    assert answer["findings"][0]["message"] == "Record 3: The field answer is missing."
+    assert answer["findings"][0]["message"] == "Record 3: The column 'answer' is missing."
     assert await rows() == before
     taken = (await viewer.data(CREATE, input=sent | {"onInvalid": "DROP"}))["createDataset"]
     assert taken["recordCount"] == 4

@@ -22,7 +22,6 @@ from training.data.ingest.spec import InspectedRow, Inspection, InspectionSpec
 from training.data.ingest.storing import left_out
 from training.data.records import Rejected
 from training.errors import TrainingError
-from training.files import write_whole
 from training.outcomes import outcome_of
 from training.progress.stopping import on_lost_parent
 
@@ -48,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         on_lost_parent(lambda: os._exit(1))  # nothing to save: a look is taken again
     content = (options.folder / "inspection.json").read_bytes()
     outcome = outcome_of(lambda: inspect(InspectionSpec.model_validate_json(content)))
-    write_whole(options.folder / "result.json", outcome)
+    (options.folder / "result.json").write_bytes(outcome)  # read once this process has ended
     return 0
 
 
