@@ -1,0 +1,104 @@
+"""Records that are nearly equal, found by their signatures without comparing all with all.
+
+Near means: an estimated share of at least `NEAR` of the runs of five characters in common. The
+64 bytes of a signature are 16 bands of four; records that have a band in common are compared, which
+misses one in five thousand of those at the threshold, and fewer above it.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.doctor.signatures import SIGNATURE_BYTES, Signatures
+
+__all__ = ["NEAR", "near_groups", "nearest", "similarity"]
+
+NEAR: Final = 0.8
+
+_BY_CHANCE: Final = 1 / 256
+"""How many bytes of two signatures that have nothing in common are equal."""
+_AT_ONCE: Final = 1 << 15
+
+Indices = NDArray[np.intp]
+
+
+def near_groups(signatures: Signatures, candidates: Indices) -> Indices:
+    """For each record the first of those that are near it, directly or by others between them.
+
+    Only `candidates`, indices in ascending order, are compared; any other is alone.
+    """
+    first = np.arange(len(signatures))
+    for band in _bands(signatures):
+        keys = band[candidates]
+        order = np.argsort(keys, kind="stable")
+        same = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
+        if not len(same):
+            continue
+        heads = _heads(same, len(order))
+        later = candidates[order[same]]
+        for earlier in (candidates[order[heads[same]]], candidates[order[same - 1]]):
+            apart = first[earlier] != first[later]
+            left, right = earlier[apart], later[apart]
+            near = similarity(signatures, left, signatures, right) >= NEAR
+            _join(first, left[near], right[near])
+    return first
+
+
+def nearest(
+    signatures: Signatures, others: Signatures
+) -> tuple[Indices, Indices, NDArray[np.float64]]:
+    """The indices of those that are near one of the `others`, which that is, and how near it is."""
+    best = np.zeros(len(signatures))
+    partner = np.zeros(len(signatures), np.intp)
+    if len(others):
+        for band, other_band in zip(_bands(signatures), _bands(others), strict=True):
+            order = np.argsort(other_band, kind="stable")
+            ordered = other_band[order]
+            for side, back in (("left", 0), ("right", 1)):  # the first and the last of equal keys
+                place = np.searchsorted(ordered, band, side=side) - back  # type: ignore[call-overload]
+                place = np.clip(place, 0, len(order) - 1)
+                here = np.flatnonzero(ordered[place] == band)
+                there = order[place[here]]
+                found = similarity(signatures, here, others, there)
+                better = found > best[here]
+                best[here[better]] = found[better]
+                partner[here[better]] = there[better]
+    near = np.flatnonzero(best >= NEAR)
+    return near, partner[near], best[near]
+
+
+def similarity(
+    left: Signatures, at: Indices, right: Signatures, other: Indices
+) -> NDArray[np.float64]:
+    """The estimated shares in common of `left[at]` and `right[other]`, pair by pair."""
+    estimates = np.empty(len(at))
+    for start in range(0, len(at), _AT_ONCE):
+        pairs = slice(start, start + _AT_ONCE)
+        equal = np.count_nonzero(left[at[pairs]] == right[other[pairs]], axis=1)
+        estimates[pairs] = equal / SIGNATURE_BYTES
+    return np.clip((estimates - _BY_CHANCE) / (1 - _BY_CHANCE), 0, 1)
+
+
+def _bands(signatures: Signatures) -> list[NDArray[np.uint32]]:
+    """Each four bytes of the signatures as one number."""
+    return list(signatures.view(np.uint32).T)
+
+
+def _heads(same: Indices, count: int) -> Indices:
+    """For each place of a sorted list the first place with the same key; `same` as the one before."""
+    heads = np.arange(count)
+    heads[same] = 0
+    return np.maximum.accumulate(heads)
+
+
+def _join(first: Indices, left: Indices, right: Indices) -> None:
+    """Make one group of those that each pair is in, named by its first."""
+    while len(left):
+        lower = np.minimum(first[left], first[right])
+        np.minimum.at(first, first[left], lower)
+        np.minimum.at(first, first[right], lower)
+        while not np.array_equal(first, jumped := first[first]):
+            first[:] = jumped
+        apart = first[left] != first[right]
+        left, right = left[apart], right[apart]
