@@ -7,7 +7,7 @@ from training.config import DataType
 from training.data.conversations import trained
 from training.data.records import Record, canonical_line
 
-__all__ = ["Content", "content_of", "messages_of"]
+__all__ = ["Content", "content_of", "messages_of", "written"]
 
 
 class Content(NamedTuple):
@@ -48,10 +48,17 @@ def content_of(data_type: DataType, record: Record) -> Content:
     return Content("", [text], None, characters, len(text), 0)
 
 
-def messages_of(record: Record) -> list[Mapping[str, object]]:
+def written(data_type: DataType, record: Record) -> list[str]:
+    """The texts of a record that a person wrote and a template must show: no tools, no calls."""
+    if data_type is not DataType.CHAT:
+        content = content_of(data_type, record)
+        return [content.system, *content.turns]
+    return [str(each["content"]) for each in messages_of(record) if "content" in each]
+
+
+def messages_of(record: Record) -> list[dict[str, object]]:
     """The messages of a CHAT record."""
-    messages = record["messages"]
-    return [each for each in messages if isinstance(each, dict)] if _is_list(messages) else []
+    return list(_objects(record["messages"]))
 
 
 def _answered(record: Record, question: str, answer: str) -> Content:
@@ -84,10 +91,6 @@ def _conversation(record: Record) -> Content:
 
 def _objects(value: object) -> Iterable[dict[str, object]]:
     return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
 
 
 def _json(value: Mapping[str, object]) -> str:

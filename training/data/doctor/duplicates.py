@@ -10,33 +10,51 @@ from training.data.doctor.report import MAX_GROUPS, MAX_LINES, Duplicates, Group
 __all__ = ["conflicting", "duplicates", "first_equal"]
 
 Indices = NDArray[np.intp]
+First = NDArray[np.int32]
+"""For each record the index of the first of its group: half the size, for there may be millions."""
 
 
-def first_equal(*keys: NDArray[np.uint64]) -> Indices:
+def first_equal(*keys: NDArray[np.uint64]) -> First:
     """For each record the index of the first that is equal to it in all keys."""
-    order = np.lexsort(keys)
-    starts = np.zeros(len(order), np.bool_)
-    starts[:1] = True
-    for key in keys:
-        starts[1:] |= key[order[1:]] != key[order[:-1]]
-    first = np.empty(len(order), np.intp)
-    first[order] = order[np.flatnonzero(starts)][np.cumsum(starts) - 1]
+    first = np.arange(len(keys[0]), dtype=np.int32)
+    several = _repeated(keys[0])  # mostly few: sorting by all keys is left to those
+    if len(several):
+        chosen = [key[several] for key in keys]
+        order = np.lexsort(chosen)
+        starts = np.zeros(len(order), np.bool_)
+        starts[0] = True
+        for key in chosen:
+            starts[1:] |= key[order[1:]] != key[order[:-1]]
+        first[several[order]] = several[order[starts]][np.cumsum(starts) - 1]
     return first
 
 
-def conflicting(prompts: NDArray[np.uint64], first: Indices) -> Indices:
+def conflicting(prompts: NDArray[np.uint64], first: First) -> Indices:
     """The records that answer the prompt of an earlier one otherwise; `first` as `first_equal`."""
-    distinct = np.flatnonzero(first == np.arange(len(first)))
-    asked = distinct[prompts[distinct] != 0]
+    several = _repeated(prompts)
+    asked = several[(first[several] == several) & (prompts[several] != 0)]
     earliest = first_equal(prompts[asked])
-    return asked[earliest != np.arange(len(asked))]
+    again: Indices = asked[earliest != np.arange(len(asked))]
+    return again
 
 
-def duplicates(first: Indices, lines: NDArray[np.uint32]) -> Duplicates:
+def _repeated(keys: NDArray[np.uint64]) -> Indices:
+    """The indices of the keys that occur more than once, ascending."""
+    ordered = np.sort(keys)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.empty(0, np.intp)
+    del ordered
+    place = np.searchsorted(twice, keys)
+    place[place == len(twice)] = 0
+    return np.flatnonzero(twice[place] == keys)
+
+
+def duplicates(first: First, lines: NDArray[np.uint32]) -> Duplicates:
     """The groups of those that have the same first one."""
-    heads, counts = np.unique(first, return_counts=True)
-    several = counts > 1
-    heads, counts = heads[several], counts[several]
+    counts = np.bincount(first)
+    heads = np.flatnonzero(counts > 1)
+    counts = counts[heads]
     largest = np.argsort(-counts, kind="stable")[:MAX_GROUPS]
     return Duplicates(
         groups=len(heads),
@@ -48,5 +66,5 @@ def duplicates(first: Indices, lines: NDArray[np.uint32]) -> Duplicates:
     )
 
 
-def _lines(first: Indices, lines: NDArray[np.uint32], head: int) -> Sequence[int]:
+def _lines(first: First, lines: NDArray[np.uint32], head: int) -> Sequence[int]:
     return tuple(lines[np.flatnonzero(first == head)[:MAX_LINES]].tolist())

@@ -14,7 +14,7 @@ from training.config import DataType
 from training.data.doctor.characters import character_marks, shows_nothing
 from training.data.doctor.checks import BITS, Code
 from training.data.doctor.contents import Content, content_of
-from training.data.doctor.duplicates import conflicting, duplicates, first_equal
+from training.data.doctor.duplicates import First, conflicting, duplicates, first_equal
 from training.data.doctor.fingerprints import Fingerprints, as_digests
 from training.data.doctor.languages import LanguageSample
 from training.data.doctor.lengths import far_apart, histogram, percentiles
@@ -58,9 +58,7 @@ class _Looked(NamedTuple):
     marks: int
 
 
-def _batches(
-    data_type: DataType, records: Iterable[tuple[int, Record]]
-) -> Iterator[list[_Looked]]:
+def _batches(data_type: DataType, records: Iterable[tuple[int, Record]]) -> Iterator[list[_Looked]]:
     """The records looked at one by one, as many at once as memory should hold."""
     batch: list[_Looked] = []
     characters = 0
@@ -121,11 +119,10 @@ class _Seen:
         digests = as_digests(self._digests)
         signed = np.frombuffer(self._signatures, np.uint8).reshape(-1, SIGNATURE_BYTES)
         first = first_equal(digests[:, 0], digests[:, 1])
-        distinct = np.flatnonzero(first == np.arange(len(first)))
-        near = near_groups(signed, distinct)
+        near = near_groups(signed, np.flatnonzero(~_later(first)).astype(np.int32))
         prompts = np.frombuffer(self._prompts, np.uint64)
-        _mark(bits, Code.DUPLICATE, first != np.arange(len(first)))
-        _mark(bits, Code.NEAR_DUPLICATE, near != np.arange(len(near)))
+        _mark(bits, Code.DUPLICATE, _later(first))
+        _mark(bits, Code.NEAR_DUPLICATE, _later(near))
         _mark(bits, Code.CONFLICTING_ANSWERS, conflicting(prompts, first))
         short, long = far_apart(lengths)
         _mark(bits, Code.UNUSUALLY_SHORT, short)
@@ -151,6 +148,11 @@ class _Seen:
             length_percentiles=percentiles(lengths),
             trained_characters=self._trained_characters,
         )
+
+
+def _later(first: First) -> NDArray[np.bool_]:
+    """Which are not the first of their group."""
+    return np.not_equal(first, np.arange(len(first), dtype=np.int32))
 
 
 def _mark(

@@ -26,6 +26,6 @@ class Fingerprints(NamedTuple):
         return Fingerprints(self.lines[indices], self.digests[indices], self.signatures[indices])
 
 
-def as_digests(contents: bytes) -> Digests:
+def as_digests(contents: bytes | bytearray) -> Digests:
     """The digests whose 16 bytes lie end to end."""
     return np.frombuffer(contents, np.uint64).reshape(-1, 2)

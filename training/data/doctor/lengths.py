@@ -13,6 +13,8 @@ __all__ = ["far_apart", "histogram", "percentiles"]
 
 Lengths = NDArray[np.uint32]
 
+_POWERS: Final = (1 << np.arange(32, dtype=np.uint64)).astype(np.uint32)
+
 _FENCE: Final = 3.0
 """Interquartile ranges beyond the quartiles, as Tukey puts the outer fence."""
 _MIN_SPREAD: Final = math.log(1.5)
@@ -34,7 +36,7 @@ def histogram(lengths: Lengths) -> tuple[Bin, ...]:
     """How many lengths lie between one power of two and the next, without the empty ends."""
     if not len(lengths):
         return ()
-    counts = np.bincount(np.frexp(lengths.astype(np.float64))[1])
+    counts = np.bincount(np.searchsorted(_POWERS, lengths, side="right"))
     start = int(np.flatnonzero(counts)[0])
     return tuple(
         Bin(

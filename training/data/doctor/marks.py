@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from training.data.doctor.checks import BITS, Code
 from training.data.doctor.report import MAX_LINES, DataFinding, finding
 
-__all__ = ["Marks", "findings", "lines_with"]
+__all__ = ["Marks", "findings", "having"]
 
 
 class Marks(NamedTuple):
@@ -29,13 +29,14 @@ class Marks(NamedTuple):
 def findings(marks: Marks) -> tuple[DataFinding, ...]:
     """A finding for each code that a record has, in the order of the table of checks."""
     found = []
-    for code, bit in BITS.items():
-        places = np.flatnonzero(marks.bits & np.uint64(bit))
+    for code in Code:
+        places = np.flatnonzero(having(marks, code))
         if len(places):
             found.append(finding(code, len(places), marks.lines[places[:MAX_LINES]].tolist()))
     return tuple(found)
 
 
-def lines_with(marks: Marks, code: Code) -> NDArray[np.uint32]:
-    """All lines of the records found with a code."""
-    return marks.lines[(marks.bits & np.uint64(BITS[code])) != 0]
+def having(marks: Marks, code: Code) -> NDArray[np.bool_]:
+    """Which of the records were found with a code."""
+    found: NDArray[np.bool_] = (marks.bits & np.uint64(BITS[code])) != 0
+    return found

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.doctor.duplicates import First
 from training.data.doctor.signatures import SIGNATURE_BYTES, Signatures
 
 __all__ = ["NEAR", "near_groups", "nearest", "similarity"]
@@ -23,26 +24,33 @@ _AT_ONCE: Final = 1 << 15
 Indices = NDArray[np.intp]
 
 
-def near_groups(signatures: Signatures, candidates: Indices) -> Indices:
+def near_groups(signatures: Signatures, candidates: First) -> First:
     """For each record the first of those that are near it, directly or by others between them.
 
     Only `candidates`, indices in ascending order, are compared; any other is alone.
     """
-    first = np.arange(len(signatures))
+    first = np.arange(len(signatures), dtype=np.int32)
     for band in _bands(signatures):
-        keys = band[candidates]
-        order = np.argsort(keys, kind="stable")
-        same = np.flatnonzero(keys[order][1:] == keys[order][:-1]) + 1
-        if not len(same):
-            continue
-        heads = _heads(same, len(order))
-        later = candidates[order[same]]
-        for earlier in (candidates[order[heads[same]]], candidates[order[same - 1]]):
+        keys, order = _ordered(band, candidates)
+        same = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+        later = order[same].astype(np.intp)
+        for earlier in (order[_heads(same)], order[same - 1]):
             apart = first[earlier] != first[later]
-            left, right = earlier[apart], later[apart]
+            left, right = earlier[apart].astype(np.intp), later[apart]
             near = similarity(signatures, left, signatures, right) >= NEAR
             _join(first, left[near], right[near])
     return first
+
+
+def _ordered(
+    band: NDArray[np.uint32], candidates: First
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The keys of the candidates in order, and whose they are; sorted as one number each."""
+    together = np.empty((len(candidates), 2), "<u4")
+    together[:, 0] = candidates
+    together[:, 1] = band[candidates]
+    together.view("<u8")[:, 0].sort()
+    return together[:, 1], together[:, 0]
 
 
 def nearest(
@@ -85,14 +93,14 @@ def _bands(signatures: Signatures) -> list[NDArray[np.uint32]]:
     return list(signatures.view(np.uint32).T)
 
 
-def _heads(same: Indices, count: int) -> Indices:
-    """For each place of a sorted list the first place with the same key; `same` as the one before."""
-    heads = np.arange(count)
-    heads[same] = 0
-    return np.maximum.accumulate(heads)
+def _heads(same: Indices) -> Indices:
+    """The first place with the same key, for each place whose key is that of the place before it."""
+    starts = np.flatnonzero(np.diff(same, prepend=-1) != 1)
+    lengths = np.diff(starts, append=len(same))
+    return np.repeat(same[starts] - 1, lengths)
 
 
-def _join(first: Indices, left: Indices, right: Indices) -> None:
+def _join(first: First, left: Indices, right: Indices) -> None:
     """Make one group of those that each pair is in, named by its first."""
     while len(left):
         lower = np.minimum(first[left], first[right])

@@ -67,7 +67,9 @@ _DIGITS: Final = re.compile(r"[0-9](?:[ ()./-]{0,3}[0-9]){6}")
 _PHONE: Final = re.compile(r"(?<![\w+])\+[1-9][0-9 ()./-]{5,22}[0-9]")
 _CARD: Final = re.compile(r"(?<![\w.-])[0-9](?:[ -]?[0-9]){12,18}(?![\w-]|\.[0-9])")
 _CARD_BEGINNING: Final = re.compile(r"4|5[1-5]|2[2-7]|3[47]|6(?:011|[45])|35")
-_IBAN: Final = re.compile(r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
+_IBAN: Final = re.compile(
+    r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"
+)
 
 _KEY_BEGINNINGS: Final = ("sk-", "ghp_", "github_pat_", "hf_", "AKIA", "AIza", "xox", "PRIVATE KEY")
 _KEY: Final = re.compile(

@@ -1,6 +1,6 @@
 """What the doctor found, as data: frozen, and JSON both ways."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from training.config import Frozen
@@ -147,6 +147,24 @@ class Report(Frozen):
     def personal_data(self) -> dict[Code, int]:
         """Records with personal data or secrets, by kind."""
         return {each.code: each.count for each in self.findings if each.code in _PERSONAL}
+
+    def extended(
+        self,
+        findings: Iterable[DataFinding],
+        *,
+        tokens: TokenStatistics | None = None,
+        leaks: Leaks | None = None,
+    ) -> "Report":
+        """The report with what was found of rows or between the sides of a split."""
+        order = {code: place for place, code in enumerate(Code)}
+        together = sorted((*self.findings, *findings), key=lambda each: order[each.code])
+        return self.model_copy(
+            update={
+                "findings": tuple(together),
+                "tokens": tokens or self.tokens,
+                "leaks": leaks or self.leaks,
+            }
+        )
 
 
 _PERSONAL: Final = frozenset(

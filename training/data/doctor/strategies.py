@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.config import Frozen
-from training.data.doctor.checks import BITS, CHECKS, Code, Strategy
-from training.data.doctor.marks import Marks
+from training.data.doctor.checks import CHECKS, Code, Strategy
+from training.data.doctor.marks import Marks, having
 from training.data.doctor.report import MAX_LINES
 from training.errors import StrategyNotOffered
 
@@ -43,14 +43,14 @@ def apply(marks: Marks, strategies: Mapping[Code, Strategy]) -> Applied:
     reasons: dict[Code, int] = {}
     is_dropped = np.zeros(len(marks.lines), np.bool_)
     for code in _chosen(strategies, Strategy.DROP):
-        newly = _with(marks, code) & ~is_dropped
+        newly = having(marks, code) & ~is_dropped
         if newly.any():
             reasons[code] = int(newly.sum())
         is_dropped |= newly
     cut = np.zeros(len(marks.lines), np.bool_)
     for code in _chosen(strategies, Strategy.TRUNCATE):
-        cut |= _with(marks, code) & ~is_dropped
-    refused = {code: int(_with(marks, code).sum()) for code in _chosen(strategies, Strategy.ERROR)}
+        cut |= having(marks, code) & ~is_dropped
+    refused = {code: int(having(marks, code).sum()) for code in _chosen(strategies, Strategy.ERROR)}
     return Applied(
         refused={code: count for code, count in refused.items() if count},
         kept=marks.lines[~is_dropped],
@@ -66,7 +66,3 @@ def apply(marks: Marks, strategies: Mapping[Code, Strategy]) -> Applied:
 def _chosen(strategies: Mapping[Code, Strategy], strategy: Strategy) -> list[Code]:
     """In the order of the table, whatever that of the choice was."""
     return [code for code in Code if strategies.get(code) is strategy]
-
-
-def _with(marks: Marks, code: Code) -> NDArray[np.bool_]:
-    return (marks.bits & np.uint64(BITS[code])) != 0

@@ -1,6 +1,7 @@
 """What is odd about the turns of a conversation that is in order."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from training.config import DataType
 from training.data.conversations import trained
@@ -19,7 +20,7 @@ def turn_marks(data_type: DataType, record: Record, content: Content) -> int:
     marks = 0
     if not any(map(trained, messages)):
         marks |= BITS[Code.NO_TRAINED_TURN]
-    for asked, said in zip(messages, messages[1:], strict=False):
+    for asked, said in pairwise(messages):
         if asked["role"] == "user" and "content" in said:
             marks |= _repeats(str(asked["content"]), str(said["content"]))
     if any("tool_calls" in message for message in messages):
