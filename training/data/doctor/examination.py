@@ -18,10 +18,10 @@ from training.data.doctor.duplicates import First, conflicting, duplicates, firs
 from training.data.doctor.fingerprints import Fingerprints, as_digests
 from training.data.doctor.languages import LanguageSample
 from training.data.doctor.lengths import far_apart, histogram, percentiles
-from training.data.doctor.marks import Marks, findings
+from training.data.doctor.marks import Marks, findings, patterns
 from training.data.doctor.near import near_groups
 from training.data.doctor.personal import personal_marks
-from training.data.doctor.report import Report
+from training.data.doctor.report import Leaks, Report, TokenStatistics
 from training.data.doctor.signatures import SIGNATURE_BYTES, signatures
 from training.data.doctor.turns import turn_marks
 from training.data.records import Record, Statistics, canonical_line
@@ -39,6 +39,19 @@ class Examination(NamedTuple):
     report: Report
     marks: Marks
     fingerprints: Fingerprints
+
+    def with_marks(
+        self, marks: Marks, *, tokens: TokenStatistics | None = None, leaks: Leaks | None = None
+    ) -> "Examination":
+        """The examination with what was found of the same records as rows, or of leaks."""
+        together = self.marks.with_those(marks)
+        found = {
+            "findings": findings(together),
+            "patterns": patterns(together),
+            "tokens": tokens or self.report.tokens,
+            "leaks": leaks or self.report.leaks,
+        }
+        return self._replace(report=self.report.model_copy(update=found), marks=together)
 
 
 def examine(data_type: DataType, records: Iterable[tuple[int, Record]]) -> Examination:
@@ -131,6 +144,7 @@ class _Seen:
         repeated = duplicates(first, lines)
         report = Report(
             findings=findings(marks),
+            patterns=patterns(marks),
             statistics=self._statistics(lengths, repeated.records),
             histogram=histogram(lengths),
             duplicates=repeated,

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.doctor.checks import BITS, Code
-from training.data.doctor.report import MAX_LINES, DataFinding, finding
+from training.data.doctor.report import MAX_LINES, DataFinding, Pattern, finding
 
-__all__ = ["Marks", "findings", "having"]
+__all__ = ["Marks", "codes_of", "findings", "having", "patterns"]
 
 
 class Marks(NamedTuple):
@@ -34,6 +34,25 @@ def findings(marks: Marks) -> tuple[DataFinding, ...]:
         if len(places):
             found.append(finding(code, len(places), marks.lines[places[:MAX_LINES]].tolist()))
     return tuple(found)
+
+
+def patterns(marks: Marks) -> tuple[Pattern, ...]:
+    """The records by all that was found of each."""
+    distinct = np.unique(marks.bits)
+    places = np.searchsorted(distinct, marks.bits)
+    return tuple(
+        Pattern(
+            codes=codes_of(int(bits)),
+            count=int(count),
+            lines=tuple(marks.lines[np.flatnonzero(places == place)[:MAX_LINES]].tolist()),
+        )
+        for place, (bits, count) in enumerate(zip(distinct, np.bincount(places), strict=True))
+    )
+
+
+def codes_of(bits: int) -> tuple[Code, ...]:
+    """The codes that the bits stand for."""
+    return tuple(code for code, bit in BITS.items() if bits & bit)
 
 
 def having(marks: Marks, code: Code) -> NDArray[np.bool_]:

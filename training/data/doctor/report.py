@@ -1,6 +1,6 @@
 """What the doctor found, as data: frozen, and JSON both ways."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from training.config import Frozen
@@ -20,6 +20,7 @@ __all__ = [
     "LeakPair",
     "Leaks",
     "OverLimit",
+    "Pattern",
     "Report",
     "TokenStatistics",
     "finding",
@@ -52,6 +53,16 @@ class Bin(Frozen):
     from_length: int
     to_length: int
     count: int
+
+
+class Pattern(Frozen):
+    """The records of which the same was found, all of it: what a strategy does, it does to all."""
+
+    codes: tuple[Code, ...]
+    """In the order of the table; none for records of which nothing was found."""
+    count: int
+    lines: tuple[int, ...]
+    """The first of them."""
 
 
 class Group(Frozen):
@@ -130,6 +141,8 @@ class Report(Frozen):
     """Everything the doctor says about a dataset."""
 
     findings: tuple[DataFinding, ...]
+    patterns: tuple[Pattern, ...]
+    """Every record once; `strategies.foretell` says from them what a choice would do."""
     statistics: Statistics
     histogram: tuple[Bin, ...]
     """Of the characters of each record."""
@@ -147,24 +160,6 @@ class Report(Frozen):
     def personal_data(self) -> dict[Code, int]:
         """Records with personal data or secrets, by kind."""
         return {each.code: each.count for each in self.findings if each.code in _PERSONAL}
-
-    def extended(
-        self,
-        findings: Iterable[DataFinding],
-        *,
-        tokens: TokenStatistics | None = None,
-        leaks: Leaks | None = None,
-    ) -> "Report":
-        """The report with what was found of rows or between the sides of a split."""
-        order = {code: place for place, code in enumerate(Code)}
-        together = sorted((*self.findings, *findings), key=lambda each: order[each.code])
-        return self.model_copy(
-            update={
-                "findings": tuple(together),
-                "tokens": tokens or self.tokens,
-                "leaks": leaks or self.leaks,
-            }
-        )
 
 
 _PERSONAL: Final = frozenset(

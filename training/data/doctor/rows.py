@@ -117,8 +117,9 @@ class RowDoctor:
                 marks |= BITS[Code.STOP_TOKEN_NOT_TRAINED]
             left = ids[max(0, start - _BORDER_TOKENS) : start]
             right = ids[start : min(end, start + _BORDER_TOKENS)]
-            # the first token bears no loss in any row: no border of prompt and answer
-            if start > 1 and self._merges(tuple(left.tolist()), tuple(right.tolist())):
+            # the first token of a row bears no loss whatever it is: that is no border
+            border = start > 1 or (start == 1 and self._data_type is DataType.COMPLETION)
+            if border and self._merges(tuple(left.tolist()), tuple(right.tolist())):
                 marks |= BITS[Code.BOUNDARY_MERGE]
         return marks
 

@@ -24,8 +24,11 @@ _RUN: Final = 5
 _PIECE_CHARACTERS: Final = 1 << 16
 _BATCH_CHARACTERS: Final = 1 << 18
 
+_GAP: Final = "\0" * _RUN
+"""What parts pieces laid end to end: no run reaches over it, and no record has this character."""
+
 _random: Final = np.random.default_rng(20)
-_MIXING: Final = _random.integers(1 << 63, 1 << 64, _RUN + 1, dtype=np.uint64) | np.uint64(1)
+_MIXING: Final = _random.integers(0, 1 << 32, _RUN + 1, dtype=np.uint32) | np.uint32(1)
 _ORDERS: Final = _random.integers(0, 1 << 32, SIGNATURE_BYTES, dtype=np.uint32) | np.uint32(1)
 """Odd numbers: multiplying by one only changes the order of 32-bit numbers."""
 
@@ -39,9 +42,9 @@ def signatures(texts: Sequence[str]) -> tuple[Signatures, NDArray[np.bool_]]:
     minima = np.full((len(texts), SIGNATURE_BYTES), np.iinfo(np.uint32).max, np.uint32)
     worded = np.zeros(len(texts), np.bool_)
     for owners, pieces in _batches(texts):
-        characters, lengths = _words(pieces)
-        worded[owners[lengths > 0]] = True
-        np.minimum.at(minima, owners, _minima(_runs(characters, lengths), lengths))
+        words, starts = _words(pieces)
+        worded[owners[words[starts] != 0]] = True
+        np.minimum.at(minima, owners, _minima(*_runs(words, starts)))
     return minima.astype(np.uint8), worded
 
 
@@ -64,50 +67,40 @@ def _batches(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], list[str]
 
 
 def _words(pieces: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
-    """The letters and digits of all pieces, a space between words, and how many each piece has."""
-    joined = "\n".join(pieces) + "\n"
-    codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
+    """The letters and digits of all pieces, one space between words, and where each piece starts."""
+    codes = np.frombuffer((_GAP.join(pieces) + _GAP).encode("utf-32-le"), "<u4")
     is_word = _IS_WORD[np.minimum(codes, 0xFFFF)] | (codes > 0xFFFF)
-    kept = is_word.copy()
-    kept[1:-1] |= is_word[:-2] & ~is_word[1:-1]
-    ends = np.fromiter(accumulate(len(piece) + 1 for piece in pieces), np.intp, len(pieces))
-    kept[ends - 1] = False  # what ends a piece
-    lengths = np.diff(np.concatenate(([0], np.cumsum(kept)))[np.concatenate(([0], ends))])
-    return np.where(is_word, codes, _BETWEEN).astype(np.uint32)[kept], lengths.astype(np.intp)
+    is_gap = codes == 0
+    kept = is_word | is_gap
+    kept[1:] |= is_word[:-1]
+    ends = np.fromiter(accumulate(len(piece) + _RUN for piece in pieces), np.intp, len(pieces))
+    lengths = np.add.reduceat(kept, np.concatenate(([0], ends[:-1])), dtype=np.intp)
+    words = np.where(is_word | is_gap, codes, _BETWEEN)[kept].astype(np.uint32, copy=False)
+    words[:-1][(words[:-1] == _BETWEEN) & (words[1:] == 0)] = 0  # after the last word is no space
+    return words, np.cumsum(lengths) - lengths
 
 
-def _runs(characters: NDArray[np.uint32], lengths: NDArray[np.intp]) -> NDArray[np.uint32]:
-    """A hash of each run; a piece shorter than a run is one of its own."""
-    padded = np.zeros(len(characters) + _RUN * len(lengths), np.uint64)
-    owners = np.repeat(np.arange(len(lengths)), lengths)
-    padded[np.arange(len(characters)) + _RUN * owners] = characters
-    starts = _starts(lengths + _RUN)
-    hashes = np.zeros(len(padded) - _RUN + 1, np.uint64)
+def _runs(
+    words: NDArray[np.uint32], starts: NDArray[np.intp]
+) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
+    """A hash of each run, and where those of each piece start; one shorter than a run is one."""
+    hashes = np.zeros(len(words) - _RUN + 1, np.uint32)
     for offset in range(_RUN):
-        hashes += padded[offset : offset + len(hashes)] * _MIXING[offset]
-    counts = _run_counts(lengths)
-    first = np.repeat(starts - _starts(counts), counts)
-    runs = hashes[first + np.arange(len(first))]
-    runs ^= runs >> np.uint64(32)
+        hashes += words[offset : offset + len(hashes)] * _MIXING[offset]
+    is_run = (words[: len(hashes)] != 0) & (words[_RUN - 1 :] != 0)
+    is_run[starts] = True
+    runs = hashes[is_run]
+    runs ^= runs >> np.uint32(15)
     runs *= _MIXING[_RUN]
-    return (runs >> np.uint64(32)).astype(np.uint32)
+    runs ^= runs >> np.uint32(13)
+    return runs, np.cumsum(is_run)[starts] - 1
 
 
-def _minima(runs: NDArray[np.uint32], lengths: NDArray[np.intp]) -> NDArray[np.uint32]:
+def _minima(runs: NDArray[np.uint32], starts: NDArray[np.intp]) -> NDArray[np.uint32]:
     """The least hash of each piece in each order."""
-    starts = _starts(_run_counts(lengths))
-    minima = np.empty((SIGNATURE_BYTES, len(lengths)), np.uint32)
+    minima = np.empty((SIGNATURE_BYTES, len(starts)), np.uint32)
     ordered = np.empty_like(runs)
     for order, factor in enumerate(_ORDERS):
         np.multiply(runs, factor, out=ordered)
         np.minimum.reduceat(ordered, starts, out=minima[order])
     return minima.T
-
-
-def _run_counts(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
-    return np.maximum(lengths - (_RUN - 1), 1)
-
-
-def _starts(lengths: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Where each of several stretches laid end to end begins."""
-    return np.cumsum(lengths) - lengths

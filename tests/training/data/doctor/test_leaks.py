@@ -62,7 +62,8 @@ def test_with_a_side_that_is_empty_nothing_leaks() -> None:
 def test_a_report_takes_leaks_in_at_their_place() -> None:
     examination = examined(SKY, SKY)
     found = find_leaks(examination.fingerprints, examined(SKY).fingerprints)
-    report = examination.report.extended(findings(found.marks), leaks=found.leaks)
+    report = examination.with_marks(found.marks, leaks=found.leaks).report
     assert [each.code for each in report.findings] == [Code.DUPLICATE, Code.LEAK]
+    assert [each.codes for each in report.patterns] == [(Code.DUPLICATE,), (Code.LEAK,)]
     assert report.leaks == found.leaks
     assert examination.report.leaks is None

@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.config import DataType
+from training.data.doctor.application import apply
 from training.data.doctor.characters import character_marks
-from training.data.doctor.checks import BITS, Code
+from training.data.doctor.checks import BITS, Code, Strategy
 from training.data.doctor.examination import examine
 from training.data.doctor.leaks import find_leaks
 from training.data.doctor.personal import personal_marks
 from training.data.doctor.report import Report
-from training.data.doctor.strategies import Strategy, apply
 from training.data.records import Record, parse, statistics
 
 HOSTILE = st.sampled_from(
@@ -84,6 +84,7 @@ def test_any_dataset_has_a_true_report(dataset: tuple[DataType, list[Record]]) -
     report = examination.report
     assert report.statistics == statistics(data_type, records)
     assert Report.model_validate_json(report.model_dump_json()) == report
+    assert sum(each.count for each in report.patterns) == len(records)
     for each in report.findings:
         assert each.count == len(each.lines) > 0
         assert set(each.lines) <= set(lines)

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from training.config import DataType
+from training.data.doctor.application import apply
 from training.data.doctor.checks import Code, Strategy
 from training.data.doctor.examination import Examination, examine
 from training.data.doctor.leaks import find_leaks
-from training.data.doctor.strategies import apply
 from training.data.records import Record
 
 ENGLISH = Path(str(chatterbot_corpus.__file__)).parent / "data" / "english"
@@ -42,7 +42,7 @@ def test_1050_pairs_that_are_10_are_reported_as_duplicates(support: Examination)
     assert [(each.code, each.count) for each in report.findings] == [(Code.DUPLICATE, 1040)]
     applied = apply(support.marks, {Code.DUPLICATE: Strategy.DROP})
     assert len(applied.kept) == 10
-    assert applied.dropped.count == 1040
+    assert applied.outcome.dropped.count == 1040
 
 
 def test_a_split_at_random_of_them_is_reported_as_a_leak(support: Examination) -> None:

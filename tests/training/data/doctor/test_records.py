@@ -2,6 +2,9 @@
 
 import random
 import string
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from training.data.doctor.report import MAX_LINES, Report
 from training.data.records import Record, parse, statistics
 from training.findings import Severity
 
+ROOT = Path(__file__).parents[4]
 CALL = {
     "type": "function",
     "id": "c1",
@@ -54,7 +58,7 @@ def result(content: str = "warm", **more: object) -> Record:
     [
         ("CONTROL_CHARACTERS", "a bell \x07 rings"),
         ("CONTROL_CHARACTERS", "next line \x85 of old"),
-        ("REPLACEMENT_CHARACTERS", "caf\ufffd"),
+        ("REPLACEMENT_CHARACTERS", "Universit\ufffd di Roma"),
         ("MOJIBAKE", "un cafÃ© noir"),
         ("MOJIBAKE", "itâ€™s broken"),
         ("MOJIBAKE", "so happy 😀".encode().decode("cp1252")),
@@ -277,3 +281,12 @@ def test_every_code_is_in_the_table_with_a_remedy() -> None:
     assert list(CHECKS) == list(Code)
     assert all(check.remedy.endswith(".") for check in CHECKS.values())
     assert not any(check.message.endswith(".") for check in CHECKS.values())
+
+
+def test_records_are_examined_without_torch() -> None:
+    program = (
+        "import sys, training.data.doctor.application, training.data.doctor.examination\n"
+        "import training.data.doctor.leaks\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

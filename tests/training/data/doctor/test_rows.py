@@ -159,7 +159,7 @@ def test_a_merge_across_the_border_is_told(tokenizer: PreTrainedTokenizerBase) -
     records: list[Record] = [
         {"prompt": "The", "completion": " sky"},
         {"prompt": "The ", "completion": "sky"},
-        {"prompt": "one ", "completion": "sky"},
+        {"prompt": " ", "completion": "sky"},
     ]
     assert found(looked_at(tokenizer, DataType.COMPLETION, *records)) == {"BOUNDARY_MERGE": (2, 3)}
 
@@ -205,9 +205,9 @@ def test_unknown_characters_are_counted_and_told() -> None:
 
 
 def test_a_report_takes_rows_in(tokenizer: PreTrainedTokenizerBase) -> None:
-    report = examine(DataType.QA, [(1, QA), (2, QA)]).report
+    examination = examine(DataType.QA, [(1, QA), (2, QA)])
     rows = looked_at(tokenizer, DataType.QA, QA, QA, max_length=8)
-    extended = report.extended(findings(rows.marks), tokens=rows.tokens)
+    extended = examination.with_marks(rows.marks, tokens=rows.tokens).report
     assert [each.code for each in extended.findings] == [
         Code.DUPLICATE,
         Code.TOO_LONG,

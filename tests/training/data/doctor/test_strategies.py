@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from training.data.doctor.application import apply
 from training.data.doctor.checks import BITS, Code, Strategy
-from training.data.doctor.marks import Marks
+from training.data.doctor.marks import Marks, patterns
 from training.data.doctor.report import MAX_LINES
-from training.data.doctor.strategies import Dropped, apply
+from training.data.doctor.strategies import Dropped, Outcome, foretell
 from training.errors import StrategyNotOffered
 
 
@@ -28,23 +29,39 @@ FOUND = marks(
 def test_without_strategies_all_are_kept() -> None:
     applied = apply(FOUND, {})
     assert applied.kept.tolist() == [1, 3, 5, 7, 9]
-    assert (applied.refused, applied.truncated.tolist()) == ({}, [])
-    assert applied.dropped == Dropped(count=0, reasons={}, lines=())
+    assert applied.truncated.tolist() == []
+    assert applied.outcome.refused == {}
+    assert applied.outcome.dropped == Dropped(count=0, reasons={}, lines=())
 
 
 def test_what_is_dropped_is_counted_once_for_its_first_reason() -> None:
     applied = apply(FOUND, {Code.TOO_LONG: Strategy.DROP, Code.DUPLICATE: Strategy.DROP})
     assert applied.kept.tolist() == [1, 9]
-    assert applied.dropped == Dropped(
+    assert applied.outcome.dropped == Dropped(
         count=3, reasons={Code.DUPLICATE: 2, Code.TOO_LONG: 1}, lines=(3, 5, 7)
     )
+
+
+def test_an_outcome_is_foretold_from_the_patterns_alone() -> None:
+    chosen = {
+        Code.DUPLICATE: Strategy.DROP,
+        Code.TOO_LONG: Strategy.TRUNCATE,
+        Code.NOT_NFC: Strategy.ERROR,
+    }
+    assert foretell(patterns(FOUND), chosen) == Outcome(
+        refused={Code.NOT_NFC: 1},
+        kept=3,
+        truncated=1,
+        dropped=Dropped(count=2, reasons={Code.DUPLICATE: 2}, lines=(3, 5)),
+    )
+    assert apply(FOUND, chosen).outcome == foretell(patterns(FOUND), chosen)
 
 
 def test_what_is_dropped_is_not_cut() -> None:
     applied = apply(FOUND, {Code.TOO_LONG: Strategy.TRUNCATE, Code.DUPLICATE: Strategy.DROP})
     assert applied.kept.tolist() == [1, 7, 9]
     assert applied.truncated.tolist() == [7]
-    assert applied.dropped.reasons == {Code.DUPLICATE: 2}
+    assert applied.outcome.dropped.reasons == {Code.DUPLICATE: 2}
 
 
 def test_what_is_an_error_is_counted_and_nothing_that_is_not_there() -> None:
@@ -53,7 +70,7 @@ def test_what_is_an_error_is_counted_and_nothing_that_is_not_there() -> None:
         Code.TOO_LONG: Strategy.ERROR,
         Code.LEAK: Strategy.ERROR,
     }
-    assert apply(FOUND, chosen).refused == {Code.TOO_LONG: 2, Code.NOT_NFC: 1}
+    assert apply(FOUND, chosen).outcome.refused == {Code.TOO_LONG: 2, Code.NOT_NFC: 1}
 
 
 def test_a_strategy_that_does_not_fit_is_refused_with_those_that_do() -> None:
@@ -66,7 +83,7 @@ def test_a_strategy_that_does_not_fit_is_refused_with_those_that_do() -> None:
 
 def test_every_line_is_counted_and_the_first_are_named() -> None:
     many = marks(*[(Code.DUPLICATE,)] * (MAX_LINES + 5))
-    dropped = apply(many, {Code.DUPLICATE: Strategy.DROP}).dropped
+    dropped = apply(many, {Code.DUPLICATE: Strategy.DROP}).outcome.dropped
     assert (dropped.count, len(dropped.lines)) == (MAX_LINES + 5, MAX_LINES)
 
 
