@@ -169,9 +169,7 @@ def _later(first: First) -> NDArray[np.bool_]:
     return np.not_equal(first, np.arange(len(first), dtype=np.int32))
 
 
-def _mark(
-    bits: NDArray[np.uint64], code: Code, those: NDArray[np.bool_] | NDArray[np.intp]
-) -> None:
+def _mark(bits: NDArray[np.uint64], code: Code, those: NDArray[np.bool_] | First) -> None:
     bits[those] |= np.uint64(BITS[code])
 
 

@@ -19,9 +19,10 @@ NEAR: Final = 0.8
 
 _BY_CHANCE: Final = 1 / 256
 """How many bytes of two signatures that have nothing in common are equal."""
-_AT_ONCE: Final = 1 << 15
+_AT_ONCE: Final = 1 << 16
 
 Indices = NDArray[np.intp]
+Places = Indices | NDArray[np.uint32]
 
 
 def near_groups(signatures: Signatures, candidates: First) -> First:
@@ -32,14 +33,23 @@ def near_groups(signatures: Signatures, candidates: First) -> First:
     first = np.arange(len(signatures), dtype=np.int32)
     for band in _bands(signatures):
         keys, order = _ordered(band, candidates)
-        same = np.flatnonzero(keys[1:] == keys[:-1]) + 1
-        later = order[same].astype(np.intp)
-        for earlier in (order[_heads(same)], order[same - 1]):
-            apart = first[earlier] != first[later]
-            left, right = earlier[apart].astype(np.intp), later[apart]
-            near = similarity(signatures, left, signatures, right) >= NEAR
-            _join(first, left[near], right[near])
+        same = (np.flatnonzero(keys[1:] == keys[:-1]) + 1).astype(np.int32)
+        heads = _heads(same)
+        for start in range(0, len(same), _AT_ONCE):
+            later = same[start : start + _AT_ONCE]
+            for earlier in (heads[start : start + _AT_ONCE], later - 1):
+                _join_near(first, signatures, order[earlier], order[later])
     return first
+
+
+def _join_near(
+    first: First, signatures: Signatures, left: NDArray[np.uint32], right: NDArray[np.uint32]
+) -> None:
+    """Make one group of each pair that is near, where it is not one yet."""
+    apart = first[left] != first[right]
+    left, right = left[apart], right[apart]
+    near = similarity(signatures, left, signatures, right) >= NEAR
+    _join(first, left[near], right[near])
 
 
 def _ordered(
@@ -77,7 +87,7 @@ def nearest(
 
 
 def similarity(
-    left: Signatures, at: Indices, right: Signatures, other: Indices
+    left: Signatures, at: Places, right: Signatures, other: Places
 ) -> NDArray[np.float64]:
     """The estimated shares in common of `left[at]` and `right[other]`, pair by pair."""
     estimates = np.empty(len(at))
@@ -93,14 +103,14 @@ def _bands(signatures: Signatures) -> list[NDArray[np.uint32]]:
     return list(signatures.view(np.uint32).T)
 
 
-def _heads(same: Indices) -> Indices:
+def _heads(same: First) -> First:
     """The first place with the same key, for each place whose key is that of the place before it."""
-    starts = np.flatnonzero(np.diff(same, prepend=-1) != 1)
+    starts = np.flatnonzero(np.diff(same, prepend=np.int32(-1)) != 1)
     lengths = np.diff(starts, append=len(same))
     return np.repeat(same[starts] - 1, lengths)
 
 
-def _join(first: First, left: Indices, right: Indices) -> None:
+def _join(first: First, left: NDArray[np.uint32], right: NDArray[np.uint32]) -> None:
     """Make one group of those that each pair is in, named by its first."""
     while len(left):
         lower = np.minimum(first[left], first[right])
