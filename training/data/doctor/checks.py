@@ -207,8 +207,8 @@ CHECKS: Final[dict[Code, Check]] = {
         Severity.RECOMMENDATION,
         "Records whose tokens at the border of prompt and answer would be others if both were "
         "tokenised together",
-        "Move spaces and line ends from the border into neither side; the run tokenises them "
-        "apart, as generation does.",
+        "Let the space between prompt and answer begin the answer, or leave it out; the run "
+        "tokenises them apart, as generation does, and other programs may not.",
     ),
     Code.DOUBLED_BOS: Check(
         Severity.WARNING,

@@ -1,6 +1,6 @@
 """The doctor's look at canonical records, read once and in bounded memory: no tokenizer needed.
 
-About 110 bytes are kept of each record, whatever its length.
+About 100 bytes are kept of each record, whatever its length.
 """
 
 import hashlib

@@ -7,6 +7,7 @@ import string
 import numpy as np
 import pytest
 
+from training.data.doctor.duplicates import first_equal
 from training.data.doctor.near import NEAR, near_groups, nearest, similarity
 from training.data.doctor.signatures import SIGNATURE_BYTES, signatures
 
@@ -75,6 +76,11 @@ def test_groups_hold_all_that_are_near_by_others_between_them() -> None:
     signed, _ = signatures([*steps, " ".join(random.Random(2).sample(WORDS, 60))])
     first = near_groups(signed, np.arange(9, dtype=np.int32))
     assert first.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 8]
+
+
+def test_records_are_equal_where_all_keys_are() -> None:
+    left, right = np.array([5, 5, 5, 7, 5], np.uint64), np.array([1, 2, 1, 1, 2], np.uint64)
+    assert first_equal(left, right).tolist() == [0, 1, 0, 3, 1]
 
 
 def test_only_candidates_are_compared() -> None:
