@@ -36,13 +36,17 @@ def looked_at(
     max_length: int = 512,
 ) -> RowExamination:
     """As the records are rendered, without a limit."""
-    stops = stop_of(tokenizer)
-    renderer = Renderer(tokenizer, data_type, stops, 1 << 20)
-    doctor = RowDoctor(tokenizer, data_type, stop_token_ids=stops, max_length=max_length)
-    numbered = dict(enumerate(records, 1))
-    for row in renderer.render(numbered.items()).rows:
-        doctor.look(numbered[row.line], row)
+    doctor = RowDoctor(
+        tokenizer, data_type, stop_token_ids=stop_of(tokenizer), max_length=max_length
+    )
+    for record, row in zip(records, rows_of(tokenizer, data_type, *records), strict=True):
+        doctor.look(record, row)
     return doctor.examination()
+
+
+def rows_of(tokenizer: PreTrainedTokenizerBase, data_type: DataType, *records: Record) -> list[Row]:
+    renderer = Renderer(tokenizer, data_type, stop_of(tokenizer), 1 << 20)
+    return renderer.render(enumerate(records, 1)).rows
 
 
 def looked_at_row(
@@ -85,7 +89,7 @@ def test_rows_as_they_should_be_are_found_with_nothing(tokenizer: PreTrainedToke
 
 def test_tokens_are_counted_as_they_are_trained(tokenizer: PreTrainedTokenizerBase) -> None:
     records = [QA, {"question": "Why?", "answer": "Because the air scatters blue light most."}]
-    rows = Renderer(tokenizer, DataType.QA, stop_of(tokenizer), 512).render(enumerate(records)).rows
+    rows = rows_of(tokenizer, DataType.QA, *records)
     lengths = [len(row.input_ids) for row in rows]
     trained = [row.trained_tokens for row in rows]
     figures = looked_at(tokenizer, DataType.QA, *records).tokens
@@ -100,22 +104,19 @@ def test_tokens_are_counted_as_they_are_trained(tokenizer: PreTrainedTokenizerBa
 def test_what_a_limit_costs_is_told_in_rows_and_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
     long: Record = {"question": "Why?", "answer": "Because " * 50 + "so."}
     asked: Record = {"question": "Why is it so? " * 40, "answer": "So."}
-    rows = {
-        name: Renderer(tokenizer, DataType.QA, stop_of(tokenizer), 4096).render([(1, each)]).rows[0]
-        for name, each in (("long", long), ("asked", asked))
-    }
+    rows = rows_of(tokenizer, DataType.QA, long, asked)
     examination = looked_at(tokenizer, DataType.QA, QA, long, asked, max_length=60)
     assert found(examination) == {
         "TOO_LONG": (2, 3),
         "ANSWER_CUT": (2,),
         "NO_TRAINED_TOKEN_LEFT": (3,),
     }
-    lengths = [len(row.input_ids) for row in rows.values()]
+    lengths = [len(row.input_ids) for row in rows]
     assert examination.tokens.over_limit == OverLimit(
         max_length=60,
         records=2,
         tokens=sum(lengths) - 120,
-        trained_tokens=sum(label != IGNORED for row in rows.values() for label in row.labels[60:]),
+        trained_tokens=sum(label != IGNORED for row in rows for label in row.labels[60:]),
         longest=max(lengths),
     )
 
@@ -129,7 +130,7 @@ def test_a_cut_between_two_answers_cuts_none(tokenizer: PreTrainedTokenizerBase)
             {"role": "assistant", "content": "See you"},
         ]
     }
-    (row,) = Renderer(tokenizer, DataType.CHAT, stop_of(tokenizer), 512).render([(1, chat)]).rows
+    (row,) = rows_of(tokenizer, DataType.CHAT, chat)
     first_end = next(i for i, label in enumerate(row.labels) if label in stop_of(tokenizer)) + 1
     whole = looked_at(tokenizer, DataType.CHAT, chat, max_length=first_end)
     assert found(whole) == {"TOO_LONG": (1,)}
