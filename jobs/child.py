@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 __all__ = ["Child"]
 
 TAIL_BYTES = 2000
+_OF_A_LAUNCHER: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 class Child:
@@ -101,7 +103,7 @@ def _environment(threads: int, cuda_devices: Sequence[str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if "TUNERY_" not in name.upper() and name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        if "TUNERY_" not in name.upper() and name not in _OF_A_LAUNCHER
     }
     devices = {"CUDA_VISIBLE_DEVICES": ",".join(cuda_devices)} if cuda_devices else {}
     return (

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from training.devices.launch import SIGNALLED
+from training.devices.token_budget import Bid, TokenBudget
 from training.errors import DiskFull
 from training.estimates import MemoryEstimate
 from training.events import Failure
-from training.token_budget import Bid, TokenBudget
 
 __all__ = ["Death", "Verdict", "unsaved"]
 

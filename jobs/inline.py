@@ -8,12 +8,13 @@ from jobs.errors import InvalidInput, StorageFull
 from training.config import DataType
 from training.data.containers.rows import RawRow, Rows
 from training.data.formats.mapping import Mapping
+from training.data.ingest.errors import NoRoomForDataset
 from training.data.ingest.mapping import CANONICAL, mapped
 from training.data.ingest.spec import REJECTED, IngestResult, OnInvalid
 from training.data.ingest.storing import store as store_rows
 from training.data.line_files import read_lines
 from training.data.records import Rejected
-from training.errors import NoRoomForDataset, SourceUnreadable
+from training.errors import SourceUnreadable
 from training.events import Failure
 from training.findings import Finding, Severity
 

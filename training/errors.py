@@ -3,8 +3,9 @@
 * TrainingError
   x RecordError            one record of a dataset has the wrong shape
   x SourceUnreadable       a user's file is none that can be read, or fits no format or several
-  x NoRoomForDataset       the disk is too full for the records of a file
+  x NoRoomForDataset       in `data.ingest.errors`: the disk is too full for the records of a file
   x DatasetDamaged         the dataset file no longer holds what was validated
+  x StrategyNotOffered     what was found of a dataset's records cannot be dealt with that way
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
   x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly
@@ -21,6 +22,7 @@
   x ParityFailed           an exported file is not the trained model
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -72,17 +74,6 @@ class SourceUnreadable(TrainingError):
         super().__init__(code, f"The file cannot be read: {reason}.", remedy)
 
 
-class NoRoomForDataset(TrainingError):
-    """The disk has no room for a dataset's records; what was written of them is gone again."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "DISK_FULL",
-            "The disk is full: the records could not be written, and nothing of them was kept.",
-            "Free some space and make the dataset again; the upload is still there.",
-        )
-
-
 class DatasetDamaged(TrainingError):
     """The dataset file is missing, unreadable, or holds a line that is no valid record."""
 
@@ -91,6 +82,17 @@ class DatasetDamaged(TrainingError):
             "DATASET_DAMAGED",
             f"The dataset file {path.name} cannot be used: {reason}.",
             "Create the dataset again from its source.",
+        )
+
+
+class StrategyNotOffered(TrainingError):
+    """A strategy was chosen for a finding that it does not fit."""
+
+    def __init__(self, finding: str, strategy: str, offered: Iterable[str]) -> None:
+        super().__init__(
+            "STRATEGY_NOT_OFFERED",
+            f"Records found with {finding} cannot be dealt with by {strategy}.",
+            f"Choose one of {', '.join(offered)}, or none to keep them.",
         )
 
 

@@ -39,7 +39,7 @@ from training.steps.checkpoints import Checkpoint, CheckpointStore
 from training.steps.evaluation import evaluate
 from training.steps.loop import checkpoint_event, train
 from training.steps.retention import best
-from training.steps.shortage import note_held
+from training.steps.shortage import held
 from training.steps.starting import base_source
 
 SCORE_TOLERANCE: Final = 1e-3
@@ -89,10 +89,14 @@ def _run(
         _answer_samples(prepared, "BEFORE", log)
         answering_seconds = time.monotonic() - began
         _resume(prepared, log)
-        note_held(prepared.run.stepper.engine, prepared.run.token_budget, prepared.run.world)
-        account = opened(prepared, answering_seconds=answering_seconds, emit=log.emit)
-    with account.settled() as stopwatch:
-        return _train_and_save(prepared, spec, job_dir, log=log, stopwatch=stopwatch, pulse=pulse)
+    run = prepared.run
+    with held(run.stepper.engine, run.token_budget, run.world):
+        with pulse.while_busy():
+            account = opened(prepared, answering_seconds=answering_seconds, emit=log.emit)
+        with account.settled() as stopwatch:
+            return _train_and_save(
+                prepared, spec, job_dir, log=log, stopwatch=stopwatch, pulse=pulse
+            )
 
 
 def _train_and_save(

@@ -14,6 +14,7 @@ from training.config import DataType, JobSpec, TrainingConfig
 from training.data.records import Record, parse
 from training.data.rendering import Rendered, Renderer, Row
 from training.devices.hardware import Hardware, probe
+from training.devices.token_budget import TokenBudget
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.making import chosen, place
 from training.errors import DatasetDamaged, NothingToTrain, RecordError
@@ -30,7 +31,6 @@ from training.steps.schedule import total_steps
 from training.steps.shortage import take_up_bid
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
-from training.token_budget import TokenBudget
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
@@ -61,7 +61,7 @@ def prepare(
     """
     config = spec.config
     store = CheckpointStore(job_dir / "checkpoints")
-    hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
+    hardware = _hardware(world)
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     records = _records(spec)
@@ -112,6 +112,13 @@ def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]
                     raise DatasetDamaged(path, f"line {line}: {error}".rstrip(".")) from error
     except OSError as error:
         raise DatasetDamaged(path, str(error.strerror)) from error
+
+
+def _hardware(world: World) -> Hardware:
+    """What all processes compute with: which of two is faster, each may find otherwise."""
+    found = world.from_leader(probe)
+    sharers = world.local_size if found.device == "cpu" else 1
+    return found.model_copy(update={"sharers": sharers})
 
 
 def _be_deterministic() -> None:

@@ -24,13 +24,16 @@ from api.client import Client, ClientError, RunOptions
 from api.client.events import Event, JobFinished
 from api.client.results import Job, Validation
 from api.client.runs import StartOptions
-from jobs.status import JobStatus
+from jobs.status import JobStatus, TaskStatus
 from training.config import TrainingType
 
 __all__ = ["JobId", "add_to"]
 
 Model = Annotated[str, typer.Argument(help="The model's name or id.")]
-Dataset = Annotated[str, typer.Argument(help="The dataset's id, or its name: the newest counts.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(help="The dataset's id, or its name: the newest counts that did not fail."),
+]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 Config = Annotated[
     Path | None,
@@ -238,7 +241,7 @@ async def _dataset_id(client: Client, dataset: str) -> str:
     while True:
         page = await client.datasets(100, after)
         for each in page.nodes:
-            if each.name == dataset:
+            if each.name == dataset and each.status is not TaskStatus.FAILED:
                 return each.id
         if not page.has_next_page:
             raise ClientError(

@@ -20,8 +20,9 @@ from tests.jobs.stage import (
     script_job,
     starts,
 )
+from tests.training.jobs import token_note
+from training.devices.token_budget import Note
 from training.events import MemoryEstimated
-from training.token_budget import Note, TokenBudget
 
 pytestmark = [pytest.mark.usefixtures("scripted"), pytest.mark.redis]
 
@@ -59,7 +60,7 @@ async def test_after_a_kill_for_lack_of_memory_half_as_many_tokens_are_held_at_o
     assert await end_of(job) == (JobStatus.QUEUED, 1, 0)
     reason = "The process before was ended by the kernel for lack of memory."
     note = Note(tokens=256, is_least=False, limit=128, reason=reason)
-    assert TokenBudget(folder).read() == note
+    assert token_note(folder) == note
     warning = (await history(job.id))[-1].data
     assert warning["code"] == "CHILD_CRASHED"
     assert warning["message"].startswith(
@@ -82,7 +83,7 @@ async def test_a_job_that_lacks_memory_for_the_fewest_tokens_fails_with_what_is_
     folder = script_job(quick, job.id, *map(killed, steps), least)
     for tokens in steps:  # as many as the crashes after which a job fails, and they are none
         await attempt(quick, job.id)
-        note = TokenBudget(folder).read()
+        note = token_note(folder)
         assert note is not None
         assert (note.tokens, note.limit) == (tokens, tokens // 2)
     assert await end_of(job) == (JobStatus.QUEUED, 3, 0)
@@ -107,7 +108,7 @@ async def test_where_the_kernel_does_not_say_who_was_ended_a_guess_is_called_one
     job = await make_job(await make_viewer(), quick)
     folder = script_job(quick, job.id, killed(128), killed(64, is_least=True))
     await attempt(quick, job.id)
-    note = TokenBudget(folder).read()
+    note = token_note(folder)
     assert note is not None
     assert (note.limit, note.reason) == (
         64,
@@ -126,10 +127,10 @@ async def test_a_child_that_dies_before_it_has_held_less_is_a_crash(quick: Servi
     job = await make_job(await make_viewer(), quick)
     folder = script_job(quick, job.id, killed(256), [say(phase("PREPARING")), ["die"]])
     await attempt(quick, job.id)
-    bid = TokenBudget(folder).read()
+    bid = token_note(folder)
     await attempt(quick, job.id)
     assert await end_of(job) == (JobStatus.QUEUED, 2, 1)
-    assert TokenBudget(folder).read() == bid
+    assert token_note(folder) == bid
 
 
 @pytest.mark.usefixtures("kernel_tells")
@@ -139,7 +140,7 @@ async def test_one_killed_device_of_several_lacked_memory_too(quick: Service) ->
     folder = script_job(quick, job.id, script)
     await attempt(quick, job.id)
     assert await end_of(job) == (JobStatus.QUEUED, 1, 0)
-    note = TokenBudget(folder).read()
+    note = token_note(folder)
     assert note is not None
     assert note.limit == 128
 
@@ -150,4 +151,4 @@ async def test_other_deaths_change_nothing_of_what_is_held(quick: Service, end: 
     folder = script_job(quick, job.id, [["hold", 256, False], say(phase("PREPARING")), end])
     await attempt(quick, job.id)
     assert await end_of(job) == (JobStatus.QUEUED, 1, 1)
-    assert TokenBudget(folder).read() == Note(tokens=256, is_least=False)
+    assert token_note(folder) == Note(tokens=256, is_least=False)

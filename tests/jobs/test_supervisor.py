@@ -430,7 +430,7 @@ async def test_secrets_are_not_in_the_childs_environment(
 ) -> None:
     for name in ("TUNERY_SECRET", "tunery_secret", "Tunery_Redis_Url", "MY_TUNERY_DATABASE_URL"):
         monkeypatch.setenv(name, "hidden")
-    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "3")
     monkeypatch.setenv("HF_HOME", "/somewhere")
     job = await make_job(await make_viewer(), service)

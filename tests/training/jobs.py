@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from training import events
 from training.config import DataType, JobSpec, Start, TrainingType, resolve
+from training.devices.token_budget import Note, TokenBudget
 from training.event_log import EventLog
 from training.events import EpochCompleted, Event, Finished
 
@@ -116,3 +117,9 @@ def wait_for(
             return
         time.sleep(0.01)
     raise TimeoutError(f"no such event within {timeout_seconds} s")
+
+
+def token_note(job_dir: Path) -> Note | None:
+    """What a job's folder says of its token budget, wherever it was written."""
+    note = TokenBudget(job_dir).read()
+    return note and note.model_copy(update={"holder": None})

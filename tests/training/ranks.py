@@ -73,7 +73,7 @@ def run_worlds(folder: Path, size: int, check: Callable[[World], None]) -> list[
 
 def _in_each(size: int, target: Callable[..., None], *arguments: object) -> list[int | None]:
     processes = [
-        _CONTEXT.Process(target=target, args=(Place(rank, size, rank), *arguments))
+        _CONTEXT.Process(target=target, args=(Place(rank, size, rank, size), *arguments))
         for rank in range(size)
     ]
     for process in processes:

@@ -25,6 +25,7 @@ TORCH_FREE = (
     "training.devices.process",
     "training.progress.pulse",
     "training.data.containers.reading",
+    "training.data.doctor.strategies",
     "training.data.formats.conversion",
     "training.data.ingest.inspection",
     "training.data.ingest.run",

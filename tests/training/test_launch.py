@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from tests.jobs.stage import is_alive
-from tests.training.jobs import read_events
+from tests.training.jobs import read_events, token_note
 from training.devices import launch as launching
 from training.devices.launch import launch
 from training.devices.ranks import ALONE, Place, place_in
+from training.devices.token_budget import Note
 from training.events import Finished, Outcome, WarningRaised, serialise
 from training.locking import EXIT_BUSY
-from training.token_budget import Note, TokenBudget
 
 SCRIPTED = ("-m", "tests.training.scripted_rank")
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_nothing_starts_again_that_was_asked_to_stop(tmp_path: Path) -> None:
     assert told.code == "TOKEN_BUDGET_HALVED"
     assert isinstance(end, Finished)
     assert end.outcome is Outcome.CANCELLED
-    assert TokenBudget(tmp_path).read() == Note(tokens=512, is_least=False, limit=512)
+    assert token_note(tmp_path) == Note(tokens=512, is_least=False, limit=512)
 
 
 def test_orphans_leave_as_if_asked_to_stop(tmp_path: Path) -> None:
@@ -163,9 +163,9 @@ def test_the_others_may_leave_before_the_leader_but_not_stay_after_it(tmp_path: 
 def test_the_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     monkeypatch.setenv("MASTER_ADDR", "elsewhere")
-    environment = launching._environment(Place(1, 2, 1))
+    environment = launching._environment(Place(1, 2, 1, 2))
     assert (environment["OMP_NUM_THREADS"], environment["MKL_NUM_THREADS"]) == ("2", "2")
     assert "MASTER_ADDR" not in environment
-    assert place_in(environment) == Place(1, 2, 1)
+    assert place_in(environment) == Place(1, 2, 1, 2)
     assert place_in({}) == ALONE
     assert os.environ["OMP_NUM_THREADS"] == "5"

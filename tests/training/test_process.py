@@ -28,6 +28,18 @@ def test_more_is_available_than_is_held() -> None:
     assert process.resident_bytes() < process.available_bytes() <= total
 
 
+def test_processes_that_share_a_machine_have_equal_parts_of_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_fields", lambda _path: {"MemAvailable": "3000000 kB"})
+    monkeypatch.setattr(process, "control_group_limits", lambda *_arguments: [4_000_000_000])
+    monkeypatch.setattr(process, "resident_bytes", lambda: 100_000_000)
+    assert process.available_bytes() == 3_072_000_000 + 100_000_000
+    assert process.available_bytes(2) == 1_536_000_000 + 100_000_000
+    monkeypatch.setattr(process, "control_group_limits", lambda *_arguments: [2_000_000_000])
+    assert process.available_bytes(2) == 1_000_000_000
+
+
 @pytest.mark.parametrize(
     ("groups", "files", "limits"),
     [

@@ -14,6 +14,7 @@ from tests.training.jobs import of_kind
 from tests.training.test_stepper import FakeEngine
 from training.config import TrainingType, resolve
 from training.data.rendering import Row
+from training.devices.token_budget import TokenBudget
 from training.engine.packs import Pack
 from training.events import CheckpointSaved, EpochCompleted, Event, Progress
 from training.progress.pace import Remaining, Stopwatch
@@ -23,7 +24,6 @@ from training.steps import loop
 from training.steps.checkpoints import Checkpoint, CheckpointStore, Tensors
 from training.steps.loop import Run, train
 from training.steps.stepper import Stepper
-from training.token_budget import TokenBudget
 
 SECONDS = 0.9
 """Of each step, each validation and each save."""

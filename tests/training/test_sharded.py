@@ -129,6 +129,8 @@ def test_what_a_process_will_hold_is_told_and_comes_true(
     assert told.memory.optimizer == 8 * end.result.trainable_parameters // 2
     assert told.memory.peak - told.memory.base > told.memory.base / 2  # enough to be seen
     assert told.memory.peak == pytest.approx(used.peak_memory_bytes, rel=0.15)
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert told.memory.available < memory / 2 + used.peak_memory_bytes
 
 
 def hold_many_tokens(_rank: int) -> None:

@@ -16,9 +16,19 @@ import torch
 from safetensors import SafetensorError
 
 from tests.training.forked import call_forked, hold_tokens, left, start_forked
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here, whole_events, write_job
+from tests.training.jobs import (
+    of_kind,
+    qa_rows,
+    read_events,
+    run_here,
+    token_note,
+    whole_events,
+    write_job,
+)
 from tests.training.killing import Moment, kill_at
 from tests.training.weights import difference
+from training.devices import token_budget
+from training.devices.token_budget import Bid, Note, TokenBudget
 from training.engine import making as engines
 from training.engine.engine import Engine
 from training.engine.lanes import Lanes
@@ -28,7 +38,6 @@ from training.files import damage
 from training.libraries import memory_failures_named, refuse_slow_products
 from training.scores import Scores
 from training.steps import checkpoints
-from training.token_budget import Bid, Note, TokenBudget
 
 MakeJob = Callable[..., Path]
 
@@ -131,7 +140,7 @@ def test_memory_that_is_refused_halves_what_is_held_and_nothing_else(
     assert halved.code == "TOKEN_BUDGET_HALVED"
     assert "can't allocate memory: you tried to allocate" in halved.message
     assert "From here on 2048 tokens are held at once" in halved.message
-    assert TokenBudget(job).read() == Note(tokens=2048, is_least=False)
+    assert token_note(job) == Note(tokens=2048, is_least=False)
     monkeypatch.setattr(engines, "CPU_TOKENS", 2048)
     run_here(other)
     assert difference(other, job) == 0.0
@@ -156,7 +165,7 @@ def test_after_a_kill_for_lack_of_memory_a_run_goes_on_with_half_as_many_tokens(
     whole, job = make_job("whole", **choices), make_job("killed", **choices)
     run_here(whole)
     assert left(start_forked(job, kill_amid_second_epoch)) == -signal.SIGKILL
-    assert TokenBudget(job).read() == Note(tokens=128, is_least=False)
+    assert token_note(job) == Note(tokens=128, is_least=False)
     assert TokenBudget(job).bid_half("The process before was ended.") is Bid.HALF
     told = len(whole_events(job))
 
@@ -167,17 +176,41 @@ def test_after_a_kill_for_lack_of_memory_a_run_goes_on_with_half_as_many_tokens(
         "The process before was ended. From here on 64 tokens are held at once, half as many as "
         "before; each step still sees the same examples.",
     )
-    assert TokenBudget(job).read() == Note(tokens=64, is_least=True, limit=64)
+    assert token_note(job) == Note(tokens=64, is_least=True, limit=64)
     assert TokenBudget(job).bid_half("It was ended again.") is Bid.LEAST
 
     told = len(read_events(job))
     assert run_here(job).outcome is Outcome.COMPLETED
     assert of_kind(read_events(job)[told:], WarningRaised) == []
-    assert TokenBudget(job).read() == Note(tokens=64, is_least=True, limit=64)
+    assert token_note(job) == Note(tokens=64, is_least=True, limit=64)
     ours, theirs = (of_kind(read_events(each), EpochCompleted) for each in (job, whole))
     assert {event.epoch for event in ours} == {1, 2, 3}
     for event in ours:  # the same steps, summed up in another order
         assert event.training_loss == pytest.approx(theirs[event.epoch - 1].training_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("boot", "killed_since", "limit"),
+    [("this", 1, 64), ("this", 0, None), ("another", 1, None)],
+    ids=["a kill", "no kill", "another machine"],
+)
+def test_a_child_whose_worker_died_too_sees_by_the_kernels_count_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: str, killed_since: int, limit: int | None
+) -> None:
+    budget = TokenBudget(tmp_path)
+    monkeypatch.setattr(token_budget, "boot_id", lambda: "this")
+    monkeypatch.setattr(token_budget, "kernel_kills", lambda: 7)
+    budget.hold(128, is_least=False)
+    monkeypatch.setattr(token_budget, "boot_id", lambda: boot)
+    monkeypatch.setattr(token_budget, "kernel_kills", lambda: 7 + killed_since)
+    note = budget.succeed()
+    assert note is not None
+    assert (note.limit, note.reason is not None) == (limit, limit is not None)
+    assert budget.succeed() == note  # it is halved once
+    budget.hold(64, is_least=False)
+    budget.let_go()
+    monkeypatch.setattr(token_budget, "kernel_kills", lambda: 100)
+    assert budget.succeed() == Note(tokens=64, is_least=False, limit=limit)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from training.errors import RecordError
 
 Record: TypeAlias = dict[str, object]
 
+PERCENTILES: Final = (5, 25, 50, 75, 95, 100)
+
 
 class Rejected(Frozen):
     """A record that was not taken, with enough of it to be recognised. Lines count from 1."""

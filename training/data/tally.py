@@ -12,11 +12,9 @@ from typing import Final
 
 from training.config import DataType
 from training.data.conversations import trained
-from training.data.records import TRAINED_FIELDS, Record, Statistics, said, texts
+from training.data.records import PERCENTILES, TRAINED_FIELDS, Record, Statistics, said, texts
 
-__all__ = ["PERCENTILES", "Tally", "tallying"]
-
-PERCENTILES: Final = (5, 25, 50, 75, 95, 100)
+__all__ = ["Tally", "tallying"]
 
 
 class Tally:

@@ -34,3 +34,15 @@ class PassAbandoned(TrainingError):
     def __init__(self, tokens: int, shortage: OutOfMemory) -> None:
         super().__init__(shortage.code, shortage.message, shortage.remedy)
         self.tokens = tokens
+
+
+class PrecisionNotSharded(TrainingError):
+    """A weight is trained that the architecture computes with in fp32, in a module with others."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(
+            "PRECISION_NOT_SHARDED",
+            f"The model computes with {parameter} in fp32 and with what lies beside it in bf16; where "
+            "it is split among devices, both cannot be trained.",
+            "Use LORA, or sharding NONE.",
+        )

@@ -26,6 +26,8 @@ class Hardware(Frozen):
     """Cores this process may use."""
     bfloat16: bool
     """Whether bf16 arithmetic is native; where it is not, fp32 is faster. fp16 is never used."""
+    sharers: int = 1
+    """Processes of the run that hold memory of this machine's; each has a graphics card alone."""
 
     @property
     def dtype(self) -> torch.dtype:

@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 from training import events
 from training.devices.limit import TokenLimit, asked_for, lowered
 from training.devices.ranks import MASTER_ADDRESS, Place, clear, word_file
+from training.devices.token_budget import TokenBudget
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome
 from training.locking import EXIT_BUSY, folder_lock
-from training.token_budget import TokenBudget
 
 INTERNAL: Final = "INTERNAL"
 """The code of a failure that no one foresaw."""
@@ -61,7 +61,7 @@ def _together(
 ) -> dict[int, int]:
     """Start all processes, and let none outlast the others; what `_watch` gives."""
     clear(job_dir)
-    ranks = [_start(job_dir, Place(rank, size, rank), program) for rank in range(size)]
+    ranks = [_start(job_dir, Place(rank, size, rank, size), program) for rank in range(size)]
     try:
         return _watch(ranks, should_stop)
     finally:

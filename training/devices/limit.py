@@ -1,7 +1,7 @@
 """How many tokens the processes of a run may hold at once, since memory ran out with more.
 
 A process whose memory runs out amid the passes that all make together cannot leave them alone. It asks
-for a lower limit and ends; its launcher ends the others, notes the limit (`training.token_budget`), and
+for a lower limit and ends; its launcher ends the others, notes the limit (`training.devices.token_budget`), and
 starts all of them again.
 """
 

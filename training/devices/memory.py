@@ -21,10 +21,10 @@ def peak_bytes(hardware: Hardware) -> int:
 
 
 def available_bytes(hardware: Hardware) -> int:
-    """The most the process could hold, what it holds now included."""
+    """The most the process could hold, what it holds now included, and its like as much."""
     if hardware.device == "cuda":
         return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
-    return process.available_bytes()
+    return process.available_bytes(hardware.sharers)
 
 
 def bytes_beside(tensors: Iterable[Tensor], hardware: Hardware) -> int:

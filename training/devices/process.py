@@ -14,6 +14,7 @@ _LIMIT_FILES: Final = {"": "memory.max", "memory": "memory.limit_in_bytes"}
 
 
 _COUNTS: Final = Path("/proc/vmstat")
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 _PAGE_OUT: Final = 21
 """MADV_PAGEOUT of madvise(2), of Linux 5.4; older ones refuse it, to no harm."""
@@ -37,11 +38,13 @@ def peak_resident_bytes() -> int:
     return _status("VmHWM")
 
 
-def available_bytes() -> int:
-    """The most this process could hold: what the machine has left, within its control groups."""
+def available_bytes(sharers: int = 1) -> int:
+    """The most this process could hold: what the machine has left, within its control groups, both
+    in equal parts where `sharers` like processes are to have them."""
     left = int(_fields(Path("/proc/meminfo"))["MemAvailable"].split()[0]) * 1024
     groups = Path("/proc/self/cgroup").read_text()
-    return min([left + resident_bytes(), *control_group_limits(groups, _CGROUPS)])
+    limits = [limit // sharers for limit in control_group_limits(groups, _CGROUPS)]
+    return min([left // sharers + resident_bytes(), *limits])
 
 
 def give_back_freed_memory() -> None:
@@ -69,6 +72,11 @@ def kernel_kills() -> int | None:
         return int(counts["oom_kill"])
     except (OSError, KeyError, ValueError):
         return None
+
+
+def boot_id() -> str:
+    """What names the machine from its start to its end, containers' included."""
+    return _BOOT.read_text().strip()
 
 
 def seconds_alive() -> float:

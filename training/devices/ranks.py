@@ -18,6 +18,8 @@ class Place(NamedTuple):
     size: int = 1
     local_rank: int = 0
     """The rank among the processes of this machine, which names the device."""
+    local_size: int = 1
+    """How many of them there are."""
 
     def environment(self) -> dict[str, str]:
         """The variables that tell a child process this place."""
@@ -25,6 +27,7 @@ class Place(NamedTuple):
             "RANK": str(self.rank),
             "WORLD_SIZE": str(self.size),
             "LOCAL_RANK": str(self.local_rank),
+            "LOCAL_WORLD_SIZE": str(self.local_size),
         }
 
 
@@ -38,7 +41,12 @@ def place_in(environment: Mapping[str, str]) -> Place:
     """
     rank = int(environment.get("RANK", "0"))
     size = int(environment.get("WORLD_SIZE", "1"))
-    return Place(rank, size, int(environment.get("LOCAL_RANK", str(rank))))
+    return Place(
+        rank,
+        size,
+        int(environment.get("LOCAL_RANK", str(rank))),
+        int(environment.get("LOCAL_WORLD_SIZE", str(size))),
+    )
 
 
 def meeting_file(job_dir: Path) -> Path:

@@ -1,7 +1,7 @@
 """A model split among processes: each keeps a part of every tensor, and gathers what a layer needs
 only while that layer computes (FSDP2, https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -9,10 +9,12 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 
+from training.devices.errors import PrecisionNotSharded
 from training.devices.hardware import Hardware
 from training.devices.world import Passage
+from training.models.precision import precisions
 
 T = TypeVar("T")
 
@@ -45,22 +47,36 @@ def shard(model: Module, layers: Module, *, size: int, hardware: Hardware) -> Pa
     """Split a model's parameters among `size` processes, in place; what its passes must run in.
 
     `layers` is the model, or the part of it, that knows which of its modules are layers. What is
-    trained stays in fp32 and is gathered in what the hardware computes in; its gradients are added
-    up in fp32.
+    trained stays in fp32 and is gathered in what the hardware computes in, or in fp32 where the
+    architecture does; its gradients are added up in fp32. What such an architecture computes in fp32
+    and is not trained, every process has whole.
+
+    Raises `PrecisionNotSharded`.
     """
-    for parameter in model.parameters():
-        if not parameter.requires_grad and parameter.dtype.is_floating_point:
+    computed = precisions(model, hardware.dtype)
+    kept: set[Parameter] = set()
+    for name, parameter in model.named_parameters():
+        if computed[name] is not hardware.dtype:
+            kept.add(parameter)
+        elif not parameter.requires_grad and parameter.dtype.is_floating_point:
             parameter.data = parameter.data.to(hardware.dtype)
     mesh = init_device_mesh(hardware.device, (size,))
-    policy = MixedPrecisionPolicy(
-        param_dtype=hardware.dtype,
-        reduce_dtype=torch.float32,
-        cast_forward_inputs=False,  # positions stay exact
-    )
+
+    def split(module: Module, dtype: torch.dtype) -> None:
+        policy = MixedPrecisionPolicy(
+            param_dtype=dtype,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,  # positions stay exact
+        )
+        untrained = {each for each in kept if not each.requires_grad}
+        fully_shard(module, mesh=mesh, mp_policy=policy, ignored_params=untrained)
+
+    for module in _in_fp32(model, kept):
+        split(module, torch.float32)
     for layer in _layers(layers):
-        fully_shard(layer, mesh=mesh, mp_policy=policy)
+        split(layer, hardware.dtype)
     whole = _Whole(model)
-    fully_shard(whole, mesh=mesh, mp_policy=policy)
+    split(whole, hardware.dtype)
     for module in whole.modules():
         if isinstance(module, FSDPModule):  # a step's gradients are summed, not averaged
             module.set_gradient_divide_factor(1.0)
@@ -111,6 +127,27 @@ def trained_state(model: Module, *, keep: bool) -> dict[str, Tensor]:
     }
     distinct = gathered({str(id(each)): each for each in trained.values()}, keep=keep)
     return {name: distinct[str(id(each))] for name, each in trained.items()} if keep else {}
+
+
+def _in_fp32(model: Module, kept: Collection[Parameter]) -> list[Module]:
+    """The outermost modules of which all is computed in fp32, and some trained.
+
+    Raises `PrecisionNotSharded` where a trained parameter of `kept` is in none of them.
+    """
+    found: list[Module] = []
+    inside: set[Module] = set()
+    missing = {each for each in kept if each.requires_grad}
+    for module in model.modules():
+        parameters = set(module.parameters())
+        if module in inside or not parameters & missing or not parameters <= set(kept):
+            continue
+        found.append(module)
+        inside.update(module.modules())
+        missing -= parameters
+    if missing:
+        names = {each: name for name, each in model.named_parameters()}
+        raise PrecisionNotSharded(min(names[each] for each in missing))
+    return found
 
 
 def _layers(model: Module) -> list[Module]:

@@ -49,6 +49,8 @@ class World:
 
     rank: int = 0
     size: int = 1
+    local_size: int = 1
+    """How many processes are on this machine."""
     through: Passage = directly
     """What every pass of the model must run in."""
 
@@ -160,7 +162,7 @@ def joined(place: Place, job_dir: Path) -> Iterator[World]:
         dist.init_process_group(
             backend, store=store, rank=place.rank, world_size=place.size, timeout=PATIENCE
         )
-    yield World(place.rank, place.size)
+    yield World(place.rank, place.size, place.local_size)
     # After a failure nobody may be there to take leave of.
     dist.destroy_process_group()
 

@@ -9,6 +9,7 @@ from functools import partial
 from training.config import TrainingConfig
 from training.data.rendering import Row
 from training.devices.limit import halved
+from training.devices.token_budget import TokenBudget
 from training.devices.world import WORLD_OF_ONE, World
 from training.errors import OutOfMemory
 from training.events import (
@@ -34,7 +35,6 @@ from training.steps.shortage import note_held
 from training.steps.state import EpochMetrics
 from training.steps.stepper import Measurement, Stepper, Watch
 from training.steps.time_left import TimeLeft
-from training.token_budget import TokenBudget
 
 
 @dataclass(frozen=True)

@@ -200,13 +200,15 @@ async def test_a_run_is_started_by_names_and_single_options(
     shell: Shell, ada: Viewer, service: Service
 ) -> None:
     await make_model(ada, name="tiny")
-    await make_dataset(ada, service)
+    made = await make_dataset(ada, service)
+    failed = await make_dataset(ada, service)
+    await Dataset.filter(id=failed.id).update(status=TaskStatus.FAILED)
     options = ("-s", "epochs=2", "-s", "earlyStopping.patience=5", "--prompt", "1+1?")
     ran = await shell.run("train", "tiny", "sums", "--method", "full", *options, "--json")
     assert ran.code == 0, ran.err
     job = await TrainingJob.get()
     assert json.loads(ran.out)["id"] == ids.encode(ids.Kind.JOB, job.id)
-    assert job.config["training_type"] == "FULL"
+    assert (job.dataset_id, job.config["training_type"]) == (made.id, "FULL")
     assert job.config["epochs"] == 2
     assert job.config["early_stopping"] == {"enabled": True, "patience": 5, "min_delta": 0.001}
     assert job.config["sample_prompts"] == ["1+1?"]

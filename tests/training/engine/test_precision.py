@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Ernie4_5_MoeConfig, PreTrainedModel
 
-from tests.training.engine.models import VOCABULARY, difference, make_rows
+from tests.training.engine.mixtures import BIAS, ROUTER, load, make_mixture
+from tests.training.engine.models import difference, make_rows
 from training.config import TrainingType, resolve
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
@@ -15,33 +15,10 @@ from training.engine.trainable import TrainableWeights
 from training.methods.adapters import make_trainable
 from training.models.precision import precisions
 
-ROUTER = "model.layers.1.mlp.gate.weight"
-BIAS = "model.layers.1.mlp.gate.moe_statics.e_score_correction_bias"
-
 
 @pytest.fixture
 def mixture(tmp_path: Path) -> Path:
-    """A mixture whose router transformers keeps in fp32."""
-    torch.manual_seed(0)
-    config = Ernie4_5_MoeConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=64,
-        intermediate_size=96,
-        moe_intermediate_size=32,
-        moe_num_experts=4,
-        moe_k=2,
-        moe_layer_start_index=1,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
-    return tmp_path
-
-
-def load(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    return make_mixture(tmp_path)
 
 
 def types(model: torch.nn.Module) -> dict[str, torch.dtype]:

@@ -11,11 +11,11 @@ from training.data.containers.rows import RawRow
 from training.data.fields import shortened
 from training.data.formats.conversion import Converter
 from training.data.formats.mapping import Mapping
+from training.data.ingest.errors import NoRoomForDataset
 from training.data.ingest.spec import RECORDS, REJECTED, IngestResult, OnInvalid
 from training.data.line_files import writing_lines
 from training.data.records import Rejected, canonical_line
 from training.data.tally import tallying
-from training.errors import NoRoomForDataset
 from training.events import Failure
 
 __all__ = ["MAX_REJECTED", "left_out", "store"]

@@ -2,17 +2,40 @@
 
 A child that the kernel ends for lack of memory can neither halve what it holds nor say so. It has noted
 how much that is; its worker, which sees it gone, bids the next child hold half. Neither writes while
-the other may. No torch here: the worker has none.
+the other may. A worker may be killed with its child: then the next child, on the same machine, sees by
+the kernel's count that one was. No torch here: the worker has none.
 """
 
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from training.config import Frozen
+from training.devices.process import boot_id, kernel_kills
 from training.files import write_whole
 
 _FILE: Final = "token-budget.json"
+_BOTH_KILLED: Final = "The process before died with its worker, after the kernel had ended a process for lack of memory."
+
+
+class Holder(Frozen):
+    """Where a child began to hold what it does."""
+
+    boot: str
+    """The machine, since it was last started."""
+    kernel_kills: int
+    """How many processes the kernel had ended for lack of memory."""
+
+    @classmethod
+    def here(cls) -> Self | None:
+        """This machine, now; None where its kernel does not count."""
+        kills = kernel_kills()
+        return None if kills is None else cls(boot=boot_id(), kernel_kills=kills)
+
+    def has_seen_a_kill(self) -> bool:
+        """Whether the kernel has ended a process of this machine since."""
+        now = Holder.here()
+        return now is not None and now.boot == self.boot and now.kernel_kills > self.kernel_kills
 
 
 class Note(Frozen):
@@ -26,6 +49,8 @@ class Note(Frozen):
     """What is to be held at most, from the next start on."""
     reason: str | None = None
     """Why it did, a sentence, until a child has taken the bid up."""
+    holder: Holder | None = None
+    """Of the child that said so, until it has left by itself."""
 
 
 class Bid(Enum):
@@ -56,9 +81,25 @@ class TokenBudget:
         """Note what this process, a child, holds at once from here on. Raises `DiskFull`."""
         note = self.read()
         limit = None if note is None else note.limit
-        now = Note(tokens=tokens, is_least=is_least, limit=limit)
+        now = Note(tokens=tokens, is_least=is_least, limit=limit, holder=Holder.here())
         if now != note:
             self._write(now)
+
+    def let_go(self) -> None:
+        """Note that the child leaves, and will not be found killed. Raises `DiskFull`."""
+        note = self.read()
+        if note is not None and note.holder is not None:
+            self._write(note.model_copy(update={"holder": None}))
+
+    def succeed(self) -> Note | None:
+        """What was noted last, for a child that starts: with a bid to hold half, where the one
+        before it was killed, likely for lack of memory, and with it the worker that would have bid.
+        Raises `DiskFull`."""
+        note = self.read()
+        if note is not None and note.holder is not None and note.holder.has_seen_a_kill():
+            self.bid_half(_BOTH_KILLED)
+            return self.read()
+        return note
 
     def bid_half(self, reason: str) -> Bid:
         """Bid the next child hold half as many tokens as the last one did. Raises `DiskFull`."""
