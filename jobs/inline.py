@@ -58,7 +58,7 @@ def store(draft: Draft, folder: Path) -> IngestResult:
             path, error.message, code=error.code, remedy=error.remedy or ""
         ) from error
     except NoRoomForDataset as error:
-        raise StorageFull(error.message, error.remedy) from error
+        raise StorageFull(error.message, "Free some space and send them again.") from error
     if found.refused:
         raise _refusal(found.refused, found, folder)
     return found
