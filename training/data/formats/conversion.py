@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from training.data.containers.rows import RawRow
+from training.data.containers.rows import Places, RawRow
 from training.data.fields import as_object, excerpt, printable
 from training.data.formats.detection import fits
 from training.data.formats.mapping import Mapping
@@ -31,8 +31,12 @@ class Converter:
         """Rows for each column, or key of a message, that was in them and is not in the record;
         beyond the first thousand names all under one, `…`."""
 
-    def records(self, rows: Iterable[RawRow | Rejected]) -> Iterator[tuple[int, Record] | Rejected]:
-        """Every row in order: as a numbered record, or refused with its line and reason."""
+    def records(
+        self, rows: Iterable[RawRow | Rejected], places: Places | None = None
+    ) -> Iterator[tuple[int, Record] | Rejected]:
+        """Every row in order: as a numbered record, or refused with its line and reason, and
+        with its file where `places` knows of several."""
+        places = places or Places()
         for row in rows:
             if isinstance(row, Rejected):
                 yield row
@@ -40,12 +44,13 @@ class Converter:
             try:
                 yield row.line, self.record(row.value)
             except RecordError as error:
-                yield Rejected(
+                rejected = Rejected(
                     line=row.line,
                     code=error.code,
                     message=error.message,
                     excerpt=excerpt(row.value),
                 )
+                yield places.named(rejected)
 
     def record(self, value: object) -> Record:
         """The record that one row holds. `RecordError` where it holds none, or may hold two."""
