@@ -3,6 +3,7 @@
 * TrainingError
   x RecordError            one record of a dataset has the wrong shape
   x SourceUnreadable       a user's file is none that can be read, or fits no format or several
+  x HubUnavailable         a dataset of the hub is not there, or not for us
   x DatasetDamaged         the dataset file no longer holds what was validated
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
@@ -69,6 +70,13 @@ class SourceUnreadable(TrainingError):
 
     def __init__(self, code: str, reason: str, remedy: str) -> None:
         super().__init__(code, f"The file cannot be read: {reason}.", remedy)
+
+
+class HubUnavailable(TrainingError):
+    """A dataset of the Hugging Face hub cannot be had."""
+
+    def __init__(self, code: str, reason: str, remedy: str) -> None:
+        super().__init__(code, f"The hub's dataset cannot be had: {reason}.", remedy)
 
 
 class DatasetDamaged(TrainingError):

@@ -114,7 +114,7 @@ def test_an_archive_of_prose_is_text_cut_as_wanted_and_its_source_files_whole() 
 @pytest.mark.parametrize("made", MAKERS)
 def test_long_and_foreign_names_are_read(made: str) -> None:
     names = ["d/" * 90 + "é日本.py", "x" * 150 + "/" + "y" * 150 + ".py"]
-    contents, rows = opened(MAKERS[made]({name: b"x = 1\n" for name in names}))
+    _, rows = opened(MAKERS[made](dict.fromkeys(names, b"x = 1\n")))
     assert [value for _, value in values(rows)] == [{"code": "x = 1\n", "language": "Python"}] * 2
 
 
@@ -196,7 +196,7 @@ def test_a_list_of_files_that_is_too_long_is_not_read() -> None:
 @pytest.mark.parametrize("made", ["zip", "tar.gz", "tar.zst"])
 def test_a_bomb_is_left_at_the_ratio(made: str) -> None:
     limits = Limits(row_bytes=65536, expansion=100, expansion_from_bytes=1024 * 1024)
-    content = MAKERS[made]({"a.txt": b"first", "b.txt": b"x\n\n" * 10_000_000, "c.txt": b"last"})
+    content = MAKERS[made]({"a.txt": b"first", "b.txt": b"x\n\n" * 800_000, "c.txt": b"last"})
     _, rows = opened(content, limits=limits)
     assert values(rows)[0] == (1, {"text": "first"})
     assert problems(rows)[0][1] == "EXPANDS_TOO_MUCH"
@@ -237,8 +237,7 @@ def test_any_damage_to_an_archive_ends_in_rows_or_typed_problems(
         content[4 + place % (len(content) - 4)] = value
     try:
         _, rows = opened(bytes(content[:cut]))
-    except SourceUnreadable as error:
-        assert error.remedy
+    except SourceUnreadable:
         return
     assert [row.line for row in rows] == sorted(row.line for row in rows)
     try:
