@@ -47,6 +47,8 @@ def text(value: object, name: str) -> str:
     """The value where it is text that can be stored and is not blank."""
     if not isinstance(value, str):
         raise RecordError("NOT_A_STRING", f"The field {name} must be text, not {kind(value)}.")
+    if value.isascii() and "\0" not in value and not value.isspace() and value:
+        return value  # as most are
     for code, holds, problem in _TEXT_PROBLEMS:
         if holds(value):
             raise RecordError(code, f"The field {name} {problem}.")

@@ -23,6 +23,8 @@ _SHAREGPT_ROLES: Final = {
     "function_response": "tool",
 }
 
+_PLAIN_SPEAKERS: Final = {"human": "user", "gpt": "assistant", "system": "system"}
+
 _MESSAGE_KEYS: Final = frozenset({"role", "content", "tool_calls", "weight", "tool_call_id"})
 _PLAIN: Final = frozenset({"role", "content"})
 _PLAIN_ROLES: Final = ("system", "user", "assistant")
@@ -111,6 +113,10 @@ def _turn(turn: dict[str, object], index: int, note: Note) -> dict[str, object]:
         if key not in turn:
             raise RecordError("MISSING_FIELD", f"conversations[{index}] has no {key}.")
     speaker, value = turn["from"], turn["value"]
+    if len(turn) == 2 and isinstance(speaker, str) and isinstance(value, str):
+        role = _PLAIN_SPEAKERS.get(speaker)
+        if role:  # as nearly all are
+            return {"role": role, "content": value}
     others = {key: each for key, each in turn.items() if key not in ("from", "value")}
     if speaker == "function_call":
         calls = loads(value) if isinstance(value, str) else value
