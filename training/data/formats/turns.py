@@ -26,7 +26,6 @@ _SHAREGPT_ROLES: Final = {
 _PLAIN_SPEAKERS: Final = {"human": "user", "gpt": "assistant", "system": "system"}
 
 _MESSAGE_KEYS: Final = frozenset({"role", "content", "tool_calls", "weight", "tool_call_id"})
-_PLAIN: Final = frozenset({"role", "content"})
 _PLAIN_ROLES: Final = ("system", "user", "assistant")
 _TRAINED_KEYS: Final = ("loss", "train")
 """What trainers call the flag that OpenAI calls `weight`."""
@@ -56,13 +55,22 @@ def listed(value: object, name: str) -> list[object]:
 def from_messages(turns: list[object], note: Note) -> list[object]:
     """OpenAI's messages, also the older ones with `function_call`."""
     return [
-        _message(as_object(turn, f"messages[{index}]"), note) for index, turn in enumerate(turns)
+        turn if _is_plain(turn) else _message(as_object(turn, f"messages[{index}]"), note)
+        for index, turn in enumerate(turns)
     ]
 
 
+def _is_plain(turn: object) -> bool:
+    """Whether it is a message with a role and a text and nothing else, as nearly all are."""
+    return (
+        isinstance(turn, dict)
+        and len(turn) == 2
+        and turn.get("role") in _PLAIN_ROLES
+        and isinstance(turn.get("content"), str)
+    )
+
+
 def _message(turn: dict[str, object], note: Note) -> dict[str, object]:
-    if turn.keys() == _PLAIN and turn["role"] in _PLAIN_ROLES and isinstance(turn["content"], str):
-        return turn  # as nearly all are
     given = {key: value for key, value in turn.items() if value is not None}
     role = given.get("role")
     message: dict[str, object] = {}
@@ -102,29 +110,33 @@ def _joined(content: object) -> object:
 
 def from_sharegpt(turns: list[object], note: Note) -> list[object]:
     """ShareGPT's conversations, with calls of functions and what they returned."""
-    return [
-        _turn(as_object(turn, f"conversations[{index}]"), index, note)
-        for index, turn in enumerate(turns)
-    ]
+    return [_plain_turn(turn) or _turn(turn, index, note) for index, turn in enumerate(turns)]
 
 
-def _turn(turn: dict[str, object], index: int, note: Note) -> dict[str, object]:
+def _plain_turn(turn: object) -> dict[str, object] | None:
+    """The message of a turn that has a speaker and says something, as nearly all do."""
+    if not isinstance(turn, dict) or len(turn) != 2:
+        return None
+    speaker, value = turn.get("from"), turn.get("value")
+    if isinstance(speaker, str) and isinstance(value, str) and speaker in _PLAIN_SPEAKERS:
+        return {"role": _PLAIN_SPEAKERS[speaker], "content": value}
+    return None
+
+
+def _turn(value: object, index: int, note: Note) -> dict[str, object]:
+    turn = as_object(value, f"conversations[{index}]")
     for key in ("from", "value"):
         if key not in turn:
             raise RecordError("MISSING_FIELD", f"conversations[{index}] has no {key}.")
-    speaker, value = turn["from"], turn["value"]
-    if len(turn) == 2 and isinstance(speaker, str) and isinstance(value, str):
-        role = _PLAIN_SPEAKERS.get(speaker)
-        if role:  # as nearly all are
-            return {"role": role, "content": value}
+    speaker, content = turn["from"], turn["value"]
     others = {key: each for key, each in turn.items() if key not in ("from", "value")}
     if speaker == "function_call":
-        calls = loads(value) if isinstance(value, str) else value
+        calls = loads(content) if isinstance(content, str) else content
         listed_calls = calls if isinstance(calls, list) else [calls]
         said: dict[str, object] = {"tool_calls": [{"function": call} for call in listed_calls]}
         return _message(others | {"role": "assistant"} | said, note)
     role = _SHAREGPT_ROLES.get(speaker, speaker) if isinstance(speaker, str) else speaker
-    return _message(others | {"role": role, "content": value}, note)
+    return _message(others | {"role": role, "content": content}, note)
 
 
 def from_history(pairs: list[object]) -> list[object]:
