@@ -42,9 +42,12 @@ def detect(rows: Iterable[RawRow | Rejected], wanted: Format | None = None) -> M
     With `wanted` the other formats are not considered. `SourceUnreadable`, naming the formats and
     columns, where no format fits, or several do, or two columns go by names of one part.
     """
+    read = list(islice(rows, SAMPLED_ROWS))
+    if read and all(isinstance(row, Rejected) for row in read):
+        raise _nothing_read(read)
     sample = [
         (row.line, row.value)
-        for row in islice(rows, SAMPLED_ROWS)
+        for row in read
         if isinstance(row, RawRow) and isinstance(row.value, dict)
     ]
     columns = list(dict.fromkeys(name for _, row in sample for name in row))[:MAX_COLUMNS]
@@ -123,6 +126,17 @@ def _only(part: Part, found: list[str]) -> str:
         names = " and ".join(printable(name) for name in found)
         raise _undecided("COLUMN_AMBIGUOUS", f"the columns {names} may each be {part}")
     return found[0]
+
+
+def _nothing_read(rows: Iterable[RawRow | Rejected]) -> SourceUnreadable:
+    """Why there is no row to tell a format by."""
+    first = next(row for row in rows if isinstance(row, Rejected))
+    reason = first.message.rstrip(".")
+    return SourceUnreadable(
+        first.code,
+        f"of its first rows none could be; the first one is on line {first.line}: {reason}",
+        "Repair the file, or send another.",
+    )
 
 
 def _of_preferences(line: int, columns: list[str]) -> SourceUnreadable:
