@@ -14,10 +14,10 @@ from typing import Final
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
 
 from benchmarks.data.measured import Stopwatch, ids_proof
+from benchmarks.data.without_torch import AutoTokenizer
 from training.config import DataType
 from training.data.records import Record
 from training.data.rendering import Renderer
-from training.models.base_models import load_tokenizer
 
 BATCH: Final = 512
 NO_LIMIT: Final = 2**31
@@ -27,7 +27,7 @@ def main() -> None:
     """Read, render, and write."""
     folder, canonical = map(Path, sys.argv[1:3])
     model = sys.argv[3]
-    tokenizer = load_tokenizer(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     assert isinstance(tokenizer.eos_token_id, int)
     renderer = Renderer(
         tokenizer,

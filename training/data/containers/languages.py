@@ -71,7 +71,7 @@ _SPOKEN: Final = {
     "C++": "cpp cc cxx hpp hh hxx ipp",
     "CMake": "cmake",
     "CSS": "css",
-    "Clojure": "clj cljs cljc edn",
+    "Clojure": "clj cljs cljc",
     "Common Lisp": "lisp lsp",
     "Crystal": "cr",
     "Cuda": "cu cuh",
