@@ -44,7 +44,9 @@ class IngestFile:
             raise LeaseLost(f"Dataset {row_id} was deleted.")
         mapping = dataset.mapping and ColumnMapping.model_validate(dataset.mapping)
         spec = IngestSpec(
-            source=FileSource(path=str(artifacts.uploaded(dataset.upload_id))),
+            source=FileSource(
+                path=str(artifacts.uploaded(dataset.upload_id)), name=dataset.source_name or ""
+            ),
             mapping=mapping,
             data_type=dataset.data_type,
             on_invalid=dataset.on_invalid,

@@ -41,7 +41,7 @@ class Inspector:
         path = self._artifacts.uploaded(upload.id)
         if not await asyncio.to_thread(path.is_file):  # it was used up a moment ago
             raise NotFound("upload", upload_id)
-        spec = InspectionSpec(source=FileSource(path=str(path)), mapping=mapping)
+        spec = InspectionSpec(source=FileSource(path=str(path), name=upload.name), mapping=mapping)
         async with self._free:
             with tempfile.TemporaryDirectory(prefix="tunery-inspection-") as folder:
                 answer = await _look(spec, Path(folder))

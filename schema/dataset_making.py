@@ -28,8 +28,8 @@ class DatasetSourceInput:
     )
     upload_id: strawberry.ID | None = strawberry.field(
         default=strawberry.UNSET,
-        description="An upload that is READY, of any size: JSONL, JSON, CSV or Parquet, the text ones "
-        "also by gzip or zstd. A worker then makes the dataset: follow its `status`. The upload is gone "
+        description="An upload that is READY, of any size: JSONL, JSON, CSV, Parquet, plain text or "
+        "source code, or a zip or tar of such; all but Parquet also by gzip or zstd. A worker then makes the dataset: follow its `status`. The upload is gone "
         "once that is READY, and kept if it FAILED.",
     )
 

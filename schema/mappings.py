@@ -24,12 +24,16 @@ __all__ = [
 
 describe(
     Container,
-    "How a file holds its rows; text may be compressed.",
+    "How a file holds its rows; all but PARQUET and ZIP may be compressed.",
     {
         "JSONL": "One JSON object a line.",
         "JSON": "One array of objects, or an object that holds one.",
         "CSV": "Fields between delimiters, with the columns' names in the first line.",
         "PARQUET": "Apache Parquet.",
+        "TEXT": "Plain text, by its name; passages of whole paragraphs are its rows.",
+        "CODE": "A source file, by its name; the whole is one row.",
+        "ZIP": "An archive of such texts or source files.",
+        "TAR": "An archive of such texts or source files.",
     },
     name="FileContainer",
 )
@@ -47,6 +51,7 @@ describe(
         "SHAREGPT": "A conversation as ShareGPT has it: a list of {from, value}; CHAT.",
         "ALPACA": "An instruction, its input and the output; QA, or CHAT with a history.",
         "PROMPT_COMPLETION": "A prompt and how it goes on; COMPLETION.",
+        "PROMPT_MESSAGES": "The same as two lists of messages, of which the second is trained; CHAT.",
         "QUESTION_ANSWER": "A question and its answer; QA, or CHAT with a history.",
         "TEXT": "Plain text; TEXT.",
         "CODE": "Source code; CODE.",

@@ -4,6 +4,7 @@
   x RecordError            one record of a dataset has the wrong shape
   x SourceUnreadable       a user's file is none that can be read, or fits no format or several
   x NoRoomForDataset       in `data.ingest.errors`: the disk is too full for the records of a file
+  x HubUnavailable         in `data.hub.errors`: a dataset of the hub is not there, or not for us
   x DatasetDamaged         the dataset file no longer holds what was validated
   x StrategyNotOffered     what was found of a dataset's records cannot be dealt with that way
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights

@@ -34,7 +34,9 @@ SHOWN_CHARACTERS: Final = 200
 File = Annotated[
     Path,
     typer.Argument(
-        exists=True, dir_okay=False, help="JSONL, JSON, CSV or Parquet, also by gzip or zstd."
+        exists=True,
+        dir_okay=False,
+        help="JSONL, JSON, CSV, Parquet, text or code, a zip or tar; also by gzip or zstd.",
     ),
 ]
 RowFormat = Annotated[

@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from hashlib import sha256
 from itertools import pairwise
@@ -77,6 +78,48 @@ async def test_a_file_becomes_the_same_dataset_as_records_sent_inline(
         "ignored": [],
     }
     assert (found["sourceName"], inline["sourceName"]) == ("sums.jsonl", None)
+
+
+def as_zip(files: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "container", "data_type", "count"),
+    [
+        ("book.txt", b"It rains.\n\nIt shines.\n", "TEXT", "TEXT", 1),
+        ("tool.py", b"x = 1\n", "CODE", "CODE", 1),
+        ("tools.zip", as_zip({"a.py": b"x = 1\n", "b/c.rs": b"fn main() {}\n"}), "ZIP", "CODE", 2),
+    ],
+)
+async def test_texts_and_source_files_are_told_by_their_names(
+    viewer: Client, name: str, content: bytes, container: str, data_type: str, count: int
+) -> None:
+    upload_id = await send(viewer, content, name)
+    looked = await viewer.data(
+        "query($id: ID!) { inspectUpload(uploadId: $id) { container problem { message } } }",
+        id=upload_id,
+    )
+    assert looked["inspectUpload"] == {"container": container, "problem": None}
+    found = await made(viewer, upload_id)
+    assert found["error"] is None
+    assert (found["container"], found["dataType"], found["recordCount"]) == (
+        container,
+        data_type,
+        count,
+    )
+
+
+async def test_a_bad_file_of_an_archive_is_named(viewer: Client) -> None:
+    content = as_zip({"a.py": b"x = 1\n", "b.py": b"y = '\xff'\n"})
+    found = await made(viewer, await send(viewer, content, "tools.zip"), onInvalid="DROP")
+    assert found["recordCount"] == 1
+    [rejected] = [edge["node"] for edge in found["rejected"]["edges"]]
+    assert rejected["message"].startswith("b.py, line 1: ")
 
 
 async def test_an_upload_is_gone_once_its_dataset_is_ready(viewer: Client) -> None:

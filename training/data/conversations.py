@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from training.data.fields import as_object, check_keys, kind, printable, text
+from training.data.fields import as_object, check_keys, is_plain_text, kind, printable, text
 from training.data.strict_json import loads
 from training.errors import RecordError
 
@@ -43,7 +43,10 @@ def canonical_messages(value: object) -> list[Message]:
         raise RecordError("NOT_A_LIST", f"The field messages must be a list, not {kind(value)}.")
     if not value:
         raise RecordError("NO_MESSAGES", "The field messages is empty.")
-    messages = [_message(item, f"messages[{index}]") for index, item in enumerate(value)]
+    messages = [
+        _plain_message(item) or _message(item, f"messages[{index}]")
+        for index, item in enumerate(value)
+    ]
     _check_order(messages)
     return messages
 
@@ -56,10 +59,18 @@ def canonical_tools(value: object) -> list[object]:
     return [_plain(as_object(each, f"tools[{index}]")) for index, each in enumerate(value)]
 
 
+def _plain_message(item: object) -> Message | None:
+    """The message where it has a role and a text and nothing else, as nearly all have."""
+    if not isinstance(item, dict) or len(item) != 2:
+        return None
+    role, content = item.get("role"), item.get("content")
+    if role in _PLAIN_ROLES and is_plain_text(content):
+        return {"role": role, "content": content}
+    return None
+
+
 def _message(item: object, name: str) -> Message:
     given = as_object(item, name)
-    if given.keys() == _PLAIN and given["role"] in _PLAIN_ROLES:  # nearly all are: no more to do
-        return {"role": given["role"], "content": text(given["content"], f"{name}.content")}
     fields = {key: value for key, value in given.items() if value is not None or key == "content"}
     role = fields.get("role", _MISSING)
     calls = role == "assistant" and "tool_calls" in fields
@@ -85,7 +96,6 @@ def _message(item: object, name: str) -> Message:
 
 
 _MISSING: Final = object()
-_PLAIN: Final = frozenset({"role", "content"})
 _PLAIN_ROLES: Final = ("system", "user", "assistant")
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "as_object",
     "check_keys",
     "excerpt",
+    "is_plain_text",
     "kind",
     "printable",
     "shortened",
@@ -51,6 +52,14 @@ def text(value: object, name: str) -> str:
         if holds(value):
             raise RecordError(code, f"The field {name} {problem}.")
     return value
+
+
+def is_plain_text(value: object) -> bool:
+    """Whether it is text without any of the problems that `text` looks for, found quickly.
+
+    Text that is not ASCII, and has none of them either, may be told to have some.
+    """
+    return isinstance(value, str) and value.isascii() and "\0" not in value and bool(value.strip())
 
 
 def _has_lone_surrogate(text: str) -> bool:

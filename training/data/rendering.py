@@ -16,6 +16,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from training.config import DataType
 from training.data.conversations import Message, trained
+from training.data.linear_templates import turns_in_one_pass
 from training.data.records import Record, canonical_line
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
 
@@ -230,6 +231,15 @@ def _rendered_spans(
 ) -> tuple[str, list[tuple[int, int]]]:
     """The text, and the spans found by rendering the conversation up to each assistant turn."""
     shown = [_shown(message) for message in messages]
+    found = turns_in_one_pass(
+        str(tokenizer.get_chat_template()),
+        shown,
+        tools=tools,
+        special_tokens=tokenizer.special_tokens_map,
+    )
+    if found:
+        turns = [trained(message) for message in messages if message["role"] == "assistant"]
+        return found.text, [span for span, bears in zip(found.spans, turns, strict=True) if bears]
     text = _rendered(tokenizer, shown, tools=tools)
     spans = []
     for index, message in enumerate(messages):

@@ -105,7 +105,8 @@ def test_a_quote_that_is_never_closed_costs_one_row() -> None:
     [
         (b"", "EMPTY_FILE"),
         (b" \n \n", "EMPTY_FILE"),
-        (b"PK\x03\x04...", "CONTAINER_UNKNOWN"),
+        (b"PK\x03\x04...", "ARCHIVE_DAMAGED"),
+        (PACKERS["gzip"](b"PK\x03\x04..."), "CONTAINER_UNKNOWN"),
         ("text".encode("utf-16"), "CONTAINER_UNKNOWN"),
         (b"\x00\x01\x02\xff", "CONTAINER_UNKNOWN"),
         (b"PAR1 and nothing else PAR1", "PARQUET_DAMAGED"),

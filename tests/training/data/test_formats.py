@@ -48,7 +48,6 @@ def rows(*values: object) -> list[RawRow | Rejected]:
             "COLUMN_AMBIGUOUS",
             ["'question' and 'query'", "QUESTION"],
         ),
-        ([{"chosen": "a", "rejected": "b"}], "FORMAT_UNKNOWN", ["'chosen', 'rejected'"]),
         ([{"messages": 7}], "FORMAT_UNKNOWN", ["'messages'"]),
         ([7, "text"], "FORMAT_UNKNOWN", ["none"]),
         ([], "FORMAT_UNKNOWN", ["none"]),
@@ -63,6 +62,38 @@ def test_what_fits_no_format_or_two_is_refused_by_name(
     for words in named:
         assert words in refused.value.message
     assert "mapping" in str(refused.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "'chosen' and 'rejected'"),
+        ({"Chosen": TURNS, "rejected": TURNS}, "'Chosen' and 'rejected'"),
+        (
+            {"conversations": SAID[:1], "chosen": SAID[1], "rejected": SAID[1]},
+            "'chosen' and 'rejected'",
+        ),
+        (
+            {"input": {"messages": TURNS[:1]}, "preferred_output": [], "non_preferred_output": []},
+            "'non_preferred_output' and 'preferred_output'",
+        ),
+        ({"messages": TURNS, "rejected_response": "no"}, "'rejected_response'"),
+        ({"prompt": "a", "completion": "b", "label": False}, "'label'"),
+        ({"instruction": "a", "output": "b", "kto_tag": True}, "'kto_tag'"),
+    ],
+)
+def test_rows_that_compare_answers_are_refused_as_what_they_are(
+    row: dict[str, object], columns: str
+) -> None:
+    with pytest.raises(SourceUnreadable) as refused:
+        detect(rows({"messages": TURNS}, row))
+    assert refused.value.code == "PREFERENCES"
+    assert f"row 2 tells by {columns} which answers are liked" in refused.value.message
+
+
+def test_a_label_that_is_a_class_is_an_extra_column() -> None:
+    found = detect(rows({"text": "a", "label": 1}, {"text": "b", "label": "good", "chosen": None}))
+    assert found.ignored == ("label", "chosen")
 
 
 def test_extra_columns_are_listed_and_names_may_be_written_otherwise() -> None:

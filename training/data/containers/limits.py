@@ -21,3 +21,7 @@ class Limits:
     repetitive logs 100 times, and a bomb in gzip 1,000 times."""
     expansion_from_bytes: int = 64 * 1024 * 1024
     """Decompressed bytes from which on that ratio is held to."""
+    entries: int = 50_000
+    """Files in an archive, folders and links counted."""
+    directory_bytes: int = 8 * 1024 * 1024
+    """Of a zip archive's list of its files, which is read as a whole; 50,000 entries have 6 MB."""

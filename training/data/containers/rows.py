@@ -1,5 +1,6 @@
 """What reading gives: rows with their numbers, and what could not be read, with its reason."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -8,7 +9,7 @@ from training.data.records import Rejected
 from training.data.strict_json import loads
 from training.errors import RecordError
 
-__all__ = ["RawRow", "Rows", "json_row", "refused"]
+__all__ = ["Place", "Places", "RawRow", "Rows", "json_row", "refused"]
 
 
 class RawRow(NamedTuple):
@@ -20,6 +21,39 @@ class RawRow(NamedTuple):
 
 
 Rows: TypeAlias = Iterator[RawRow | Rejected]
+
+
+class Place(NamedTuple):
+    """A line of one file among several."""
+
+    path: str
+    line: int
+
+
+class Places:
+    """Where lines lie that are numbered through several files, as far as those were begun."""
+
+    def __init__(self) -> None:
+        self._begins: list[int] = []
+        self._paths: list[str] = []
+
+    def begin(self, path: str, line: int) -> None:
+        """A file's first line has this number, which is above all earlier ones."""
+        self._begins.append(line)
+        self._paths.append(path)
+
+    def find(self, line: int) -> Place | None:
+        """The file's path and the line within it; None where there is but one file."""
+        index = bisect_right(self._begins, line) - 1
+        return Place(self._paths[index], line - self._begins[index] + 1) if index >= 0 else None
+
+    def named(self, rejected: Rejected) -> Rejected:
+        """The same, its message preceded by the place where there are several files."""
+        place = self.find(rejected.line)
+        if place is None:
+            return rejected
+        message = f"{place.path}, line {place.line}: {rejected.message}"
+        return rejected.model_copy(update={"message": message})
 
 
 def json_row(line: int, content: bytes) -> RawRow | Rejected:

@@ -25,7 +25,16 @@ else:
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Break", "Compression", "Line", "Source", "compression_of", "lines", "open_source"]
+__all__ = [
+    "Break",
+    "Breaking",
+    "Compression",
+    "Line",
+    "Source",
+    "compression_of",
+    "lines",
+    "open_source",
+]
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -35,7 +44,7 @@ _WINDOW_LOG: Final = 25
 """32 MiB: zstd's own levels need 8, only `--ultra` and `--long` more."""
 
 _FOREIGN: Final = {
-    b"PK\x03\x04": "a zip archive",
+    b"PK\x03\x04": "a zip archive within a compressed file",
     b"BZh": "compressed by bzip2",
     b"\xfd7zXZ\x00": "compressed by xz",
     b"7z\xbc\xaf": "a 7z archive",
@@ -75,17 +84,27 @@ class Line(NamedTuple):
     too_long: bool
 
 
+class Breaking(Protocol):
+    """What a stream comes from, which may break."""
+
+    @property
+    def broken(self) -> Break | None:
+        """Why it ended early."""
+
+
 class Source:
     """Decompressed bytes. The caller keeps what it opened, and closes it."""
 
-    def __init__(self, stream: io.BufferedReader, inflating: _Inflating | None) -> None:
+    def __init__(self, stream: io.BufferedReader, breaking: Breaking | None) -> None:
         self.stream = stream
-        self._inflating = inflating
+        self.line = 0
+        """The number of the last line that `lines` has read."""
+        self._breaking = breaking
 
     @property
     def broken(self) -> Break | None:
         """Why the stream ended early; None while it did not."""
-        return self._inflating.broken if self._inflating else None
+        return self._breaking.broken if self._breaking else None
 
 
 def open_source(file: BinaryIO, limits: Limits) -> Source:
@@ -110,7 +129,10 @@ def open_source(file: BinaryIO, limits: Limits) -> Source:
     return Source(plain, inflating)
 
 
-_CONTAINERS: Final = "Send JSONL, JSON or CSV in UTF-8, plain or by gzip or zstd, or Parquet."
+_CONTAINERS: Final = (
+    "Send JSONL, JSON, CSV or text in UTF-8, plain or by gzip or zstd, Parquet, or a tar or zip "
+    "archive of texts."
+)
 _UNCOMPRESS: Final = "Send it compressed once, or as it is."
 
 
@@ -119,16 +141,15 @@ def lines(source: Source, limits: Limits) -> Iterator[Line]:
 
     A line that the stream's break left without its end is not given.
     """
-    number = 0
     while content := source.stream.readline(limits.row_bytes + 2):
-        number += 1
+        source.line += 1
         ended = content.endswith(b"\n")
         too_long = len(content.rstrip(b"\r\n")) > limits.row_bytes
         if too_long and not ended:
             _skip_line(source.stream)
         if source.broken and not ended and not source.stream.peek(1):
             return
-        yield Line(number, content.rstrip(b"\r\n"), too_long)
+        yield Line(source.line, content.rstrip(b"\r\n"), too_long)
 
 
 def _skip_line(stream: io.BufferedReader) -> None:

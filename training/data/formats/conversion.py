@@ -4,12 +4,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from training.data.containers.rows import RawRow
+from training.data.containers.rows import Places, RawRow
 from training.data.fields import as_object, excerpt, printable
 from training.data.formats.detection import fits
 from training.data.formats.mapping import Mapping
 from training.data.formats.shapes import Format, Part
-from training.data.formats.turns import from_history, from_messages, from_sharegpt, listed
+from training.data.formats.turns import (
+    Note,
+    from_history,
+    from_messages,
+    from_sharegpt,
+    listed,
+    untrained,
+)
 from training.data.records import Record, Rejected, parse
 from training.errors import RecordError
 
@@ -31,8 +38,12 @@ class Converter:
         """Rows for each column, or key of a message, that was in them and is not in the record;
         beyond the first thousand names all under one, `…`."""
 
-    def records(self, rows: Iterable[RawRow | Rejected]) -> Iterator[tuple[int, Record] | Rejected]:
-        """Every row in order: as a numbered record, or refused with its line and reason."""
+    def records(
+        self, rows: Iterable[RawRow | Rejected], places: Places | None = None
+    ) -> Iterator[tuple[int, Record] | Rejected]:
+        """Every row in order: as a numbered record, or refused with its line and reason, and
+        with its file where `places` knows of several."""
+        places = places or Places()
         for row in rows:
             if isinstance(row, Rejected):
                 yield row
@@ -40,12 +51,13 @@ class Converter:
             try:
                 yield row.line, self.record(row.value)
             except RecordError as error:
-                yield Rejected(
+                rejected = Rejected(
                     line=row.line,
                     code=error.code,
                     message=error.message,
                     excerpt=excerpt(row.value),
                 )
+                yield places.named(rejected)
 
     def record(self, value: object) -> Record:
         """The record that one row holds. `RecordError` where it holds none, or may hold two."""
@@ -58,7 +70,7 @@ class Converter:
 
     def _fields(self, row: dict[str, object]) -> Record:
         match self._mapping.format:
-            case Format.MESSAGES | Format.SHAREGPT:
+            case Format.MESSAGES | Format.SHAREGPT | Format.PROMPT_MESSAGES:
                 return self._chat(row)
             case Format.ALPACA:
                 return self._asked(row, self._instruction(row), self._required(row, Part.OUTPUT))
@@ -75,13 +87,23 @@ class Converter:
                 return {"code": self._required(row, Part.CODE), "language": language}
 
     def _chat(self, row: dict[str, object]) -> Record:
-        column = self._mapping.columns[Part.MESSAGES]
-        turns = listed(self._required(row, Part.MESSAGES), column)
-        convert = from_sharegpt if self._mapping.format is Format.SHAREGPT else from_messages
-        messages = convert(turns, lambda key: self._leave_out(f"{column}[].{key}"))
+        match self._mapping.format:
+            case Format.SHAREGPT:
+                messages = from_sharegpt(*self._turns(row, Part.MESSAGES))
+            case Format.PROMPT_MESSAGES:
+                messages = untrained(from_messages(*self._turns(row, Part.PROMPT)))
+                messages += from_messages(*self._turns(row, Part.COMPLETION))
+            case _:
+                messages = from_messages(*self._turns(row, Part.MESSAGES))
         chat: Record = {"messages": [*self._system_turn(row), *messages]}
         tools = self._optional(row, Part.TOOLS)
         return chat if tools is None else chat | {"tools": listed(tools, "tools")}
+
+    def _turns(self, row: dict[str, object], part: Part) -> tuple[list[object], Note]:
+        """The turns in the column, and how to note what is left out of them."""
+        column = self._mapping.columns[part]
+        turns = listed(self._required(row, part), column)
+        return turns, lambda key: self._leave_out(f"{column}[].{key}")
 
     def _asked(self, row: dict[str, object], question: object, answer: object) -> Record:
         """A question and its answer, as a conversation where there may be earlier turns."""

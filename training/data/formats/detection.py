@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from training.data.containers.rows import RawRow
 from training.data.fields import printable
 from training.data.formats.mapping import Mapping
+from training.data.formats.preferences import preferences
 from training.data.formats.shapes import SHAPES, Format, Part, Shape, matching, resolved
 from training.data.formats.turns import is_sharegpt
 from training.data.records import Rejected
@@ -41,9 +42,12 @@ def detect(rows: Iterable[RawRow | Rejected], wanted: Format | None = None) -> M
     With `wanted` the other formats are not considered. `SourceUnreadable`, naming the formats and
     columns, where no format fits, or several do, or two columns go by names of one part.
     """
+    read = list(islice(rows, SAMPLED_ROWS))
+    if read and all(isinstance(row, Rejected) for row in read):
+        raise _nothing_read(read)
     sample = [
         (row.line, row.value)
-        for row in islice(rows, SAMPLED_ROWS)
+        for row in read
         if isinstance(row, RawRow) and isinstance(row.value, dict)
     ]
     columns = list(dict.fromkeys(name for _, row in sample for name in row))[:MAX_COLUMNS]
@@ -65,9 +69,19 @@ def fits(row: dict[str, object], left_out: frozenset[str] = frozenset()) -> list
     found = []
     for shape in SHAPES:
         parts = resolved(shape, names)
-        if parts and (Part.MESSAGES not in parts or _is_turns(shape, row, parts)):
+        if parts and _has_values(shape, row, parts):
             found.append(Fit(shape, parts))
     return found
+
+
+def _has_values(shape: Shape, row: dict[str, object], parts: dict[Part, list[str]]) -> bool:
+    """Whether the columns hold what tells shapes apart that have the same names."""
+    if Part.MESSAGES in parts:
+        return _is_turns(shape, row, parts)
+    if Part.PROMPT in parts:
+        are_lists = any(isinstance(row[name], list) for name in parts[Part.PROMPT])
+        return are_lists is (shape.format is Format.PROMPT_MESSAGES)
+    return True
 
 
 def _is_turns(shape: Shape, row: dict[str, object], parts: dict[Part, list[str]]) -> bool:
@@ -87,6 +101,8 @@ def _common(
     """The one format of the sample."""
     first: tuple[int, Fit] | None = None
     for line, row in sample:
+        if names := preferences(row):
+            raise _of_preferences(line, names)
         found = [fit for fit in fits(row) if wanted in (None, fit.format)]
         if len({fit.format for fit in found}) > 1:
             described = " and ".join(fit.described() for fit in found)
@@ -113,6 +129,27 @@ def _only(part: Part, found: list[str]) -> str:
         names = " and ".join(printable(name) for name in found)
         raise _undecided("COLUMN_AMBIGUOUS", f"the columns {names} may each be {part}")
     return found[0]
+
+
+def _nothing_read(rows: Iterable[RawRow | Rejected]) -> SourceUnreadable:
+    """Why there is no row to tell a format by."""
+    first = next(row for row in rows if isinstance(row, Rejected))
+    reason = first.message.rstrip(".")
+    return SourceUnreadable(
+        first.code,
+        f"of its first rows none could be; the first one is on line {first.line}: {reason}",
+        "Repair the file, or send another.",
+    )
+
+
+def _of_preferences(line: int, columns: list[str]) -> SourceUnreadable:
+    names = " and ".join(printable(name) for name in columns)
+    return SourceUnreadable(
+        "PREFERENCES",
+        f"row {line} tells by {names} which answers are liked and which are not, and training by "
+        "preference is not offered",
+        "To train on the liked answers alone, keep no others in the file and name their column.",
+    )
 
 
 def _undecided(code: str, reason: str) -> SourceUnreadable:

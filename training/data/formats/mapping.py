@@ -49,6 +49,7 @@ _DATA_TYPES = {
     Format.SHAREGPT: DataType.CHAT,
     Format.ALPACA: DataType.QA,
     Format.PROMPT_COMPLETION: DataType.COMPLETION,
+    Format.PROMPT_MESSAGES: DataType.CHAT,
     Format.QUESTION_ANSWER: DataType.QA,
     Format.TEXT: DataType.TEXT,
     Format.CODE: DataType.CODE,

@@ -13,10 +13,12 @@ class Format(StrEnum):
     MESSAGES = "MESSAGES"
     """OpenAI's: a list of {role, content}, with tools, tool calls and weights."""
     SHAREGPT = "SHAREGPT"
-    """A list of {from, value}."""
+    """A list of {from, value}, or of {human, assistant}."""
     ALPACA = "ALPACA"
     """Instruction, input, output."""
     PROMPT_COMPLETION = "PROMPT_COMPLETION"
+    PROMPT_MESSAGES = "PROMPT_MESSAGES"
+    """The same as two lists of messages, as TRL has it; only the second one bears loss."""
     QUESTION_ANSWER = "QUESTION_ANSWER"
     TEXT = "TEXT"
     CODE = "CODE"
@@ -72,6 +74,9 @@ SHAPES: Final = (
     Shape(
         Format.PROMPT_COMPLETION,
         {Part.PROMPT: ("prompt",), Part.COMPLETION: ("completion", "response")},
+    ),
+    Shape(
+        Format.PROMPT_MESSAGES, {Part.PROMPT: ("prompt",), Part.COMPLETION: ("completion",)}, _TOOLS
     ),
     Shape(
         Format.QUESTION_ANSWER,

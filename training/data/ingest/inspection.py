@@ -56,9 +56,9 @@ def inspect(spec: InspectionSpec) -> Inspection:
     found = Inspection()
     with SourceFile(Path(spec.source.path)) as file:
         try:
-            container, compression, rows = opened(file)
-            found = Inspection(container=container, compression=compression)
-            sample = list(first_rows(rows))
+            contents = opened(file, spec.source.name)
+            found = Inspection(container=contents.container, compression=contents.compression)
+            sample = list(first_rows(contents.rows))
             found = found.model_copy(
                 update={
                     "sampled_rows": len(sample),
@@ -70,7 +70,7 @@ def inspect(spec: InspectionSpec) -> Inspection:
         except TrainingError as error:
             return found.model_copy(update={"problem": error.failure()})
     converter = Converter(mapping)
-    converted = list(converter.records(iter(sample)))
+    converted = list(converter.records(iter(sample), contents.places))
     return found.model_copy(
         update={
             "mapping": mapping,

@@ -58,15 +58,14 @@ def ingest(spec: IngestSpec, dataset_dir: Path) -> IngestResult:
             "UPLOAD_GONE", "it is not there any more", "Send the file again."
         ) from None
     with file:
-        container, compression, rows = opened(file)
-        mapping, every = mapped(rows, spec.mapping, spec.data_type)
-        result = store(
+        found = opened(file, spec.source.name)
+        mapping, every = mapped(found.rows, spec.mapping, spec.data_type)
+        return store(
             *(every, mapping, dataset_dir),
             on_invalid=spec.on_invalid,
-            container=container,
+            contents=found,
             came=_Teller(file, dataset_dir / "progress").look,
         )
-    return result.model_copy(update={"compression": compression})
 
 
 def _ingest(dataset_dir: Path) -> IngestResult:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from training.data.containers.reading import Container, open_contents
-from training.data.containers.rows import Rows
+from training.data.containers.rows import Places, Rows
 from training.data.containers.source import Compression, compression_of
 
 __all__ = ["Opened", "SourceFile", "opened"]
@@ -40,11 +40,13 @@ class Opened(NamedTuple):
     container: Container
     compression: Compression | None
     rows: Rows
+    places: Places
+    """Where rows lie that are numbered through several files."""
 
 
-def opened(file: SourceFile) -> Opened:
+def opened(file: SourceFile, name: str) -> Opened:
     """The rows of a file at its beginning. `SourceUnreadable` for one that is none of the known."""
     compression = compression_of(file.read(_HEAD_BYTES))
     file.seek(0)
-    contents = open_contents(file)
-    return Opened(contents.container, compression, contents.rows)
+    contents = open_contents(file, name=name)
+    return Opened(contents.container, compression, contents.rows, contents.places)

@@ -42,6 +42,8 @@ class FileSource(Frozen):
 
     kind: Literal["FILE"] = "FILE"
     path: str
+    name: str = ""
+    """What its owner calls it: the ending tells of plain text and source code what they are."""
 
 
 class IngestSpec(Frozen):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from training.data.containers.reading import Container
 from training.data.containers.rows import RawRow
 from training.data.fields import shortened
 from training.data.formats.conversion import Converter
 from training.data.formats.mapping import Mapping
 from training.data.ingest.errors import NoRoomForDataset
+from training.data.ingest.source_file import Opened
 from training.data.ingest.spec import RECORDS, REJECTED, IngestResult, OnInvalid
 from training.data.line_files import writing_lines
 from training.data.records import Rejected, canonical_line
@@ -33,12 +33,13 @@ def store(
     folder: Path,
     *,
     on_invalid: OnInvalid,
-    container: Container | None = None,
+    contents: Opened | None = None,
     came: Callable[[], None] = lambda: None,
 ) -> IngestResult:
     """Write `records.jsonl` and, where a row was not taken, `rejected.jsonl` into the folder.
 
-    A result that is `refused` has no records. `came` is called after each row, of which one is held
+    `contents` is the file that the rows are of, where they are of one. A result that is `refused` has no
+    records. `came` is called after each row, of which one is held
     at a time. Raises `NoRoomForDataset`, and then leaves neither file, and `SourceUnreadable`.
     """
     converter = Converter(mapping)
@@ -49,7 +50,7 @@ def store(
             tallying(mapping.data_type, folder) as tally,
         ):
             refusal = _Refusal(on_invalid)
-            for row in converter.records(rows):
+            for row in converter.records(rows, contents.places if contents else None):
                 if isinstance(row, Rejected):
                     rejected.add(row.model_dump_json().encode() + b"\n")
                     refusal.note(row)
@@ -64,7 +65,8 @@ def store(
             if refused:
                 records.discard()
             return IngestResult(
-                container=container,
+                container=contents and contents.container,
+                compression=contents and contents.compression,
                 mapping=mapping,
                 rows=records.count + rejected.count,
                 rejected_count=rejected.count,

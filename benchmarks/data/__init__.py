@@ -1,0 +1,1 @@
+"""Ingest and tokenising, beside the libraries others prepare their data with."""

@@ -1,0 +1,255 @@
+"""Datasets by hub id: which files are taken, how they get here, and what is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+
+from tests.training.data.fake_hub import COMMIT, CONVERTED, Hub, Repository, running_hub
+from tests.training.data.files import jsonl, parquet, problems, values
+from training.data.containers.reading import Container
+from training.data.containers.rows import Place
+from training.data.containers.shards import open_shards
+from training.data.hub.errors import HubUnavailable
+from training.data.hub.fetching import HubSplit, fetch
+from training.data.hub.layout import converted_layout, layout_of
+from training.errors import SourceUnreadable
+
+ROWS = [{"text": f"row {number} " + "x" * 200} for number in range(60)]
+SHARDS = {
+    "data/train-00000-of-00002.parquet": parquet(ROWS[:30]),
+    "data/train-00001-of-00002.parquet": parquet(ROWS[30:]),
+    "data/test-00000-of-00001.parquet": parquet(ROWS[:1]),
+    "README.md": b"# Rows",
+    "build.py": b"raise SystemExit('this must never run')",
+}
+REPOSITORIES = {
+    "ann/shards": Repository(SHARDS),
+    "ann/named": Repository(
+        {"en/a.jsonl": jsonl(ROWS[0]), "en/b.jsonl": jsonl(ROWS[1]), "de/a.jsonl": jsonl(ROWS[2])},
+        {
+            "configs": [
+                {"config_name": "en", "data_files": [{"split": "all", "path": "en/*.jsonl"}]},
+                {"config_name": "de", "data_files": "de/*"},
+            ]
+        },
+    ),
+    "ann/scripted": Repository(
+        {"scripted.py": b"raise SystemExit", "rows.zip": b"PK"},
+        converted={
+            "default/train/0000.parquet": parquet(ROWS[:2]),
+            "default/partial-test/0000.parquet": parquet(ROWS[2:3]),
+        },
+    ),
+    "ann/unconverted": Repository({"rows.zip": b"PK"}),
+    "ann/gated": Repository({"train.jsonl": jsonl(*ROWS)}, gated_for="hf_secret"),
+}
+LIMIT = 10**6
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with running_hub(REPOSITORIES) as hub:
+        url = "{endpoint}/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(
+            huggingface_hub.constants,
+            "HUGGINGFACE_CO_URL_TEMPLATE",
+            url.replace("{endpoint}", hub.endpoint),
+        )
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield hub
+
+
+def refused(wanted: HubSplit, folder: Path, max_bytes: int = LIMIT) -> tuple[str, str]:
+    with pytest.raises(HubUnavailable) as error:
+        fetch(wanted, folder, max_bytes=max_bytes)
+    assert error.value.remedy
+    return error.value.code, f"{error.value.message} {error.value.remedy}"
+
+
+def test_the_shards_of_a_split_are_fetched_at_one_commit_and_read_in_order(
+    hub: Hub, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    found = fetch(
+        HubSplit("ann/shards", "train"),
+        tmp_path,
+        max_bytes=LIMIT,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert (found.config, found.commit, found.is_partial) == ("default", COMMIT, False)
+    assert found.names == [name for name in SHARDS if "train" in name]
+    assert [path.read_bytes() for path in found.paths] == [SHARDS[name] for name in found.names]
+    total = sum(len(SHARDS[name]) for name in found.names)
+    assert told[0] == (0, total)
+    assert told[-1] == (total, total)
+    assert told == sorted(told)
+    contents = open_shards(list(zip(found.names, found.paths, strict=True)))
+    assert contents.container is Container.PARQUET
+    assert values(contents.rows) == list(enumerate(ROWS, 1))
+    assert contents.places.find(31) == Place("data/train-00001-of-00002.parquet", 1)
+    assert not [request for request in hub.requests if "build.py" in request]
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_configuration_is_chosen_by_name_and_its_split_by_the_card(tmp_path: Path) -> None:
+    found = fetch(HubSplit("ann/named", "all", config="en"), tmp_path, max_bytes=LIMIT)
+    assert found.names == ["en/a.jsonl", "en/b.jsonl"]
+    found = fetch(HubSplit("ann/named", "train", config="de"), tmp_path, max_bytes=LIMIT)
+    assert found.names == ["de/a.jsonl"]
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_only_a_script_can_read_is_taken_as_the_hub_converted_it(tmp_path: Path) -> None:
+    found = fetch(HubSplit("ann/scripted", "train"), tmp_path, max_bytes=LIMIT)
+    assert (found.commit, found.is_partial) == (CONVERTED, False)
+    assert found.names == ["default/train/0000.parquet"]
+    assert fetch(HubSplit("ann/scripted", "test"), tmp_path, max_bytes=LIMIT).is_partial
+
+
+def test_a_download_goes_on_where_it_broke_and_keeps_the_files_that_are_whole(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 64)
+    wanted = HubSplit("ann/shards", "train")
+    first, second = (name for name in SHARDS if "train" in name)
+    hub.break_after = 640
+
+    def stop(done: int, _total: int) -> None:
+        if done > len(SHARDS[first]) + 100:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fetch(wanted, tmp_path, max_bytes=LIMIT, progress=stop)
+    path = f"/datasets/ann/shards/resolve/{COMMIT}"
+    assert hub.requests[1:] == [f"{path}/{first}", f"{path}/{first} bytes=640-", f"{path}/{second}"]
+    told: list[int] = []
+    found = fetch(wanted, tmp_path, max_bytes=LIMIT, progress=lambda done, _: told.append(done))
+    assert hub.requests[5:] == [f"{path}/{second}"]
+    assert [path.read_bytes() for path in found.paths] == [SHARDS[name] for name in found.names]
+    assert told == sorted(told)
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_gated_dataset_is_read_with_the_token_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, words = refused(HubSplit("ann/gated", "train"), tmp_path)
+    assert code == "HUB_DATASET_GATED"
+    assert "HF_TOKEN" in words
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    found = fetch(HubSplit("ann/gated", "train"), tmp_path, max_bytes=LIMIT)
+    assert found.paths[0].read_bytes() == jsonl(*ROWS)
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("wanted", "code", "words"),
+    [
+        (HubSplit("ann/none", "train"), "HUB_DATASET_NOT_FOUND", "ann/none"),
+        (HubSplit("not an id", "train"), "HUB_DATASET_NOT_FOUND", "not an id"),
+        (HubSplit("ann/shards", "train", revision="v9"), "HUB_REVISION_NOT_FOUND", "v9"),
+        (HubSplit("ann/shards", "dev"), "HUB_SPLIT_UNKNOWN", "It has test, train."),
+        (HubSplit("ann/named", "train"), "HUB_CONFIG_UNKNOWN", "Choose one of en, de"),
+        (HubSplit("ann/named", "train", config="fr"), "HUB_CONFIG_UNKNOWN", "configuration fr"),
+        (HubSplit("ann/unconverted", "train"), "HUB_FILES_UNREADABLE", "no Parquet"),
+    ],
+)
+def test_what_is_not_there_is_refused_by_name(
+    tmp_path: Path, wanted: HubSplit, code: str, words: str
+) -> None:
+    found, said = refused(wanted, tmp_path)
+    assert found == code
+    assert words in said
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_what_is_too_large_is_refused_before_a_byte_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    code, words = refused(HubSplit("ann/shards", "train"), tmp_path, max_bytes=1000)
+    assert code == "HUB_DATASET_TOO_LARGE"
+    assert "at most 1,000" in words
+    assert not [request for request in hub.requests if "/resolve/" in request]
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_hub_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert refused(HubSplit("ann/shards", "train"), tmp_path)[0] == "HUB_OUT_OF_REACH"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert refused(HubSplit("ann/shards", "train"), tmp_path)[0] == "HUB_OUT_OF_REACH"
+
+
+@pytest.mark.parametrize(
+    ("paths", "configs", "layout"),
+    [
+        (["a.jsonl"], None, {"default": {"train": ["a.jsonl"]}}),
+        (
+            ["x-train.csv", "x_dev.csv", "test/1.csv", "data2test1.csv"],
+            None,
+            {
+                "default": {
+                    "test": ["data2test1.csv", "test/1.csv"],
+                    "train": ["x-train.csv"],
+                    "validation": ["x_dev.csv"],
+                }
+            },
+        ),
+        (
+            ["a.json", "b.parquet", "dataset_infos.json"],
+            None,
+            {"default": {"train": ["b.parquet"]}},
+        ),
+        (
+            ["a.jsonl.zst", "notes.txt", ".hidden.json"],
+            None,
+            {"default": {"train": ["a.jsonl.zst"]}},
+        ),
+        (
+            ["x/a.csv", "x/deep/b.csv", "c.csv"],
+            [
+                {"config_name": "one", "data_dir": "x"},
+                {"config_name": "two", "data_files": {"train": ["*.csv"], "all": "**/*.csv"}},
+                {"config_name": "none", "data_files": "missing-*"},
+                "no configuration",
+            ],
+            {
+                "one": {"train": ["x/a.csv", "x/deep/b.csv"]},
+                "two": {"train": ["c.csv"], "all": ["c.csv", "x/a.csv", "x/deep/b.csv"]},
+            },
+        ),
+        (["build.py", "rows.zip"], [], {}),
+    ],
+)
+def test_splits_are_told_by_the_card_or_by_names(
+    paths: list[str], configs: object, layout: dict[str, dict[str, list[str]]]
+) -> None:
+    assert layout_of(paths, configs) == layout
+
+
+def test_the_converted_branch_names_configuration_and_split_by_folders() -> None:
+    paths = ["en/train/0001.parquet", "en/train/0000.parquet", "en/partial-test/0000.parquet", "x"]
+    assert converted_layout(paths) == {
+        "en": {"train": paths[1::-1], "test": ["en/partial-test/0000.parquet"]}
+    }
+
+
+def test_a_bad_shard_and_a_bad_row_are_named_by_file_and_line(tmp_path: Path) -> None:
+    held = {
+        "a.jsonl": jsonl(ROWS[0]) + b"{bad\n" + jsonl(ROWS[1]),
+        "b.jsonl": b"\x00\x01\x02",
+        "c.jsonl": jsonl(ROWS[2]),
+    }
+    for name, content in held.items():
+        (tmp_path / name).write_bytes(content)
+    contents = open_shards([(name, tmp_path / name) for name in held])
+    rows = list(contents.rows)
+    assert values(rows) == [(1, ROWS[0]), (3, ROWS[1]), (5, ROWS[2])]
+    assert problems(rows) == [(2, "MALFORMED_JSON"), (4, "CONTAINER_UNKNOWN")]
+    assert "a.jsonl, line 2: This is not JSON" in str(rows[1])
+    assert "b.jsonl, line 1: The file cannot be read" in str(rows[3])
+    with pytest.raises(SourceUnreadable):
+        next(open_shards([("b.jsonl", tmp_path / "b.jsonl")]).rows)
