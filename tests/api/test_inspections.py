@@ -99,7 +99,7 @@ async def test_a_given_mapping_that_the_rows_do_not_have_rejects_them(viewer: Cl
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"PK\x03\x04", "CONTAINER_UNKNOWN"), (b"\n", "EMPTY_FILE"), (b"PAR1", "PARQUET_DAMAGED")],
+    [(b"7z\xbc\xaf", "CONTAINER_UNKNOWN"), (b"\n", "EMPTY_FILE"), (b"PAR1", "PARQUET_DAMAGED")],
 )
 async def test_what_is_no_data_has_a_problem(viewer: Client, content: bytes, code: str) -> None:
     found = await inspect(viewer, content)
