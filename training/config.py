@@ -73,6 +73,13 @@ class LoraInitialisation(StrEnum):
     GAUSSIAN = "GAUSSIAN"
 
 
+class Side(StrEnum):
+    """What a record is for: to be trained on, or to test with."""
+
+    TRAINING = "TRAINING"
+    VALIDATION = "VALIDATION"
+
+
 class EarlyStopping(Frozen):
     """Stop once validation loss has not fallen by `min_delta` for `patience` epochs."""
 
@@ -135,6 +142,11 @@ class TrainingConfig(Frozen):
     """Whether FREEZE trains the token embeddings and the output head too."""
     max_sequence_length: int = 1024
     validation_split: float = 0.1
+    stratify: bool = False
+    """Hold out each label in its share, where the records have labels."""
+    drop_leaks_from: Side = Side.TRAINING
+    """Which side leaves out the records that it shares with the other, where validation has a
+    dataset of its own."""
     shuffle: bool = True
     max_samples: int | None = None
     seed: int = 42
@@ -205,5 +217,7 @@ class JobSpec(Frozen):
     dataset_path: str
     """A JSONL file of canonical records."""
     data_type: DataType
+    validation_path: str | None = None
+    """Such a file to test with, of the same type; None where a part of the other is held out."""
     start: Start | None = None
     """Where it does not start from the base model's own weights."""

@@ -51,6 +51,8 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "max_sequence_length": ("hyperparameters", "maxSequenceLength"),
     "seed": ("hyperparameters", "seed"),
     "validation_split": ("data", "validationSplit"),
+    "stratify": ("data", "stratify"),
+    "drop_leaks_from": ("data", "dropLeaksFrom"),
     "shuffle": ("data", "shuffle"),
     "max_samples": ("data", "maxSamples"),
     "early_stopping.enabled": ("earlyStopping", "enabled"),

@@ -4,15 +4,17 @@ import json
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import DataType, JobSpec, TrainingConfig
+from training.data.labels import Labels, Unlabelled, find_labels
 from training.data.records import Record, parse
 from training.data.rendering import Rendered, Renderer, Row
+from training.data.splitting import Sides
 from training.devices.hardware import Hardware, probe
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.making import chosen, place
@@ -23,17 +25,15 @@ from training.methods.optimizer import PAGED
 from training.models.base_models import load_tokenizer, stop_token_ids
 from training.models.modules import has_fused_experts
 from training.requests import SaveRequests
-from training.steps.batches import Split, sample, split
+from training.steps.batches import Split, sample
 from training.steps.checkpoints import CheckpointStore
 from training.steps.loop import Run
 from training.steps.schedule import total_steps
 from training.steps.shortage import take_up_bid
+from training.steps.sides import Divided, divide, lines_named
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
 from training.token_budget import TokenBudget
-
-_NAMED_LINES: Final = 20
-"""How many line numbers a warning lists."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def prepare(
     hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
-    records = _records(spec)
+    records = list(read_records(Path(spec.dataset_path), spec.data_type))
     if should_stop():
         return None
     base = load_for_training(base_source(spec), config.training_type, hardware)
@@ -147,13 +147,6 @@ def _tell_method(
         )
 
 
-def _records(spec: JobSpec) -> list[tuple[int, Record]]:
-    """The records this run may use."""
-    config = spec.config
-    records = list(read_records(Path(spec.dataset_path), spec.data_type))
-    return sample(records, config.max_samples, shuffle=config.shuffle, seed=config.seed)
-
-
 def _rows(
     spec: JobSpec,
     records: Sequence[tuple[int, Record]],
@@ -170,63 +163,112 @@ def _rows(
         stop_token_ids=stop_token_ids(base, tokenizer),
         max_length=config.max_sequence_length,
     )
-    rendered = renderer.render(records)
-    parts = split(rendered.rows, config.validation_split, config.seed)
-    if not parts.training:
-        raise NothingToTrain(
-            f"of {len(records)} records {len(rendered.dropped)} have no token left that bears "
-            f"loss within {config.max_sequence_length} tokens"
-        )
-    if config.early_stopping.enabled and not parts.validation:
-        raise NothingToTrain(
-            "early stopping needs validation records, and duplicates leave none apart"
-        )
+    taken = sample(records, config.max_samples, shuffle=config.shuffle, seed=config.seed)
+    rendered = renderer.render(taken)
+    held_out = _held_out(spec, renderer)
+    divided = divide(
+        rendered.rows,
+        config,
+        held_out=None if held_out is None else held_out.rows,
+        find_labels=partial(_labels, spec.data_type, taken, rendered.rows),
+    )
+    parts = _parts(divided.sides, rendered, held_out)
+    _refuse_too_few(parts, rendered, divided, spec)
+    both = [each for each in (rendered, held_out) if each is not None]
     emit(
         DataPrepared(
+            dataset_records=len(records),
+            sampled_records=len(taken),
             training_records=len(parts.training),
             validation_records=len(parts.validation),
-            dropped_records=len(rendered.dropped),
-            truncated_records=len(rendered.truncated),
+            dropped_records=sum(len(each.dropped) for each in both),
+            truncated_records=sum(len(each.truncated) for each in both),
+            leaked_records=len(divided.leaked_lines),
             tokens=sum(len(row.input_ids) for row in parts.training),
             trained_tokens=sum(row.trained_tokens for row in parts.training),
             total_steps=total_steps(len(parts.training), config),
+            stratified_by=divided.stratified_by,
         )
     )
-    for warning in _data_warnings(rendered, parts, spec):
+    for warning in _warnings(rendered, held_out, divided, spec):
         emit(warning)
     return parts
 
 
-def _data_warnings(rendered: Rendered, parts: Split, spec: JobSpec) -> Iterator[WarningRaised]:
-    longest = spec.config.max_sequence_length
+def _held_out(spec: JobSpec, renderer: Renderer) -> Rendered | None:
+    """The rows of the dataset to test with, where there is one."""
+    if spec.validation_path is None:
+        return None
+    return renderer.render(read_records(Path(spec.validation_path), spec.data_type))
+
+
+def _labels(
+    data_type: DataType, records: Sequence[tuple[int, Record]], rows: Sequence[Row]
+) -> Labels | Unlabelled:
+    """The labels of rows that were made of some of the records."""
+    contents = {row.line: row.content for row in rows}
+    return find_labels(
+        data_type, ((contents[line], record) for line, record in records if line in contents)
+    )
+
+
+def _parts(sides: Sides, rendered: Rendered, held_out: Rendered | None) -> Split:
+    tested = rendered if held_out is None else held_out
+    return Split(
+        training=[rendered.rows[index] for index in sides.training.tolist()],
+        validation=[tested.rows[index] for index in sides.validation.tolist()],
+    )
+
+
+def _refuse_too_few(parts: Split, rendered: Rendered, divided: Divided, spec: JobSpec) -> None:
+    if not parts.training:
+        bare = len(rendered.dropped)
+        leaked = f" and {len(divided.leaked_lines)} are in the validation dataset, too"
+        raise NothingToTrain(
+            f"of {len(rendered.rows) + bare} records {bare} have no token left that bears loss "
+            f"within {spec.config.max_sequence_length} tokens"
+            + (leaked if divided.leaked_lines else "")
+        )
+    if spec.config.early_stopping.enabled and not parts.validation:
+        reason = "duplicates leave none apart" if spec.validation_path is None else "none is left"
+        raise NothingToTrain(f"early stopping needs validation records, and {reason}")
+
+
+def _data_warnings(
+    rendered: Rendered, longest: int, of: str = "records"
+) -> Iterator[WarningRaised]:
     if rendered.dropped:
         yield WarningRaised(
             code="RECORDS_DROPPED",
-            message=f"{len(rendered.dropped)} records have no token that bears loss within "
-            f"{longest} tokens and are not trained on: {_lines(rendered.dropped)}.",
+            message=f"{len(rendered.dropped)} {of} have no token that bears loss within "
+            f"{longest} tokens and are left out: {lines_named(rendered.dropped)}.",
             remedy="Raise maxSequenceLength, or shorten their prompts.",
         )
     if rendered.truncated:
         yield WarningRaised(
             code="RECORDS_TRUNCATED",
-            message=f"{len(rendered.truncated)} records are longer than {longest} tokens and were "
-            f"cut at their end: {_lines(rendered.truncated)}.",
+            message=f"{len(rendered.truncated)} {of} are longer than {longest} tokens and were "
+            f"cut at their end: {lines_named(rendered.truncated)}.",
             remedy="Raise maxSequenceLength to train on them whole.",
         )
-    if spec.config.validation_split > 0 and not parts.validation:
+
+
+def _warnings(
+    rendered: Rendered, held_out: Rendered | None, divided: Divided, spec: JobSpec
+) -> Iterator[WarningRaised]:
+    longest = spec.config.max_sequence_length
+    yield from _data_warnings(rendered, longest)
+    if held_out is not None:
+        yield from _data_warnings(held_out, longest, "records of the validation dataset")
+    if divided.warning is not None:
+        yield divided.warning
+    asked = held_out is not None or spec.config.validation_split > 0
+    if asked and not len(divided.sides.validation):
         yield WarningRaised(
             code="NO_VALIDATION",
             message="No record is held out: there are too few that are not duplicates.",
             remedy="Add records, or remove duplicates.",
         )
-
-
-def _lines(numbers: Sequence[int]) -> str:
-    """Line numbers for a sentence, the first of them where there are many."""
-    named = ", ".join(str(number) for number in numbers[:_NAMED_LINES])
-    more = len(numbers) - _NAMED_LINES
-    word = "line" if len(numbers) == 1 else "lines"
-    return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _as_bytes(parts: Split) -> Iterator[bytes]:

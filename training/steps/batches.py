@@ -1,12 +1,10 @@
 """Which rows are trained on, and in what order: all a function of the seed."""
 
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from training.data.rendering import Row
-from training.steps.schedule import validation_rows
 
 T = TypeVar("T")
 
@@ -16,27 +14,6 @@ class Split(NamedTuple):
 
     training: list[Row]
     validation: list[Row]
-
-
-def split(rows: Sequence[Row], ratio: float, seed: int) -> Split:
-    """Hold out about `ratio` of the rows; exact duplicates stay together on one side.
-
-    Fewer rows are held out than asked for where groups of duplicates are too large.
-    """
-    groups: defaultdict[bytes, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        groups[row.content].append(index)
-    shuffled = list(groups.values())
-    random.Random(f"split:{seed}").shuffle(shuffled)  # noqa: S311 - a seeded order, no secret
-    wanted = validation_rows(len(rows), ratio)
-    held_out: set[int] = set()
-    for group in shuffled:
-        if len(held_out) + len(group) <= wanted:
-            held_out.update(group)
-    return Split(
-        training=[row for index, row in enumerate(rows) if index not in held_out],
-        validation=[rows[index] for index in sorted(held_out)],
-    )
 
 
 def sample(items: Sequence[T], count: int | None, *, shuffle: bool, seed: int) -> list[T]:
