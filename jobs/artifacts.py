@@ -28,6 +28,10 @@ class Artifacts:
         """The canonical records of a dataset, one JSON object a line."""
         return self.dataset(dataset_id) / "records.jsonl"
 
+    def digests(self, dataset_id: UUID) -> Path:
+        """The digests of a dataset's records, once they were asked for."""
+        return self.dataset(dataset_id) / "digests"
+
     def upload(self, upload_id: UUID) -> Path:
         """The folder of an upload; the file in it is `content` once it is whole."""
         return self.root / "uploads" / str(upload_id)

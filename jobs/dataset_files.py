@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from jobs.errors import InvalidInput
 from training.config import DataType
@@ -34,6 +34,15 @@ class Stored:
     statistics: Statistics
     size_bytes: int
     sha256: str
+
+    def columns(self) -> dict[str, Any]:
+        """What the dataset's row says of its records."""
+        return {
+            "record_count": self.statistics.records,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            "statistics": self.statistics.model_dump(mode="json"),
+        }
 
 
 def store(

@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from jobs import audit, uploads
+from tortoise.expressions import F, Q
+
+from jobs import audit, lineage, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
@@ -31,6 +33,7 @@ __all__ = [
     "create",
     "delete",
     "get",
+    "hold",
     "listing",
     "records",
 ]
@@ -82,7 +85,7 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
     dataset was made of it; NotFound or Conflict where there is none, or not the whole of it.
     """
     name = checked_name(draft.name)
-    _refuse_bad_description(draft.description or "")
+    refuse_bad_description(draft.description or "")
     rows = await _rows(viewer, draft.records, artifacts)
     dataset_id = uuid4()
     try:
@@ -98,12 +101,9 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
                 name=name,
                 description=draft.description,
                 data_type=draft.data_type,
-                record_count=stored.statistics.records,
-                size_bytes=stored.size_bytes,
-                sha256=stored.sha256,
-                statistics=stored.statistics.model_dump(mode="json"),
                 rejected=[item.model_dump(mode="json") for item in stored.rejected],
                 owner_id=viewer.user_id,
+                **stored.columns(),
             )
             await audit.record(viewer, "createDataset", dataset, dataset_id, name=name)
     except BaseException:
@@ -145,13 +145,15 @@ async def records(
 async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> Deleted:
     """Delete a dataset and its files. InUse, naming the jobs, while an unfinished one needs it.
 
-    Finished jobs and their versions stay; they keep the dataset's name and hash.
+    Finished jobs and their versions stay; they keep the dataset's name and hash, as do datasets that
+    were derived from it.
     """
     dataset = await get(viewer, dataset_id)
     async with transaction():
         if not await Dataset.filter(id=dataset_id, deleting=False).update(deleting=True):
             raise NotFound("dataset", dataset_id)
-        jobs = TrainingJob.filter(dataset_id=dataset_id, status__not_in=list(ENDED))
+        needed = Q(dataset_id=dataset_id) | Q(validation_dataset_id=dataset_id)
+        jobs = TrainingJob.filter(needed, status__not_in=list(ENDED))
         active: list[UUID] = await jobs.values_list("id", flat=True)  # type: ignore[assignment]  # the stub lacks flat
         if active:
             raise InUse(
@@ -159,10 +161,21 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
                 "Cancel them or wait until they have ended.",
                 active,
             )
+        await lineage.forget(dataset_id)
         await Dataset.filter(id=dataset_id).delete()
         await audit.record(viewer, "deleteDataset", dataset, dataset_id, name=dataset.name)
     freed = await asyncio.to_thread(artifacts.remove, artifacts.dataset(dataset_id))
     return Deleted(dataset_id, deleted_rows=1, freed_bytes=freed)
+
+
+async def hold(dataset_id: UUID, kind: str = "dataset") -> None:
+    """See, inside a transaction, that nobody deletes a dataset before its end; NotFound if it is
+    gone.
+
+    Whoever comes second waits for the first.
+    """
+    if not await Dataset.filter(id=dataset_id, deleting=False).update(uses=F("uses") + 1):
+        raise NotFound(kind, dataset_id)
 
 
 def checked_name(name: str) -> str:
@@ -178,7 +191,8 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _refuse_bad_description(description: str) -> None:
+def refuse_bad_description(description: str) -> None:
+    """InvalidInput where it is too long, or has what cannot be printed."""
     writable = all(letter.isprintable() or letter in "\t\r\n" for letter in description)
     if len(description) > MAX_DESCRIPTION or not writable:
         raise InvalidInput.at(
