@@ -12,7 +12,7 @@ from jobs.models import Dataset, DatasetVersion
 from jobs.pages import Page, Slice, newest_first
 from training.data.derivation import Changes
 
-__all__ = ["add", "ancestry", "children", "forget", "number_of"]
+__all__ = ["add", "children", "forget", "line_of", "number_of"]
 
 
 async def number_of(dataset_id: UUID) -> int:
@@ -23,7 +23,10 @@ async def number_of(dataset_id: UUID) -> int:
 
 async def add(parent: Dataset, child: Dataset, changes: Changes) -> DatasetVersion:
     """Write down, inside a transaction that holds the parent, that the child was derived from it."""
-    above = await DatasetVersion.get_or_none(dataset_id=parent.id) or await _first(parent)
+    above = await DatasetVersion.get_or_none(dataset_id=parent.id)
+    if above is None:
+        above = _first(parent)
+        await above.save(force_create=True)
     return await DatasetVersion.create(
         dataset_id=child.id,
         parent_id=above.id,
@@ -34,8 +37,11 @@ async def add(parent: Dataset, child: Dataset, changes: Changes) -> DatasetVersi
     )
 
 
-async def ancestry(version: DatasetVersion) -> list[DatasetVersion]:
+async def line_of(dataset: Dataset) -> list[DatasetVersion]:
     """The line from its first dataset to this one, in order."""
+    version = await DatasetVersion.get_or_none(dataset_id=dataset.id)
+    if version is None:
+        return [_first(dataset)]
     rows = await DatasetVersion.filter(root_id=version.root_id, number__lt=version.number)
     by_id = {row.id: row for row in rows}
     line = [version]
@@ -65,11 +71,10 @@ async def forget(dataset_id: UUID) -> None:
         version = await DatasetVersion.get_or_none(id=version.parent_id)
 
 
-async def _first(dataset: Dataset) -> DatasetVersion:
+def _first(dataset: Dataset) -> DatasetVersion:
+    """A line that begins with a dataset, not yet stored."""
     key = uuid4()
-    return await DatasetVersion.create(
-        id=key, dataset_id=dataset.id, root_id=key, number=1, **_facts(dataset)
-    )
+    return DatasetVersion(id=key, dataset_id=dataset.id, root_id=key, number=1, **_facts(dataset))
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:

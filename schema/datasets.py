@@ -13,6 +13,7 @@ from jobs.pages import Page
 from schema import ids, numbered
 from schema.accounts import User
 from schema.context import Info
+from schema.dataset_versions import Descended
 from schema.enums import DataType, Role, describe
 from schema.nodes import Node, required
 from schema.pagination import After, Connection, First, connection
@@ -21,7 +22,7 @@ from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, Nu
 from schema.scalars import JSON, BigInt
 from training.data.records import Rejected, Statistics
 
-__all__ = ["Dataset", "DatasetMutations", "DatasetQueries"]
+__all__ = ["Dataset", "DatasetMutations", "DatasetQueries", "Record"]
 
 describe(
     OnInvalid,
@@ -80,7 +81,7 @@ class Record:
 
 
 @strawberry.type(description="Records of one shape, to train on.")
-class Dataset(Node):
+class Dataset(Node, Descended):
     name: str = strawberry.field(description="What its owner calls it.")
     description: str | None = strawberry.field(description="What its owner says of it.")
     data_type: DataType = strawberry.field(description="The shape of its records.")
@@ -88,7 +89,6 @@ class Dataset(Node):
     size_bytes: BigInt = strawberry.field(description="The size of its records as JSONL.")
     sha256: str = strawberry.field(description="Of its records as JSONL; equal content, equal sum.")
     created_at: datetime = strawberry.field(description="When it was made.")
-    row: strawberry.Private[DatasetRow]
 
     @classmethod
     def of(cls, row: DatasetRow) -> "Dataset":

@@ -15,6 +15,7 @@ from training.config import (
     Optimizer,
     Scheduler,
     Sharding,
+    Side,
     StartKind,
     TrainingType,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Scheduler",
     "Severity",
     "Sharding",
+    "Side",
     "StartKind",
     "TaskStatus",
     "TrainingType",
@@ -97,6 +99,11 @@ describe(
         "FULL": "Every parameter of the model.",
         "FREEZE": "The last layers of the model; the others stay as they are.",
     },
+)
+describe(
+    Side,
+    "What a record is for.",
+    {"TRAINING": "To be trained on.", "VALIDATION": "To test with."},
 )
 describe(
     Scheduler,

@@ -16,6 +16,7 @@ from schema import limits
 from schema.accounts import AccountMutations, AccountQueries
 from schema.context import OperationScope
 from schema.datasets import DatasetMutations, DatasetQueries
+from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
 from schema.exports import ExportMutations, ExportQueries
 from schema.lookup import NodeQueries
@@ -40,6 +41,7 @@ class Query(
     AccountQueries,
     UploadQueries,
     DatasetQueries,
+    DerivationQueries,
     ModelQueries,
     VersionQueries,
     TrainingQueries,
@@ -55,6 +57,7 @@ class Mutation(
     AccountMutations,
     UploadMutations,
     DatasetMutations,
+    DerivationMutations,
     ModelMutations,
     TrainingMutations,
     ControlMutations,

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
+from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, Side, TrainingType
 from training import config as training
 
 __all__ = [
@@ -92,16 +92,37 @@ class HyperparametersInput:
     )
 
 
-@strawberry.input(description="Which part of the dataset to train on.")
+@strawberry.input(description="Which records to train on, and which to test with.")
 class DataInput:
     validation_split: float | None = strawberry.field(
-        default=None, description="Share of the records held out to test with; 0.1 by default."
+        default=None,
+        description="Share of the records held out to test with; 0.1 by default, 0 with "
+        "`validationDatasetId`. Exact duplicates stay together on one side.",
+    )
+    validation_dataset_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="A dataset to test with, of the same type, whole; a share of the other is held "
+        "out where left out.",
+    )
+    drop_leaks_from: Side | None = strawberry.field(
+        default=None,
+        description="Which side leaves out the records that are in both datasets; TRAINING by "
+        "default, so that every run tests with the same records.",
+    )
+    stratify: bool | None = strawberry.field(
+        default=None,
+        description="Whether each label is held out in its share. Labels are what few answers there "
+        "are (2 to 50, each given to two different records at least), or else the system prompts "
+        "under the same terms; with CODE, the languages. `DataPrepared` tells which; false by "
+        "default.",
     )
     shuffle: bool | None = strawberry.field(
         default=None, description="Whether each epoch has an order of its own; true by default."
     )
     max_samples: int | None = strawberry.field(
-        default=None, description="Takes only so many records; all by default."
+        default=None,
+        description="Takes only so many records, drawn by `seed` where `shuffle` is true, or else the "
+        "first; all by default. Records to test with of `validationDatasetId` are all taken.",
     )
 
 
@@ -183,6 +204,10 @@ class TrainingConfig:
     )
     max_sequence_length: int = strawberry.field(description="In tokens; longer examples are cut.")
     validation_split: float = strawberry.field(description="Share of the records held out.")
+    drop_leaks_from: Side = strawberry.field(
+        description="Which side leaves out records that are in the dataset to test with, too."
+    )
+    stratify: bool = strawberry.field(description="Whether each label is held out in its share.")
     shuffle: bool = strawberry.field(description="Whether each epoch has an order of its own.")
     max_samples: int | None = strawberry.field(description="Takes only so many records.")
     seed: int = strawberry.field(description="The same seed gives the same run.")

@@ -55,6 +55,12 @@ class StatusChanged(TrainingEvent):
 
 @strawberry.type(description="The records were split and tokenised.")
 class DataPrepared(TrainingEvent):
+    dataset_records: int | None = strawberry.field(
+        default=None, description="Records in the dataset; null in events of older versions."
+    )
+    sampled_records: int | None = strawberry.field(
+        default=None, description="Those of them taken: all, unless `maxSamples` asks for fewer."
+    )
     training_records: int = strawberry.field(description="Records to train on.")
     validation_records: int = strawberry.field(description="Records held out.")
     dropped_records: int = strawberry.field(description="Records left without a trained token.")
@@ -62,6 +68,10 @@ class DataPrepared(TrainingEvent):
     tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
     trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
     total_steps: int = strawberry.field(description="Optimizer steps in all.")
+    leaked_records: int = strawberry.field(default=0, description="Left out, being on both sides.")
+    stratified_by: str | None = strawberry.field(
+        default=None, description="What was taken for the records' labels; null where nothing was."
+    )
 
 
 @strawberry.type(description="The run starts from trained weights, not from the base model's own.")

@@ -17,7 +17,7 @@ from jobs.pages import Page
 from jobs.service import Service
 from tests.factories import QA, make_dataset
 from tests.jobs.stage import make_viewer
-from training.data.derivation import MAX_RANGES, Changes, LineRange
+from training.data.derivation import MAX_RANGES, Changes, LineRange, marked
 from training.data.records import Statistics
 
 NEW = [{"question": "Who?", "answer": "You."}, {"question": "When?", "answer": "Now."}]
@@ -50,8 +50,7 @@ async def changes(dataset: Dataset) -> Changes:
 
 
 async def numbers(dataset: Dataset) -> list[tuple[int, str]]:
-    version = await DatasetVersion.get(dataset_id=dataset.id)
-    return [(each.number, each.name) for each in await lineage.ancestry(version)]
+    return [(each.number, each.name) for each in await lineage.line_of(dataset)]
 
 
 async def test_a_derived_dataset_has_what_was_kept_and_then_what_is_new(
@@ -97,6 +96,15 @@ async def test_duplicates_go_but_for_the_first_that_stays(service: Service, view
     )
     assert records(service, second) == [QA[0], QA[2], QA[1], QA[0]]  # removal looks at the parent
     assert (await changes(second)).removed_lines == ((1, 2), (5, 5))
+
+
+def test_a_line_is_marked_once_however_often_it_is_named() -> None:
+    named = [LineRange(3, 5), LineRange(1, 1), LineRange(4, 4), LineRange(5, 8)]
+    assert list(marked(10, named)) == [0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 0]
+    many = marked(
+        1_000_000, [LineRange(1, 1_000_000)] * 100_000
+    )  # without end, if marked each time
+    assert many.count(1) == 1_000_000
 
 
 async def test_the_records_left_out_are_named_up_to_a_limit(
@@ -155,6 +163,7 @@ async def test_versions_are_numbered_along_their_line(service: Service, viewer: 
     branch = await derive(viewer, service, first, add=NEW, name="branch")
     assert await numbers(third) == [(1, "sums"), (2, "second"), (3, "third")]
     assert await numbers(branch) == [(1, "sums"), (2, "branch")]
+    assert await numbers(await make_dataset(viewer, service)) == [(1, "sums")]
     assert await lineage.number_of(first.id) == 1
     assert await lineage.number_of((await make_dataset(viewer, service)).id) == 1
     page = await lineage.children(viewer, first.id, Page(first=1))
@@ -171,7 +180,7 @@ async def test_a_parent_that_is_deleted_is_still_known_to_its_children(
         await datasets.delete(viewer, each.id, artifacts=service.artifacts)
     assert records(service, third) == QA[2:]
     assert await numbers(third) == [(1, "sums"), (2, "second"), (3, "third")]
-    line = await lineage.ancestry(await DatasetVersion.get(dataset_id=third.id))
+    line = await lineage.line_of(third)
     assert [each.dataset_id for each in line] == [None, None, third.id]
     assert [each.sha256 for each in line] == [first.sha256, second.sha256, third.sha256]
     await datasets.delete(viewer, third.id, artifacts=service.artifacts)

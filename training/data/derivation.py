@@ -35,8 +35,11 @@ class Changes(Frozen):
 def marked(record_count: int, ranges: Iterable[LineRange]) -> bytearray:
     """A mark for each line of a file, by its number, that is 1 where a range has it."""
     gone = bytearray(record_count + 1)
-    for first, last in ranges:
-        gone[first : last + 1] = b"\1" * (last + 1 - first)
+    done = 0
+    for first, last in sorted(ranges):  # each line is marked once, however often it is named
+        start = max(first, done + 1)
+        gone[start : last + 1] = b"\1" * max(0, last + 1 - start)
+        done = max(done, last)
     return gone
 
 
