@@ -166,6 +166,12 @@ def _prepared(event: DataPrepared) -> str:
         f"data: {event.training_records} records to train, {event.validation_records} held out, "
         f"{event.trained_tokens:,} of {event.tokens:,} tokens trained, {event.total_steps} steps"
     )
+    if event.sampled_records != event.dataset_records:
+        said += f", {event.sampled_records} of {event.dataset_records} records taken"
+    if event.stratified_by:
+        said += f", in shares of each {event.stratified_by}"
+    if event.leaked_records:
+        said += f", {event.leaked_records} on both sides left out"
     if event.truncated_records:
         said += f", {event.truncated_records} records cut"
     if event.dropped_records:

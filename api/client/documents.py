@@ -5,9 +5,11 @@ from typing import Final
 __all__ = [
     "CANCEL_TRAINING",
     "CLEANUP_CHECKPOINTS",
+    "COMPARE_DATASETS",
     "CREATE_DATASET",
     "CREATE_UPLOAD",
     "DELETE_DATASET",
+    "DERIVE_DATASET",
     "EXPORT_MODEL",
     "GET_EXPORT",
     "GET_MODEL",
@@ -42,7 +44,9 @@ _MODEL = f"""
   id name source status error {_FAILURE}
   architecture parameterCount contextLength licence createdAt
 """
-_DATASET = " id name dataType recordCount sizeBytes sha256 createdAt "
+_DATASET = " id name version dataType recordCount sizeBytes sha256 createdAt "
+_REJECTED = " rejected(first: 20) { totalCount edges { node { line code message } } } "
+_RECORDS = f" {{ edges {{ node {{ line content }} }} {_PAGE} }} "
 _SAMPLES = " samples { prompt before after } "
 _START = " startedFrom { source name } "
 _CHECKPOINT = " id name epoch step score validationLoss sizeBytes best requested createdAt "
@@ -59,7 +63,8 @@ _MEMORY = """
   }
 """
 _JOB = f"""
-  id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
+  id model {{ name }} datasetName datasetSha256 datasetVersion
+  validationData {{ name sha256 version }} status progress currentEpoch totalEpochs step totalSteps
   trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
   hindrance {{ code message remedy }}
@@ -116,9 +121,7 @@ CREATE_DATASET: Final = f"""
 mutation CreateDataset($input: CreateDatasetInput!) {{
   createDataset(input: $input) {{
     __typename
-    ... on Dataset {{
-      {_DATASET} rejected(first: 20) {{ totalCount edges {{ node {{ line code message }} }} }}
-    }}
+    ... on Dataset {{ {_DATASET} {_REJECTED} }}
     {_PROBLEMS}
   }}
 }}
@@ -131,6 +134,25 @@ mutation DeleteDataset($datasetId: ID!) {
   }
 }
 """
+DERIVE_DATASET: Final = f"""
+mutation DeriveDataset($input: DeriveDatasetInput!) {{
+  deriveDataset(input: $input) {{
+    __typename
+    ... on Dataset {{ {_DATASET} {_REJECTED} derivation {{ added removed }} }}
+    {_PROBLEMS}
+  }}
+}}
+"""
+COMPARE_DATASETS: Final = f"""
+query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
+  compareDatasets(a: $a, b: $b) {{
+    a {{ {_DATASET} }} b {{ {_DATASET} }} equal
+    onlyInA(first: $first) {_RECORDS}
+    onlyInB(first: $first) {_RECORDS}
+    inBoth(first: $first) {_RECORDS}
+  }}
+}}
+"""
 VALIDATE_CONFIG: Final = f"""
 query ValidateConfig($input: RunPipelineInput!) {{
   validateConfig(input: $input) {{
@@ -139,7 +161,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
       gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
       loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
-      maxSequenceLength validationSplit shuffle maxSamples seed
+      maxSequenceLength validationSplit stratify dropLeaksFrom shuffle maxSamples seed
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
@@ -232,8 +254,8 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
     __typename seq at attempt
     ... on StatusChanged {{ from to reason }}
     ... on DataPrepared {{
-      trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
-      totalSteps
+      datasetRecords sampledRecords trainingRecords validationRecords droppedRecords
+      truncatedRecords leakedRecords stratifiedBy tokens trainedTokens totalSteps
     }}
     ... on StartedFrom {{ source name }}
     ... on EngineChosen {{ path reason precision device lanes tokenBudget }}

@@ -52,6 +52,8 @@ class DataPrepared(_Event):
     """The records were split and tokenised."""
 
     kind: Literal["DataPrepared"] = Field("DataPrepared", alias="__typename")
+    dataset_records: int | None
+    sampled_records: int | None
     training_records: int
     validation_records: int
     dropped_records: int
@@ -59,6 +61,8 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+    leaked_records: int
+    stratified_by: str | None
 
 
 class StartedFrom(_Event):

@@ -31,6 +31,7 @@ __all__ = [
     "StartPoint",
     "User",
     "Validation",
+    "ValidationData",
     "Version",
 ]
 
@@ -109,6 +110,8 @@ class Dataset(Record):
 
     id: str
     name: str
+    version: int
+    """Its number in its line of descent."""
     data_type: DataType
     record_count: int
     size_bytes: int
@@ -194,12 +197,23 @@ class VersionReference(Record):
     status: VersionStatus
 
 
+class ValidationData(Record):
+    """A dataset that a run tests with."""
+
+    name: str
+    sha256: str
+    version: int
+
+
 class Job(Record):
     """A training job as it stands. Times in seconds, progress 0 to 100."""
 
     id: str
     model: NamedModel
     dataset_name: str
+    dataset_sha256: str
+    dataset_version: int
+    validation_data: ValidationData | None
     status: JobStatus
     progress: float
     current_epoch: int
