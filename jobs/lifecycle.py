@@ -186,7 +186,7 @@ async def _judge(request: RunRequest, named: _Named, *, settings: Settings) -> V
         (*unfit, *check(config, known), *([waiting] if waiting else [])), config
     )
     return await _with_forecast(
-        validation, config, facts=facts, dataset=dataset, lease_seconds=settings.lease_seconds
+        validation, config, facts=facts, named=named, lease_seconds=settings.lease_seconds
     )
 
 
@@ -195,14 +195,16 @@ async def _with_forecast(
     config: TrainingConfig,
     *,
     facts: ModelFacts | None,
-    dataset: Dataset,
+    named: _Named,
     lease_seconds: float,
 ) -> Validation:
     """What can run has a size; a warning is added where the memory for it will hardly do."""
     if not validation.valid:
         return validation
     machine = await roomiest_machine(config.devices, lease_seconds)
-    foreseen = forecast(config, facts, dataset=dataset, machine=machine)
+    foreseen = forecast(
+        config, facts, dataset=named.dataset, held_out=named.held_out, machine=machine
+    )
     found = (
         validation.findings
         if foreseen.finding is None

@@ -56,6 +56,9 @@ def _dataset(name: str, version: int, sha256: str) -> str:
 def forecast_facts(found: Validation) -> list[tuple[str, str]]:
     """What a run would take, as far as that is known before it starts."""
     facts = []
+    if found.training_records is not None:
+        tested = f"{found.validation_records} to test with"
+        facts.append(("records", f"{found.training_records} to train on, {tested}"))
     if found.steps is not None:
         facts.append(("steps", str(found.steps)))
     if found.tokens_trained is not None:

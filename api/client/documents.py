@@ -165,7 +165,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
-    steps tokensTrained {_MEMORY} memoryUnknown
+    trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
   }}
 }}
 """

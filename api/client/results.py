@@ -288,6 +288,8 @@ class Validation(Record):
     warnings: tuple[Finding, ...]
     recommendations: tuple[Finding, ...]
     resolved: Mapping[str, Any] | None
+    training_records: int | None
+    validation_records: int | None
     steps: int | None
     tokens_trained: int | None
     memory: MemoryEstimate | None

@@ -70,7 +70,9 @@ async def test_the_operators_share_gives_way_to_a_dataset(service: Service, view
     assert validation.valid
     assert validation.config is not None
     assert validation.config.validation_split == 0.0
-    assert validation.forecast.steps == 9  # 20 records, 8 a step, 3 epochs
+    told = validation.forecast
+    assert (told.training_records, told.validation_records) == (20, 6)
+    assert told.steps == 9  # 8 records a step, 3 epochs
 
 
 @pytest.mark.usefixtures("scripted")

@@ -10,6 +10,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -59,14 +60,20 @@ def mark_repeated(digests: Path, gone: bytearray) -> None:
 
 def compare(a: Path, b: Path) -> Compared:
     """What two files have in common, by their digests. Of a million records it keeps the lines."""
-    found = Compared(array("I"), array("I"), array("I"))
+    only_in_a, only_in_b, records = array("I"), array("I"), 0
     for here, there in zip(_buckets(a), _buckets(b), strict=True):
         lines, others = dict(_ENTRY.iter_unpack(here)), dict(_ENTRY.iter_unpack(there))
-        shared = lines.keys() & others.keys()
-        found.in_both.extend(map(lines.__getitem__, shared))
-        found.only_in_a.extend(map(lines.__getitem__, lines.keys() - shared))
-        found.only_in_b.extend(map(others.__getitem__, others.keys() - shared))
-    return Compared(*(array("I", sorted(lines)) for lines in found))
+        records += len(lines)
+        only_in_a.extend(map(lines.__getitem__, lines.keys() - others.keys()))
+        only_in_b.extend(map(others.__getitem__, others.keys() - lines.keys()))
+    shared = bytearray(b"\0" + b"\1" * records)
+    for line in only_in_a:
+        shared[line] = 0
+    return Compared(
+        array("I", sorted(only_in_a)),
+        array("I", sorted(only_in_b)),
+        array("I", compress(range(records + 1), shared)),
+    )
 
 
 def _counted(found: list[tuple[bytes, int]]) -> bytes:

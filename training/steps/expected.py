@@ -66,6 +66,15 @@ def training_rows(records: int, config: TrainingConfig) -> int:
     return samples - validation_rows(samples, config.validation_split)
 
 
+def tested_rows(records: int, config: TrainingConfig, *, held_out: int | None) -> int:
+    """How many records are tested with: all of a dataset of its own, `held_out`, or else a share of
+    so many records."""
+    if held_out is not None:
+        return held_out
+    samples = min(records, config.max_samples or records)
+    return validation_rows(samples, config.validation_split)
+
+
 def expected_rows(
     dataset: Stored, tokenizer: TokenizerFacts, config: TrainingConfig
 ) -> ExpectedRows | None:
