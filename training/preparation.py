@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.config import DataType, JobSpec, TrainingConfig
+from training.config import DataType, JobSpec, Side, TrainingConfig
 from training.data.labels import Labels, Unlabelled, find_labels
 from training.data.records import Record, parse
 from training.data.rendering import Rendered, Renderer, Row
-from training.data.splitting import Sides
+from training.data.splitting import Digests, Sides, as_digests
 from training.devices.hardware import Hardware, probe
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.making import chosen, place
@@ -30,7 +30,7 @@ from training.steps.checkpoints import CheckpointStore
 from training.steps.loop import Run
 from training.steps.schedule import total_steps
 from training.steps.shortage import take_up_bid
-from training.steps.sides import Divided, divide, lines_named
+from training.steps.sides import Divided, divide, leak, lines_named, not_stratified
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
 from training.token_budget import TokenBudget
@@ -167,9 +167,9 @@ def _rows(
     rendered = renderer.render(taken)
     held_out = _held_out(spec, renderer)
     divided = divide(
-        rendered.rows,
+        _digests(rendered),
         config,
-        held_out=None if held_out is None else held_out.rows,
+        held_out=None if held_out is None else _digests(held_out),
         find_labels=partial(_labels, spec.data_type, taken, rendered.rows),
     )
     parts = _parts(divided.sides, rendered, held_out)
@@ -183,11 +183,11 @@ def _rows(
             validation_records=len(parts.validation),
             dropped_records=sum(len(each.dropped) for each in both),
             truncated_records=sum(len(each.truncated) for each in both),
-            leaked_records=len(divided.leaked_lines),
+            leaked_records=0 if divided.leaked is None else len(divided.leaked),
             tokens=sum(len(row.input_ids) for row in parts.training),
             trained_tokens=sum(row.trained_tokens for row in parts.training),
             total_steps=total_steps(len(parts.training), config),
-            stratified_by=divided.stratified_by,
+            stratified_by=divided.labels.field if isinstance(divided.labels, Labels) else None,
         )
     )
     for warning in _warnings(rendered, held_out, divided, spec):
@@ -200,6 +200,10 @@ def _held_out(spec: JobSpec, renderer: Renderer) -> Rendered | None:
     if spec.validation_path is None:
         return None
     return renderer.render(read_records(Path(spec.validation_path), spec.data_type))
+
+
+def _digests(rendered: Rendered) -> Digests:
+    return as_digests((row.content for row in rendered.rows), len(rendered.rows))
 
 
 def _labels(
@@ -223,11 +227,11 @@ def _parts(sides: Sides, rendered: Rendered, held_out: Rendered | None) -> Split
 def _refuse_too_few(parts: Split, rendered: Rendered, divided: Divided, spec: JobSpec) -> None:
     if not parts.training:
         bare = len(rendered.dropped)
-        leaked = f" and {len(divided.leaked_lines)} are in the validation dataset, too"
+        leaked = 0 if divided.leaked is None else len(divided.leaked)
         raise NothingToTrain(
             f"of {len(rendered.rows) + bare} records {bare} have no token left that bears loss "
             f"within {spec.config.max_sequence_length} tokens"
-            + (leaked if divided.leaked_lines else "")
+            + (f" and {leaked} are in the validation dataset, too" if leaked else "")
         )
     if spec.config.early_stopping.enabled and not parts.validation:
         reason = "duplicates leave none apart" if spec.validation_path is None else "none is left"
@@ -260,8 +264,12 @@ def _warnings(
     yield from _data_warnings(rendered, longest)
     if held_out is not None:
         yield from _data_warnings(held_out, longest, "records of the validation dataset")
-    if divided.warning is not None:
-        yield divided.warning
+    if divided.leaked is not None and len(divided.leaked):
+        side = spec.config.drop_leaks_from
+        rows = (rendered if side is Side.TRAINING or held_out is None else held_out).rows
+        yield leak([rows[index].line for index in divided.leaked.tolist()], side)
+    if isinstance(divided.labels, Unlabelled):
+        yield not_stratified(divided.labels)
     asked = held_out is not None or spec.config.validation_split > 0
     if asked and not len(divided.sides.validation):
         yield WarningRaised(

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Sides", "all_of", "apart", "as_digests", "split"]
+__all__ = ["Digests", "Indices", "Sides", "all_of", "apart", "as_digests", "split"]
 
 _DIGEST_BYTES: Final = 16
 """Of a content's digest, enough that no two contents share them."""

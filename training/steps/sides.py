@@ -1,58 +1,72 @@
-"""The two sides of a run's records, by its config: what is trained on, and what is held out."""
+"""The two sides of a run's rows, by its config: what is trained on, and what is held out."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from training.config import Side, TrainingConfig
-from training.data import splitting
 from training.data.labels import Labels, Unlabelled
-from training.data.rendering import Row
-from training.data.splitting import Sides, as_digests
+from training.data.splitting import Digests, Indices, Sides, all_of, apart, split
 from training.events import WarningRaised
 from training.steps.schedule import validation_rows
 
-__all__ = ["Divided", "divide", "lines_named"]
+__all__ = ["Divided", "divide", "leak", "lines_named", "not_stratified"]
 
 _NAMED_LINES: Final = 20
 """How many line numbers a warning lists."""
 
 
 class Divided(NamedTuple):
-    """The rows of both sides by their indices, and what is to be told of how they came about.
-
-    The validation side's are of the rows that were held out from the start, where there were such.
-    """
+    """The rows of both sides by their indices, and how they came about."""
 
     sides: Sides
-    leaked_lines: tuple[int, ...] = ()
-    """Of the records left out of one side because the other has them, too."""
-    stratified_by: str | None = None
-    warning: WarningRaised | None = None
+    """Those of validation are among the rows of its own dataset, where there is one."""
+    leaked: Indices | None = None
+    """Of the rows left out of a side because the other has them too; None without two datasets."""
+    labels: Labels | Unlabelled | None = None
+    """What each label was held out in its share of, or why not; None where that was not asked."""
 
 
 def divide(
-    rows: Sequence[Row],
+    contents: Digests,
     config: TrainingConfig,
     *,
-    held_out: Sequence[Row] | None,
+    held_out: Digests | None,
     find_labels: Callable[[], Labels | Unlabelled],
 ) -> Divided:
-    """Divide rows: by the config's share, or beside those that a dataset of its own holds out.
+    """Divide rows, given by the digests of their contents: by the config's share, or beside those
+    that a dataset of its own holds out.
 
     `find_labels` is asked for a label of each row, where the config would have them.
     """
     if held_out is not None:
-        return _beside(rows, held_out, config.drop_leaks_from)
-    wanted = validation_rows(len(rows), config.validation_split)
-    contents = as_digests((row.content for row in rows), len(rows))
-    if not config.stratify or not wanted:
-        return Divided(splitting.split(contents, wanted, config.seed))
-    labels = find_labels()
-    if isinstance(labels, Unlabelled):
-        sides = splitting.split(contents, wanted, config.seed)
-        return Divided(sides, warning=_not_stratified(labels))
-    sides = splitting.split(contents, wanted, config.seed, labels=labels.of_record)
-    return Divided(sides, stratified_by=labels.field)
+        return _beside(contents, held_out, config.drop_leaks_from)
+    wanted = validation_rows(len(contents), config.validation_split)
+    labels = find_labels() if config.stratify and wanted else None
+    of_row = labels.of_record if isinstance(labels, Labels) else None
+    return Divided(split(contents, wanted, config.seed, labels=of_row), labels=labels)
+
+
+def leak(lines: Sequence[int], drop_from: Side) -> WarningRaised:
+    """That the records at these lines of a side were left out of it."""
+    if drop_from is Side.TRAINING:
+        here, there, effect = "the dataset", "the validation dataset", "trained on"
+    else:
+        here, there, effect = "the validation dataset", "the dataset", "tested with"
+    return WarningRaised(
+        code="VALIDATION_LEAK",
+        message=f"{len(lines)} records of {here} are in {there} too, and are not {effect}: "
+        f"{lines_named(lines)}.",
+        remedy=f"Remove them from {here}, or name the other side in dropLeaksFrom.",
+    )
+
+
+def not_stratified(labels: Unlabelled) -> WarningRaised:
+    """That labels were not held out in their shares, for there are none."""
+    return WarningRaised(
+        code="NOT_STRATIFIED",
+        message=f"The records have no labels to be stratified by. {labels.reason}",
+        remedy="Leave stratify out, or give every record one of a few labels.",
+    )
 
 
 def lines_named(numbers: Sequence[int]) -> str:
@@ -63,38 +77,10 @@ def lines_named(numbers: Sequence[int]) -> str:
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _beside(rows: Sequence[Row], held_out: Sequence[Row], drop_from: Side) -> Divided:
+def _beside(contents: Digests, held_out: Digests, drop_from: Side) -> Divided:
     """All rows on the side of their dataset, but for those that the other side has too."""
-    contents = [as_digests((row.content for row in each), len(each)) for each in (rows, held_out)]
-    from_training = drop_from is Side.TRAINING
-    kept, leaked = splitting.apart(*contents) if from_training else splitting.apart(*contents[::-1])
-    if from_training:
-        sides = Sides(kept, splitting.all_of(len(held_out)))
-    else:
-        sides = Sides(splitting.all_of(len(rows)), kept)
-    if not len(leaked):
-        return Divided(sides)
-    side = rows if from_training else held_out
-    lines = tuple(side[index].line for index in leaked.tolist())
-    return Divided(sides, leaked_lines=lines, warning=_leak(lines, drop_from))
-
-
-def _leak(lines: Sequence[int], drop_from: Side) -> WarningRaised:
     if drop_from is Side.TRAINING:
-        where, effect = ("the dataset", "the validation dataset"), "trained on"
-    else:
-        where, effect = ("the validation dataset", "the dataset"), "tested with"
-    return WarningRaised(
-        code="VALIDATION_LEAK",
-        message=f"{len(lines)} records of {where[0]} are in {where[1]} too, and are not {effect}: "
-        f"{lines_named(lines)}.",
-        remedy=f"Remove them from {where[0]}, or name the other side in dropLeaksFrom.",
-    )
-
-
-def _not_stratified(labels: Unlabelled) -> WarningRaised:
-    return WarningRaised(
-        code="NOT_STRATIFIED",
-        message=f"The records have no labels to be stratified by. {labels.reason}",
-        remedy="Leave stratify out, or give every record one of a few labels.",
-    )
+        kept, leaked = apart(contents, held_out)
+        return Divided(Sides(kept, all_of(len(held_out))), leaked)
+    kept, leaked = apart(held_out, contents)
+    return Divided(Sides(all_of(len(contents)), kept), leaked)
