@@ -18,7 +18,8 @@ _DIGEST_BYTES: Final = 16
 """Of a content's digest, enough that no two contents share them."""
 
 Indices = NDArray[np.int64]
-Digests = NDArray[np.bytes_]
+Digests = NDArray[np.bytes_] | NDArray[np.void]
+"""A digest for each record; all have the same number of bytes."""
 
 
 class Sides(NamedTuple):

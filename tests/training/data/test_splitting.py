@@ -5,6 +5,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +112,16 @@ def test_what_two_datasets_share_is_found_on_either_side() -> None:
     assert (kept.tolist(), leaked.tolist()) == ([0, 2, 3], [1, 4])
     kept, leaked = apart(as_digests(there, 4), as_digests(here, 5))
     assert (kept.tolist(), leaked.tolist()) == ([0, 3], [1, 2])
+
+
+def test_whole_digests_divide_as_their_heads_do() -> None:
+    found = contents([n % 30 for n in range(50)])
+    whole = np.frombuffer(b"".join(found), dtype="V32")
+    ours, theirs = split(as_digests(found, 50), 10, 1), split(whole, 10, 1)
+    assert ours.validation.tolist() == theirs.validation.tolist()
+    assert [each.tolist() for each in apart(whole[:20], whole[10:])] == [
+        each.tolist() for each in apart(as_digests(found[:20], 20), as_digests(found[10:], 40))
+    ]
 
 
 def test_a_digest_that_ends_in_zeros_is_another_than_one_that_is_shorter() -> None:
