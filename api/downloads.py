@@ -1,4 +1,4 @@
-"""Files of exports, by a signed link that names one file and holds for some minutes."""
+"""Files of exports, and the records of datasets, by a signed link that holds for some minutes."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from jobs import exports
+from jobs import dataset_files, exports
 from jobs.errors import NotFound
 from jobs.models import Export
 from jobs.service import Service
@@ -17,7 +17,8 @@ __all__ = ["routes"]
 
 
 def routes(service: Callable[[], Service]) -> list[Route]:
-    """`/downloads/{token}`: the file, whole or in ranges."""
+    """`/downloads/{token}`: the file of an export, whole or in ranges, and
+    `/downloads/records/{token}`: a dataset's records as canonical JSONL."""
 
     async def download(request: Request) -> Response:
         export_id, name = service().tokens.read_download(request.path_params["token"])
@@ -29,4 +30,14 @@ def routes(service: Callable[[], Service]) -> list[Route]:
             raise NotFound("file of this export", name)
         return FileResponse(path, filename=PurePosixPath(name).name)
 
-    return [Route("/downloads/{token}", download, methods=["GET"])]
+    async def records(request: Request) -> Response:
+        dataset_id = service().tokens.read_records(request.path_params["token"])
+        dataset, path = await dataset_files.records_path(dataset_id, service().artifacts)
+        if not await asyncio.to_thread(path.is_file):
+            raise NotFound("dataset", dataset_id)
+        return FileResponse(path, filename=f"{dataset.name}.jsonl", media_type="application/jsonl")
+
+    return [
+        Route("/downloads/{token}", download, methods=["GET"]),
+        Route("/downloads/records/{token}", records, methods=["GET"]),
+    ]

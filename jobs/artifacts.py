@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
+from training.data.ingest.spec import RECORDS, REJECTED
+
 __all__ = ["Artifacts", "sync_folder"]
 
 
@@ -26,7 +28,11 @@ class Artifacts:
 
     def records(self, dataset_id: UUID) -> Path:
         """The canonical records of a dataset, one JSON object a line."""
-        return self.dataset(dataset_id) / "records.jsonl"
+        return self.dataset(dataset_id) / RECORDS
+
+    def rejected(self, dataset_id: UUID) -> Path:
+        """The rows of a dataset's source that were not taken, where there are any."""
+        return self.dataset(dataset_id) / REJECTED
 
     def digests(self, dataset_id: UUID) -> Path:
         """The digests of a dataset's records, once they were asked for."""
@@ -93,6 +99,15 @@ class Artifacts:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+    def remove_in_use(self, folder: Path) -> int:
+        """Delete a folder into which a process may be writing, which then fails; the bytes freed."""
+        hidden = folder.with_name(f".{folder.name}.removed")
+        try:
+            folder.rename(hidden)
+        except FileNotFoundError:
+            return 0
+        return self.remove(hidden)
 
     def remove(self, folder: Path) -> int:
         """Delete a folder of the store, if it is there; the bytes that this freed."""

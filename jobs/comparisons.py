@@ -10,7 +10,7 @@ from uuid import UUID
 from jobs import datasets
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
-from jobs.errors import NotFound
+from jobs.errors import Conflict, NotFound
 from jobs.models import Dataset
 from training.data import digests
 from training.data.digests import Compared
@@ -29,12 +29,15 @@ class Comparison:
 
 
 async def compare(viewer: Viewer, a: UUID, b: UUID, *, artifacts: Artifacts) -> Comparison:
-    """Compare two datasets record by record, in whatever order they have them; NotFound.
+    """Compare two datasets record by record, in whatever order they have them; NotFound, Conflict
+    where one is not READY.
 
     Of equal records as many are shared as both have. A million records take a third of a second, and
     the first time one or two more, for their digests are written then and kept beside the records.
     """
     first, second = await datasets.get(viewer, a), await datasets.get(viewer, b)
+    for finding in (*datasets.unready_findings(first), *datasets.unready_findings(second)):
+        raise Conflict(finding.message, finding.remedy)
     lines = await asyncio.to_thread(_compare, first.id, second.id, artifacts)
     return Comparison(first, second, lines)
 

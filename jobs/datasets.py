@@ -1,71 +1,62 @@
-"""Datasets: taken in record by record, stored once as canonical JSONL, never half."""
+"""Datasets: stored once as canonical JSONL, never half."""
 
 import asyncio
-import json
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from enum import StrEnum
-from itertools import islice
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from tortoise.expressions import F, Q
 
-from jobs import audit, lineage, uploads
+from jobs import audit, inline, lineage, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
-from jobs.database import transaction
-from jobs.dataset_files import MAX_FILE_BYTES, Stored, store
+from jobs.database import AWAY, transaction
 from jobs.errors import InUse, InvalidInput, NotFound
+from jobs.ingest import stored_columns
+from jobs.inline import Draft
 from jobs.models import Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
-from jobs.status import ENDED
+from jobs.queue import Queue, Work
+from jobs.settings import Settings
+from jobs.status import ENDED, TaskStatus
 from training.config import DataType
-from training.data import jsonl
-from training.data.records import Record, Rejected
-from training.validation import Finding, Severity
+from training.data.formats.mapping import Mapping
+from training.data.ingest.spec import OnInvalid
+from training.findings import Finding, Severity
 
 __all__ = [
     "Deleted",
     "Draft",
     "OnInvalid",
-    "Uploaded",
+    "UploadDraft",
     "create",
     "delete",
+    "follow",
     "get",
     "hold",
+    "ingest",
     "listing",
-    "records",
+    "unready_findings",
 ]
+
+logger = logging.getLogger(__name__)
 
 MAX_NAME = 100
 MAX_DESCRIPTION = 10_000
-MAX_FINDINGS = 100
-
-
-class OnInvalid(StrEnum):
-    """What to do where some records are invalid."""
-
-    ERROR = "ERROR"
-    DROP = "DROP"
+LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """Records that lie in an upload, one JSON object a line."""
-
-    upload_id: UUID
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A dataset as it was sent. Lines count from 1 in the order of `records`, or as in the file."""
+class UploadDraft:
+    """A dataset to be made of an upload."""
 
     name: str
     description: str | None
-    data_type: DataType
-    records: Sequence[object] | Uploaded
+    upload_id: UUID
+    data_type: DataType | None = None
     on_invalid: OnInvalid = OnInvalid.ERROR
+    mapping: Mapping | None = None
 
 
 @dataclass(frozen=True)
@@ -80,37 +71,65 @@ class Deleted:
 async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Dataset:
     """Validate and store a dataset. InvalidInput names every bad record by its line.
 
-    With `OnInvalid.DROP` the good records are taken and the others kept as `rejected`, by line
-    and reason; a dataset without one good record is refused either way. An upload is gone once a
-    dataset was made of it; NotFound or Conflict where there is none, or not the whole of it.
+    With `OnInvalid.DROP` the good records are taken and the others kept by line and reason; a
+    dataset without one good record is refused either way. StorageFull where the disk is full.
     """
     name = checked_name(draft.name)
     refuse_bad_description(draft.description or "")
-    rows = await _rows(viewer, draft.records, artifacts)
     dataset_id = uuid4()
+    folder = artifacts.dataset(dataset_id)
     try:
-        stored = await asyncio.to_thread(
-            store, rows, draft.data_type, lambda: artifacts.writing(artifacts.records(dataset_id))
-        )
-        _refuse_if_invalid(draft, stored)
+        found = await asyncio.to_thread(inline.store, draft, folder)
         async with transaction():
-            if isinstance(draft.records, Uploaded):
-                await uploads.use_up(viewer, draft.records.upload_id)
             dataset = await Dataset.create(
                 id=dataset_id,
                 name=name,
                 description=draft.description,
-                data_type=draft.data_type,
-                rejected=[item.model_dump(mode="json") for item in stored.rejected],
+                on_invalid=draft.on_invalid,
                 owner_id=viewer.user_id,
-                **stored.columns(),
+                **stored_columns(found),
             )
             await audit.record(viewer, "createDataset", dataset, dataset_id, name=name)
     except BaseException:
-        artifacts.remove(artifacts.dataset(dataset_id))
+        artifacts.remove(folder)
         raise
-    if isinstance(draft.records, Uploaded):
-        await asyncio.to_thread(artifacts.remove, artifacts.upload(draft.records.upload_id))
+    return dataset
+
+
+async def ingest(
+    viewer: Viewer, draft: UploadDraft, *, settings: Settings, queue: Queue
+) -> Dataset:
+    """Queue the making of a dataset of an upload, which stays until the dataset is READY.
+
+    Raises InvalidInput, NotFound for the upload, and Conflict where it is not whole or another
+    dataset is being made of it.
+    """
+    name = checked_name(draft.name)
+    refuse_bad_description(draft.description or "")
+    mapping = draft.mapping
+    if mapping is not None and draft.data_type not in (None, mapping.data_type):
+        raise InvalidInput.at(
+            ["dataType"],
+            f"The mapping makes {mapping.data_type} of the rows, not {draft.data_type}.",
+            code="DATA_TYPE_DIFFERS",
+            remedy="Leave dataType out.",
+        )
+    async with transaction():
+        upload = await uploads.hold(viewer, draft.upload_id, seconds=settings.upload_seconds)
+        dataset = await Dataset.create(
+            name=name,
+            description=draft.description,
+            status=TaskStatus.QUEUED,
+            progress=0.0,
+            upload_id=upload.id,
+            source_name=upload.name,
+            on_invalid=draft.on_invalid,
+            mapping=mapping and mapping.model_dump(mode="json"),
+            data_type=mapping.data_type if mapping else draft.data_type,
+            owner_id=viewer.user_id,
+        )
+        await audit.record(viewer, "createDataset", dataset, dataset.id, name=name)
+    await queue.enqueue(Work.INGEST, dataset.id, attempt=1)
     return dataset
 
 
@@ -134,19 +153,54 @@ async def listing(
     return await newest_first(rows, page)
 
 
-async def records(
-    dataset: Dataset, *, first: int, after_line: int, artifacts: Artifacts
-) -> list[tuple[int, Record]]:
-    """Stored records by line number, which counts from 1 in the canonical file."""
-    path = artifacts.records(dataset.id)
-    return await asyncio.to_thread(_read_lines, path, after_line, after_line + first)
+async def follow(viewer: Viewer, dataset_id: UUID) -> AsyncGenerator[Dataset, None]:
+    """A dataset now and after each change, until it is READY or FAILED, or deleted.
+
+    The row is looked at twice in the time in which a worker changes it once: what is followed lasts
+    seconds, or minutes, and has few followers.
+    """
+    told = await get(viewer, dataset_id)
+    yield told
+    while told.status in (TaskStatus.QUEUED, TaskStatus.RUNNING):
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            now = await get(viewer, dataset_id)
+        except NotFound:
+            return
+        except AWAY as error:
+            logger.warning("dataset %s cannot be read: %s", dataset_id, error)
+            continue
+        if (now.status, now.progress) != (told.status, told.progress):
+            told = now
+            yield told
+
+
+def unready_findings(dataset: Dataset) -> tuple[Finding, ...]:
+    """Why nothing can be trained on a dataset yet, or ever; nothing where it is READY."""
+    if dataset.status is TaskStatus.READY:
+        return ()
+    if dataset.status is TaskStatus.FAILED:
+        reason = (dataset.error or {}).get("message", "")
+        message = f"The dataset {dataset.name!r} could not be made: {reason}"
+        remedy = "Make it again of the same upload, with what was wrong put right."
+    else:
+        message = f"The dataset {dataset.name!r} is still being made ({dataset.progress:.0f} %)."
+        remedy = "Wait until it is READY; datasetStatus tells when."
+    finding = Finding(
+        severity=Severity.ERROR,
+        code="DATASET_NOT_READY",
+        path=("datasetId",),
+        message=message,
+        remedy=remedy,
+    )
+    return (finding,)
 
 
 async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> Deleted:
     """Delete a dataset and its files. InUse, naming the jobs, while an unfinished one needs it.
 
-    Finished jobs and their versions stay; they keep the dataset's name and hash, as do datasets that
-    were derived from it.
+    One that is being made is made no further, and its upload stays. Finished jobs and their versions
+    stay; they keep the dataset's name and hash, as do datasets that were derived from it.
     """
     dataset = await get(viewer, dataset_id)
     async with transaction():
@@ -164,7 +218,7 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
         await lineage.forget(dataset_id)
         await Dataset.filter(id=dataset_id).delete()
         await audit.record(viewer, "deleteDataset", dataset, dataset_id, name=dataset.name)
-    freed = await asyncio.to_thread(artifacts.remove, artifacts.dataset(dataset_id))
+    freed = await asyncio.to_thread(artifacts.remove_in_use, artifacts.dataset(dataset_id))
     return Deleted(dataset_id, deleted_rows=1, freed_bytes=freed)
 
 
@@ -201,61 +255,3 @@ def refuse_bad_description(description: str) -> None:
             code="DESCRIPTION",
             remedy=f"Write at most {MAX_DESCRIPTION} printable characters, in lines.",
         )
-
-
-async def _rows(
-    viewer: Viewer, source: Sequence[object] | Uploaded, artifacts: Artifacts
-) -> Iterable[tuple[int, object]]:
-    if not isinstance(source, Uploaded):
-        return enumerate(source, 1)
-    upload = await uploads.ready(viewer, source.upload_id)
-    if upload.received_bytes > MAX_FILE_BYTES:
-        raise InvalidInput.at(
-            ["source", "uploadId"],
-            f"The file has {upload.received_bytes} bytes; a dataset is made of at most "
-            f"{MAX_FILE_BYTES}.",
-            code="FILE_TOO_LARGE",
-            remedy="Split the file, and make a dataset of each part.",
-        )
-    return _lines(upload.id, artifacts.uploaded(upload.id))
-
-
-def _lines(upload_id: UUID, path: Path) -> Iterator[tuple[int, object]]:
-    try:
-        yield from jsonl.rows(path)
-    except FileNotFoundError as error:  # another dataset was made of it a moment ago
-        raise NotFound("upload", upload_id) from error
-
-
-def _refuse_if_invalid(draft: Draft, stored: Stored) -> None:
-    path = ("source", "uploadId" if isinstance(draft.records, Uploaded) else "records")
-    if not stored.rows:
-        raise InvalidInput.at(
-            path,
-            "The dataset has no records.",
-            code="EMPTY_DATASET",
-            remedy="Send at least one record.",
-        )
-    if stored.rejected and (draft.on_invalid is OnInvalid.ERROR or not stored.statistics.records):
-        raise InvalidInput(
-            f"{len(stored.rejected)} of {stored.rows} records are invalid.",
-            [_as_finding(item, path) for item in stored.rejected[:MAX_FINDINGS]],
-        )
-
-
-def _as_finding(rejected: Rejected, path: tuple[str, ...]) -> Finding:
-    inline = path[-1] == "records"
-    return Finding(
-        severity=Severity.ERROR,
-        code=rejected.code,
-        path=(*path, str(rejected.line - 1)) if inline else path,
-        message=f"{'Record' if inline else 'Line'} {rejected.line}: {rejected.message}",
-        remedy="Correct the record, or send onInvalid: DROP to leave it out.",
-        suggested_patch=None,
-    )
-
-
-def _read_lines(path: Path, start: int, stop: int) -> list[tuple[int, Record]]:
-    with path.open("rb") as file:
-        lines = islice(enumerate(file, 1), start, stop)
-        return [(number, json.loads(line)) for number, line in lines]

@@ -1,26 +1,36 @@
 """Datasets made from others: immutable versions, each with what it was made from and by."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from pathlib import Path
+from typing import Final
 from uuid import UUID, uuid4
 
 from jobs import audit, comparisons, datasets, lineage
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
-from jobs.dataset_files import MAX_FILE_BYTES, Stored, store
-from jobs.datasets import MAX_FINDINGS, OnInvalid, checked_name, refuse_bad_description
-from jobs.errors import InvalidInput, NotFound
+from jobs.datasets import OnInvalid, checked_name, refuse_bad_description, unready_findings
+from jobs.errors import InvalidInput, NotFound, StorageFull
+from jobs.ingest import stored_columns
 from jobs.models import Dataset
 from training.data import derivation, digests
+from training.data.containers.rows import RawRow, Rows
 from training.data.derivation import Changes, LineRange
-from training.data.records import Record, Rejected, validate
+from training.data.ingest.mapping import CANONICAL
+from training.data.ingest.spec import IngestResult
+from training.data.ingest.storing import store
+from training.data.records import Rejected, Validated, validate
+from training.errors import NoRoomForDataset
 from training.findings import Finding, Severity
 
 __all__ = ["Derivation", "derive"]
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+"""What can be read while a request waits: 4 MB a second where records are short, in half a minute."""
+MAX_FINDINGS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -48,17 +58,18 @@ async def derive(viewer: Viewer, wanted: Derivation, *, artifacts: Artifacts) ->
     name = checked_name(parent.name if wanted.name is None else wanted.name)
     refuse_bad_description(wanted.description or "")
     _refuse_bad_ranges(wanted, parent)
+    assert parent.data_type is not None  # noqa: S101 - it is READY
     added = validate(parent.data_type, enumerate(wanted.add, 1))
     _refuse_invalid(added.rejected, wanted)
     child = Dataset(id=uuid4(), name=name, owner_id=viewer.user_id)
     child.data_type = parent.data_type
     child.description = parent.description if wanted.description is None else wanted.description
-    child.rejected = [item.model_dump(mode="json") for item in added.rejected]
+    child.on_invalid = wanted.on_invalid
+    folder = artifacts.dataset(child.id)
     try:
-        records = [record for _, record in added.records]
-        write = partial(_write, wanted, parent, records, child_id=child.id, artifacts=artifacts)
-        stored, changes = await asyncio.to_thread(write)
-        _ = child.update_from_dict(stored.columns())
+        write = partial(_write, wanted, parent, added, folder=folder, artifacts=artifacts)
+        found, changes = await asyncio.to_thread(write)
+        _ = child.update_from_dict(stored_columns(found))
         async with transaction():
             await datasets.hold(parent.id)
             await child.save(force_create=True)
@@ -71,38 +82,45 @@ async def derive(viewer: Viewer, wanted: Derivation, *, artifacts: Artifacts) ->
 
 
 def _write(
-    wanted: Derivation,
-    parent: Dataset,
-    added: Sequence[Record],
-    *,
-    child_id: UUID,
-    artifacts: Artifacts,
-) -> tuple[Stored, Changes]:
-    """The child's file, and what sets it apart from the parent's."""
+    wanted: Derivation, parent: Dataset, added: Validated, *, folder: Path, artifacts: Artifacts
+) -> tuple[IngestResult, Changes]:
+    """The child's files, and what sets it apart from its parent."""
+    assert parent.data_type is not None  # noqa: S101 - it is READY
     gone = derivation.marked(parent.record_count, wanted.remove)
     if wanted.remove_duplicates:
         digests.mark_repeated(comparisons.digested(parent.id, artifacts), gone)
-    changes = derivation.changes(gone, len(added))
+    changes = derivation.changes(gone, len(added.records))
     _refuse_idle(changes, parent)
-    rows: Iterator[tuple[int, object]] = chain(
-        derivation.kept(artifacts.records(parent.id), gone),
-        enumerate(added, parent.record_count + 1),
-    )
+    folder.mkdir(parents=True)
+    rows = _rows(artifacts.records(parent.id), gone, added)
     try:
-        stored = store(
-            rows, parent.data_type, lambda: artifacts.writing(artifacts.records(child_id))
-        )
+        found = store(rows, CANONICAL[parent.data_type], folder, on_invalid=OnInvalid.DROP)
     except FileNotFoundError as error:  # the parent was deleted a moment ago
         raise NotFound("dataset", parent.id) from error
-    if stored.rejected:  # the rules for records were other ones when the parent was made
-        raise InvalidInput(
-            f"{len(stored.rejected)} records of the dataset are no longer valid.",
-            [_finding(each, ("parentId",), "Record") for each in stored.rejected[:MAX_FINDINGS]],
+    except NoRoomForDataset as error:
+        raise StorageFull(error.message, error.remedy) from error
+    outdated = found.rejected_count - len(added.rejected)
+    if outdated:  # the rules for records were other ones when the parent was made
+        raise InvalidInput.at(
+            ["parentId"],
+            f"{outdated} records of the dataset are no longer valid.",
+            code="RECORDS_OUTDATED",
+            remedy="Export its records, mend them, and make a dataset of them.",
         )
-    return stored, changes
+    return found, changes
+
+
+def _rows(records: Path, gone: bytearray, added: Validated) -> Rows:
+    """What is kept, then what is added, of which the rejected are only noted."""
+    yield from (RawRow(line, record) for line, record in derivation.kept(records, gone))
+    yield from added.rejected
+    yield from (RawRow(line, record) for line, record in added.records)
 
 
 def _refuse_bad_ranges(wanted: Derivation, parent: Dataset) -> None:
+    unready = [each.model_copy(update={"path": ("parentId",)}) for each in unready_findings(parent)]
+    if unready:
+        raise InvalidInput(unready[0].message, unready)
     if parent.size_bytes > MAX_FILE_BYTES:
         raise InvalidInput.at(
             ["parentId"],
@@ -126,7 +144,7 @@ def _refuse_invalid(rejected: Sequence[Rejected], wanted: Derivation) -> None:
         raise InvalidInput(
             f"{len(rejected)} of {len(wanted.add)} records are invalid.",
             [
-                _finding(each, ("add", "records", str(each.line - 1)), "Record")
+                _finding(each, ("add", "records", str(each.line - 1)))
                 for each in rejected[:MAX_FINDINGS]
             ],
         )
@@ -149,11 +167,11 @@ def _refuse_idle(changes: Changes, parent: Dataset) -> None:
         )
 
 
-def _finding(rejected: Rejected, path: tuple[str, ...], what: str) -> Finding:
+def _finding(rejected: Rejected, path: tuple[str, ...]) -> Finding:
     return Finding(
         severity=Severity.ERROR,
         code=rejected.code,
         path=path,
-        message=f"{what} {rejected.line}: {rejected.message}",
+        message=f"Record {rejected.line}: {rejected.message}",
         remedy="Correct the record, or send onInvalid: DROP to leave it out.",
     )

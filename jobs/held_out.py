@@ -8,9 +8,10 @@ from jobs.access import Viewer
 from jobs.artifacts import Artifacts
 from jobs.errors import NotFound
 from jobs.models import Dataset, TrainingJob
-from training.held_out import HeldOut
+from training.findings import Finding
+from training.held_out import VALIDATION_DATASET, HeldOut
 
-__all__ = ["columns", "facts", "find", "hold", "path"]
+__all__ = ["columns", "facts", "find", "hold", "path", "unready_findings"]
 
 KIND = "validation dataset"
 
@@ -27,13 +28,19 @@ async def find(viewer: Viewer, dataset_id: UUID | None) -> Dataset | None:
 
 def facts(held_out: Dataset | None, dataset: Dataset) -> HeldOut | None:
     """What the checks of a run that trains on `dataset` must know."""
-    if held_out is None:
+    if held_out is None or held_out.data_type is None:
         return None
     return HeldOut(
         records=held_out.record_count,
         data_type=held_out.data_type,
         trained_on=held_out.sha256 == dataset.sha256,
     )
+
+
+def unready_findings(held_out: Dataset | None) -> tuple[Finding, ...]:
+    """Why nothing can be tested with it yet, or ever."""
+    found = () if held_out is None else datasets.unready_findings(held_out)
+    return tuple(each.model_copy(update={"path": VALIDATION_DATASET}) for each in found)
 
 
 async def hold(dataset: Dataset, held_out: Dataset | None) -> None:

@@ -166,10 +166,13 @@ async def _judge(request: RunRequest, named: _Named, *, settings: Settings) -> V
     chosen = _defaults(settings, facts) | shape | dict(request.choices)
     if named.held_out is not None:
         chosen["validation_split"] = request.choices.get("validation_split", 0.0)
+    unready = (*datasets.unready_findings(dataset), *held_out.unready_findings(named.held_out))
     try:
         config = resolve(request.training_type, chosen)
     except ValidationError as error:
-        return Validation(tuple(_as_finding(item) for item in error.errors()), None)
+        return Validation((*unready, *(_as_finding(item) for item in error.errors())), None)
+    if unready or dataset.data_type is None:
+        return Validation(unready, config)  # nothing more is known of it
     known = RunFacts(
         records=dataset.record_count,
         data_type=dataset.data_type,

@@ -36,6 +36,7 @@ class Work(StrEnum):
     TRAIN = "train"
     EXPORT = "export"
     CHECK_MODEL = "check_model"
+    INGEST = "ingest"
 
 
 class Queue:

@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     upload_seconds: int = Field(default=24 * 3600, ge=60)
     """An upload that was not used within so long is removed, whole or not."""
     worker_slots: int = Field(default=1, ge=1, le=64)
-    """How many training jobs one worker runs at a time, beside one export and one model check."""
+    """How many training jobs one worker runs at a time, beside one export, one model check and one
+    ingest."""
     worker_devices: int = Field(default=0, ge=0, le=1024)
     """How many devices one worker's jobs may use; 0 is all CUDA devices, or 1 without any. On a CPU
     processes stand for devices."""

@@ -23,7 +23,7 @@ class JobStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """Where an export, or the check of a newly registered model, stands."""
+    """Where an export, the making of a dataset, or the check of a newly registered model, stands."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"

@@ -1,4 +1,4 @@
-"""Exports and model checks: one child process each, under the same lease rules as a training job.
+"""Work that only answers once: a child process each, under the same lease rules as a training job.
 
 The child reads a spec from its folder and answers with a `result.json` that holds a `result` or an
 `error`; nothing else it does counts.
@@ -9,15 +9,14 @@ import json
 import logging
 import shutil
 import time
-from abc import abstractmethod
 from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 from uuid import UUID
 
 from tortoise.expressions import F
@@ -25,99 +24,32 @@ from tortoise.expressions import F
 from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.claims import lease_end
-from jobs.database import AWAY
+from jobs.database import AWAY, transaction
 from jobs.errors import LeaseLost
 from jobs.history import Lease
+from jobs.ingest import IngestFile
 from jobs.leaving import until_left
-from jobs.models import BaseModel, Export, ModelVersion
-from jobs.models.base import Leased
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
-from training.config import TrainingConfig
-from training.events import Failure, TrainingResult
-from training.export.spec import ExportSpec
+from jobs.task_kinds import CheckModel, ExportVersion, Task
+from training.events import Failure
+from training.files import remove_leftovers
 from training.progress.pulse import PulseReader
 
-__all__ = ["TASKS", "Task", "perform"]
+__all__ = ["TASKS", "perform", "requeue_lapsed"]
 
 logger = logging.getLogger(__name__)
 
-BEAT_SECONDS = 1.0
+BEAT_SECONDS = 0.4
+"""How often the lease is prolonged, and a row's progress told."""
 
 
-class Task(Protocol):
-    """A kind of work whose row is a `Leased` table with `status` and `error`."""
-
-    table: ClassVar[type[Leased]]
-
-    @abstractmethod
-    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
-        """Where the child works."""
-
-    @abstractmethod
-    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
-        """Write the spec; the child's module and its arguments."""
-
-    @abstractmethod
-    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """What a good answer sets in the row."""
-
-
-class CheckModel:
-    """See that a registered model loads, and what it is."""
-
-    table: ClassVar[type[Leased]] = BaseModel
-
-    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
-        """A folder by the model's id."""
-        return artifacts.model_check(row_id)
-
-    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
-        """The inspection of the model's source."""
-        del artifacts
-        model = await BaseModel.get(id=row_id)
-        return "training.models.inspection", model.source, str(folder / "result.json")
-
-    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """The facts found."""
-        return {"facts": dict(result)}
-
-
-class ExportVersion:
-    """Write a version in a file format and prove that the file is the trained model."""
-
-    table: ClassVar[type[Leased]] = Export
-
-    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
-        """A folder by the export's id."""
-        return artifacts.export(row_id)
-
-    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
-        """The exporter, told by `export.json`."""
-        export = await Export.get(id=row_id)
-        version = await ModelVersion.get(id=export.version_id)
-        model = await BaseModel.get(id=version.model_id)
-        spec = ExportSpec(
-            version_path=str(artifacts.resolve(version.path)),
-            model_path=model.source,
-            adapter=TrainingResult.model_validate(version.result).adapter,
-            quantised=TrainingConfig.model_validate(version.config).quantised,
-            format=export.format,
-            adapter_only=export.adapter_only,
-            model_name=f"{model.name} {version.version}",
-            base_name=model.name,
-        )
-        content = spec.model_dump_json().encode()
-        await asyncio.to_thread(artifacts.write, folder / "export.json", content)
-        return "training.export.run", str(folder)
-
-    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Sizes, checksums and the parity figures."""
-        return {"result": dict(result), "progress": 100.0}
-
-
-TASKS: Mapping[Work, Task] = {Work.CHECK_MODEL: CheckModel(), Work.EXPORT: ExportVersion()}
+TASKS: Mapping[Work, Task] = {
+    Work.CHECK_MODEL: CheckModel(),
+    Work.EXPORT: ExportVersion(),
+    Work.INGEST: IngestFile(),
+}
 
 
 @dataclass(frozen=True)
@@ -164,11 +96,14 @@ async def _attempt(
             advanced = await _watch(child, claimed, settings, leaving)
         finally:
             child.kill()
-        exit_code = await child.wait()
-        failure = _crash(exit_code, child.log_tail()) if advanced else _hung(settings)
-        await _conclude(claimed, failure, left=leaving.is_set())
+            exit_code = await child.wait()
+        await asyncio.to_thread(remove_leftovers, claimed.folder)
+        failure = _crash(claimed.task, exit_code, child.log_tail()) if advanced else _hung(settings)
+        await _conclude(claimed, failure, settings, left=leaving.is_set())
     except LeaseLost as lost:
         logger.warning("%s", lost)
+        if not await claimed.task.table.exists(id=claimed.row_id):  # deleted meanwhile
+            await asyncio.to_thread(shutil.rmtree, claimed.folder, ignore_errors=True)
 
 
 async def _claim(
@@ -213,7 +148,7 @@ async def _watch(
 
 async def _beat(claimed: _Claimed, settings: Settings) -> None:
     columns: dict[str, object] = {"lease_expires_at": lease_end(settings.lease_seconds)}
-    if isinstance(claimed.task, ExportVersion):
+    if claimed.task.tells_progress:
         columns["progress"] = await asyncio.to_thread(_progress, claimed.folder)
     await claimed.update(**columns)
 
@@ -224,7 +159,7 @@ def _progress(folder: Path) -> float:
     return 0.0
 
 
-async def _conclude(claimed: _Claimed, failure: Failure, *, left: bool) -> None:
+async def _conclude(claimed: _Claimed, failure: Failure, settings: Settings, *, left: bool) -> None:
     """Write down the answer; without one, put the row back where this worker had to leave, or else
     the failure that this is."""
     columns: dict[str, Any] = {"worker_id": None, "lease_expires_at": None}
@@ -238,7 +173,9 @@ async def _conclude(claimed: _Claimed, failure: Failure, *, left: bool) -> None:
         columns |= {"status": TaskStatus.QUEUED}
     else:
         columns |= {"status": TaskStatus.FAILED, "error": failure.model_dump(mode="json")}
-    await claimed.update(**columns)
+    async with transaction():
+        await claimed.update(**columns)
+        await claimed.task.settle(claimed.row_id, columns["status"], settings)
     logger.info("%s %s is %s", claimed.task.table.__name__, claimed.row_id, columns["status"])
 
 
@@ -253,7 +190,10 @@ def _answer(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _crash(exit_code: int, tail: str) -> Failure:
+def _crash(task: Task, exit_code: int, tail: str) -> Failure:
+    known = task.crash(exit_code)
+    if known is not None:
+        return known
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     return Failure(
         code="CHILD_CRASHED",

@@ -1,4 +1,4 @@
-"""Signed tokens: access (short), refresh (long), download and upload (one file)."""
+"""Signed tokens: access (short), refresh (long), download, records and upload (one file)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from jobs.models import User
 __all__ = ["Session", "Tokens"]
 
 ALGORITHM = "HS256"
-Use = Literal["access", "refresh", "download", "upload"]
+Use = Literal["access", "refresh", "download", "records", "upload"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,14 @@ class Tokens:
         claims = self._read("download", token)
         return UUID(claims["sub"]), str(claims["name"])
 
+    def sign_records(self, dataset_id: UUID) -> str:
+        """A link's token for the records of one dataset."""
+        return self._sign("records", self.download_seconds, {"sub": str(dataset_id)})[0]
+
+    def read_records(self, token: str) -> UUID:
+        """The dataset that a records token names; Unauthenticated where it fails."""
+        return UUID(self._read("records", token)["sub"])
+
     def sign_upload(self, upload_id: UUID, seconds: int) -> str:
         """A link's token for sending one upload; it reads nothing back."""
         return self._sign("upload", seconds, {"sub": str(upload_id)})[0]
@@ -112,5 +120,6 @@ _REMEDIES: Mapping[Use, str] = {
     "access": "Get a new one with the mutation refreshToken, or log in again.",
     "refresh": "Log in again.",
     "download": "Ask for the export's downloadUrl again.",
+    "records": "Ask for the dataset's downloadUrl again.",
     "upload": "Ask for the upload's url again.",
 }

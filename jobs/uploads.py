@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tortoise.expressions import F
+from tortoise.queryset import QuerySet
 
 from jobs import audit
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound, QuotaExceeded
-from jobs.models import Upload, User
+from jobs.models import Dataset, Upload, User
 from jobs.settings import Settings
-from jobs.status import UploadStatus
+from jobs.status import TaskStatus, UploadStatus
 from training.validation import Finding, Severity
 
 __all__ = [
@@ -25,10 +26,10 @@ __all__ = [
     "create",
     "delete",
     "get",
+    "hold",
     "ready",
     "remove_expired",
     "reserve",
-    "use_up",
 ]
 
 MAX_NAME = 255
@@ -113,25 +114,38 @@ async def ready(viewer: Viewer, upload_id: UUID) -> Upload:
     return upload
 
 
-async def use_up(viewer: Viewer, upload_id: UUID) -> None:
-    """Take an upload for good, inside the transaction that uses it; NotFound for who is second."""
-    if not await visible(viewer, Upload.filter(id=upload_id)).delete():
+async def hold(viewer: Viewer, upload_id: UUID, *, seconds: float) -> Upload:
+    """A whole upload for the dataset that the caller's transaction is about to make of it.
+
+    It is kept for as long as that takes, and `seconds` from now in any case. Raises NotFound, and
+    Conflict where it is not whole or another dataset is being made of it.
+    """
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    # the update holds the row, so that of two who ask at once one sees the other's dataset
+    if not await visible(viewer, Upload.filter(id=upload_id)).update(expires_at=until):
         raise NotFound("upload", upload_id)
+    await _refuse_if_in_use(upload_id)
+    return await ready(viewer, upload_id)
 
 
 async def delete(viewer: Viewer, upload_id: UUID, *, artifacts: Artifacts) -> Removed:
-    """Remove an upload and what arrived of it."""
+    """Remove an upload and what arrived of it. Conflict while a dataset is being made of it."""
     upload = await get(viewer, upload_id)
     async with transaction():
-        await use_up(viewer, upload_id)
+        if not await visible(viewer, Upload.filter(id=upload_id)).delete():
+            raise NotFound("upload", upload_id)
+        await _refuse_if_in_use(upload_id)
         await audit.record(viewer, "deleteUpload", upload, upload_id, name=upload.name)
     freed = await asyncio.to_thread(artifacts.remove, artifacts.upload(upload_id))
     return Removed(upload_id, freed)
 
 
 async def remove_expired(artifacts: Artifacts) -> None:
-    """Remove uploads whose time is over, and files whose row is gone. May run twice at once."""
-    await Upload.filter(expires_at__lt=datetime.now(UTC)).delete()
+    """Remove uploads whose time is over, but none that a dataset is being made of, and files whose
+    row is gone. May run twice at once."""
+    used = [row.upload_id for row in await _unfinished().only("id", "upload_id")]
+    expired = Upload.filter(expires_at__lt=datetime.now(UTC))
+    await expired.filter(id__not_in=used).delete()
     folders = await asyncio.to_thread(artifacts.upload_folders)
     if not folders:
         return
@@ -140,6 +154,21 @@ async def remove_expired(artifacts: Artifacts) -> None:
         if upload_id not in alive:
             with suppress(FileNotFoundError):  # another worker's sweep was faster
                 await asyncio.to_thread(artifacts.remove, folder)
+
+
+async def _refuse_if_in_use(upload_id: UUID) -> None:
+    dataset = await _unfinished().filter(upload_id=upload_id).first()
+    if dataset is not None:
+        raise Conflict(
+            f"The dataset {dataset.name!r} is being made of this upload.",
+            "Wait until it has ended, or delete it.",
+        )
+
+
+def _unfinished() -> QuerySet[Dataset]:
+    """Datasets that are being made of uploads."""
+    waiting = (TaskStatus.QUEUED, TaskStatus.RUNNING)
+    return Dataset.filter(status__in=waiting, upload_id__isnull=False)
 
 
 def _refuse_if_bad(announced: Announced, max_bytes: int) -> None:

@@ -1,12 +1,12 @@
 """Datasets: what to train on."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated
+from urllib.parse import quote
 
 import strawberry
 
-from jobs import datasets
+from jobs import dataset_files, datasets
 from jobs.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
 from jobs.pages import Page
@@ -14,15 +14,22 @@ from schema import ids, numbered
 from schema.accounts import User
 from schema.context import Info
 from schema.dataset_versions import Descended
-from schema.enums import DataType, Role, describe
-from schema.nodes import Node, required
+from schema.enums import DataType, Role, TaskStatus, describe
+from schema.mappings import (
+    Compression,
+    Container,
+    DatasetMapping,
+    LeftOutColumn,
+    left_out_columns,
+)
+from schema.nodes import Failure, Node, failure, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
-from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
+from schema.problems import NullIfNotFound
 from schema.scalars import JSON, BigInt
 from training.data.records import Rejected, Statistics
 
-__all__ = ["Dataset", "DatasetMutations", "DatasetQueries", "Record"]
+__all__ = ["Dataset", "DatasetQueries", "Record", "RejectedRecord"]
 
 describe(
     OnInvalid,
@@ -68,10 +75,17 @@ class DatasetStatistics:
 
 @strawberry.type(description="A record that was not taken.")
 class RejectedRecord:
-    line: int = strawberry.field(description="Its place among the records sent, from 1.")
+    line: int = strawberry.field(
+        description="Its place among the records sent or, in a file, the line on which it begins; "
+        "from 1."
+    )
     code: str = strawberry.field(description="Why, for programs.")
     message: str = strawberry.field(description="Why, for people.")
     excerpt: str = strawberry.field(description="Its beginning.")
+
+    @classmethod
+    def of(cls, rejected: Rejected) -> "RejectedRecord":
+        return cls(**rejected.model_dump())
 
 
 @strawberry.type(description="A stored record.")
@@ -84,11 +98,43 @@ class Record:
 class Dataset(Node, Descended):
     name: str = strawberry.field(description="What its owner calls it.")
     description: str | None = strawberry.field(description="What its owner says of it.")
-    data_type: DataType = strawberry.field(description="The shape of its records.")
-    record_count: int = strawberry.field(description="How many records it has.")
-    size_bytes: BigInt = strawberry.field(description="The size of its records as JSONL.")
-    sha256: str = strawberry.field(description="Of its records as JSONL; equal content, equal sum.")
-    created_at: datetime = strawberry.field(description="When it was made.")
+    status: TaskStatus = strawberry.field(
+        description="READY once all its records are stored; only then can it be trained on."
+    )
+    progress: float = strawberry.field(description="How much of its file was read, 0 to 100.")
+    error: Failure | None = strawberry.field(
+        description="Why it FAILED. Its upload is kept then, to be tried again."
+    )
+    data_type: DataType | None = strawberry.field(
+        description="The shape of its records; null until it is known."
+    )
+    record_count: int = strawberry.field(description="How many records it has; 0 until READY.")
+    size_bytes: BigInt = strawberry.field(
+        description="The size of its records as JSONL; 0 until READY."
+    )
+    sha256: str | None = strawberry.field(
+        description="Of its records as JSONL; equal content, equal sum. Null until READY."
+    )
+    source_name: str | None = strawberry.field(
+        description="The name of the file it was made of; null if of records that were sent inline."
+    )
+    container: Container | None = strawberry.field(
+        description="What that file was; null without one, or until it is known."
+    )
+    compression: Compression | None = strawberry.field(
+        description="What that file was compressed by; null where by nothing."
+    )
+    mapping: DatasetMapping | None = strawberry.field(
+        description="What its rows were taken for; null until it is known, and for a dataset made "
+        "before mappings were kept."
+    )
+    left_out: list[LeftOutColumn] = strawberry.field(
+        description="What rows had and the records have not, most rows first."
+    )
+    on_invalid: OnInvalid = strawberry.field(
+        description="What was to be done where some records are invalid."
+    )
+    created_at: datetime = strawberry.field(description="When it was asked for.")
 
     @classmethod
     def of(cls, row: DatasetRow) -> "Dataset":
@@ -96,33 +142,62 @@ class Dataset(Node, Descended):
             id=ids.encode(ids.Kind.DATASET, row.id),
             name=row.name,
             description=row.description,
+            status=row.status,
+            progress=row.progress,
+            error=failure(row.error),
             data_type=row.data_type,
             record_count=row.record_count,
             size_bytes=BigInt(row.size_bytes),
             sha256=row.sha256,
+            source_name=row.source_name,
+            container=None if row.container is None else Container(row.container),
+            compression=None if row.compression is None else Compression(row.compression),
+            mapping=DatasetMapping.of_stored(row.mapping),
+            left_out=left_out_columns(row.left_out),
+            on_invalid=row.on_invalid,
             created_at=row.created_at,
             row=row,
         )
 
-    @strawberry.field(description="What it holds, in figures.")
-    def statistics(self) -> DatasetStatistics:
-        return DatasetStatistics.of(Statistics.model_validate(self.row.statistics))
+    @strawberry.field(description="What it holds, in figures; null until READY.")
+    def statistics(self) -> DatasetStatistics | None:
+        stored = self.row.statistics
+        if stored is None:
+            return None
+        return DatasetStatistics.of(Statistics.model_validate(stored))
 
-    @strawberry.field(description="The records that were sent and not taken, in order.")
-    def rejected(self, first: First = 20, after: After = None) -> Connection[RejectedRecord]:
-        start = numbered.start(first, after)
-        rows = [
-            (start + number, RejectedRecord(**Rejected.model_validate(item).model_dump()))
-            for number, item in enumerate(self.row.rejected[start : start + first], 1)
-        ]
-        return numbered.connection(rows, after=after, total=len(self.row.rejected))
+    @strawberry.field(
+        description="Where to fetch its records as canonical JSONL without further proof, for some "
+        "minutes; a path on this server. Made a dataset again, they have the same `sha256`. Null "
+        "until READY."
+    )
+    def download_url(self, info: Info) -> str | None:
+        if self.row.status is not TaskStatus.READY:
+            return None
+        return f"/downloads/records/{quote(info.context.service.tokens.sign_records(self.row.id))}"
 
-    @strawberry.field(description="The records, in order.")
+    @strawberry.field(
+        description="The rows that were not taken, in order: all of them, also where they are why it "
+        "FAILED."
+    )
+    async def rejected(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[RejectedRecord]:
+        found = await dataset_files.rejected(
+            self.row,
+            first=first,
+            after=numbered.start(first, after),
+            artifacts=info.context.service.artifacts,
+        )
+        rows = [(number, RejectedRecord.of(row)) for number, row in found]
+        return numbered.connection(rows, after=after, total=self.row.rejected_count)
+
+    @strawberry.field(description="The records, in order; none until READY.")
     async def records(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Record]:
         start = numbered.start(first, after)
-        lines = await datasets.records(
+        lines = await dataset_files.records(
             self.row, first=first, after_line=start, artifacts=info.context.service.artifacts
         )
         rows = [(line, Record(line=line, content=JSON(content))) for line, content in lines]
@@ -131,53 +206,6 @@ class Dataset(Node, Descended):
     @strawberry.field(description="Whose it is.")
     async def owner(self, info: Info) -> User:
         return required(await info.context.loaders.users.load(self.row.owner_id))
-
-
-@strawberry.input(description="Where the records come from; exactly one is given.", one_of=True)
-class DatasetSourceInput:
-    records: list[JSON] | None = strawberry.field(
-        default=strawberry.UNSET, description="The records themselves, in their type's shape."
-    )
-    upload_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="An upload that is READY: JSONL in UTF-8, one record a line. It is gone once the "
-        "dataset is made.",
-    )
-
-
-@strawberry.input(description="A dataset to be made.")
-class CreateDatasetInput:
-    name: str = strawberry.field(description="1 to 100 characters.")
-    description: str | None = strawberry.field(default=None, description="Whatever helps.")
-    data_type: DataType = strawberry.field(description="The shape that every record must have.")
-    source: DatasetSourceInput = strawberry.field(description="Where the records come from.")
-    on_invalid: OnInvalid = strawberry.field(
-        default=OnInvalid.ERROR, description="What to do where some records are invalid."
-    )
-
-
-@strawberry.type(description="What a deletion removed.")
-class DeletedDataset:
-    id: strawberry.ID = strawberry.field(description="The id that the dataset had.")
-    deleted_rows: int = strawberry.field(description="Rows removed from the database.")
-    freed_bytes: BigInt = strawberry.field(description="Bytes of files removed.")
-
-
-def _records(source: DatasetSourceInput) -> Sequence[object] | datasets.Uploaded:
-    if isinstance(source.upload_id, str):
-        return datasets.Uploaded(ids.decode(ids.Kind.UPLOAD, source.upload_id))
-    return source.records or []
-
-
-CreateDatasetResult: TypeAlias = Annotated[
-    Dataset | InvalidProblem | NotFoundProblem | ConflictProblem,
-    strawberry.union("CreateDatasetResult", description="The new dataset, or why there is none."),
-]
-DeleteDatasetResult: TypeAlias = Annotated[
-    DeletedDataset | ConflictProblem | NotFoundProblem,
-    strawberry.union("DeleteDatasetResult", description="What was removed, or why nothing was."),
-]
-DatasetId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="A dataset's id.")]
 
 
 @strawberry.type
@@ -219,46 +247,3 @@ class DatasetQueries:
     ) -> Dataset | None:
         key = ids.decode(ids.Kind.DATASET, dataset_id)
         return Dataset.of(await datasets.get(info.context.viewer, key))
-
-
-@strawberry.type
-class DatasetMutations:
-    @strawberry.mutation(
-        description="Make a dataset; every record is checked first.",
-        extensions=[Requires(Role.TRAINER)],
-    )
-    async def create_dataset(
-        self,
-        info: Info,
-        sent: Annotated[
-            CreateDatasetInput,
-            strawberry.argument(name="input", description="The dataset to make."),
-        ],
-    ) -> CreateDatasetResult:
-        draft = datasets.Draft(
-            name=sent.name,
-            description=sent.description,
-            data_type=sent.data_type,
-            records=_records(sent.source),
-            on_invalid=sent.on_invalid,
-        )
-        row = await datasets.create(
-            info.context.viewer, draft, artifacts=info.context.service.artifacts
-        )
-        return Dataset.of(row)
-
-    @strawberry.mutation(
-        description="Remove a dataset and its files; refused while an unfinished job needs it.",
-        extensions=[Requires(Role.TRAINER)],
-    )
-    async def delete_dataset(self, info: Info, dataset_id: DatasetId) -> DeleteDatasetResult:
-        deleted = await datasets.delete(
-            info.context.viewer,
-            ids.decode(ids.Kind.DATASET, dataset_id),
-            artifacts=info.context.service.artifacts,
-        )
-        return DeletedDataset(
-            id=dataset_id,
-            deleted_rows=deleted.deleted_rows,
-            freed_bytes=BigInt(deleted.freed_bytes),
-        )

@@ -48,12 +48,15 @@ __all__ = [
 EnumT = TypeVar("EnumT", bound=type[Enum])
 
 
-def describe(kind: EnumT, description: str, values: Mapping[str, str]) -> EnumT:
-    """Make an enum known to GraphQL; `values` describes each member by its name.
+def describe(
+    kind: EnumT, description: str, values: Mapping[str, str], *, name: str | None = None
+) -> EnumT:
+    """Make an enum known to GraphQL; `values` describes each member by its name, and `name` is what
+    it is called there, where its own name would say too little.
 
     Raises `KeyError` at import where a member has no description.
     """
-    strawberry.enum(kind, description=description)
+    strawberry.enum(kind, name=name, description=description)
     definition: StrawberryEnumDefinition = kind.__strawberry_definition__  # type: ignore[attr-defined]  # set by strawberry.enum
     for value in definition.values:
         value.description = values[value.name]
@@ -171,7 +174,7 @@ describe(
 )
 describe(
     TaskStatus,
-    "Where an export, or the check of a newly registered model, stands.",
+    "Where an export, the making of a dataset, or the check of a newly registered model, stands.",
     {
         "QUEUED": "Waits for a worker.",
         "RUNNING": "A worker is at it.",

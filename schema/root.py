@@ -15,15 +15,17 @@ from strawberry.types.graphql import OperationType
 from schema import limits
 from schema.accounts import AccountMutations, AccountQueries
 from schema.context import OperationScope
-from schema.datasets import DatasetMutations, DatasetQueries
+from schema.dataset_making import DatasetMutations
+from schema.datasets import DatasetQueries
 from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
 from schema.exports import ExportMutations, ExportQueries
+from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
 from schema.models import ModelMutations, ModelQueries
 from schema.problems import HANDLERS
 from schema.scalars import SCALARS
-from schema.subscriptions import TrainingSubscriptions
+from schema.subscriptions import DatasetSubscriptions, TrainingSubscriptions
 from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
@@ -40,6 +42,7 @@ OPERATION_SECONDS: Final = 30.0
 class Query(
     AccountQueries,
     UploadQueries,
+    InspectionQueries,
     DatasetQueries,
     DerivationQueries,
     ModelQueries,
@@ -67,7 +70,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be followed live, over a websocket.")
-class Subscription(TrainingSubscriptions):
+class Subscription(TrainingSubscriptions, DatasetSubscriptions):
     pass
 
 

@@ -1,4 +1,4 @@
-"""Following a job live, for as long as the viewer's token holds."""
+"""Following a job, or the making of a dataset, live, for as long as the viewer's token holds."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,18 +8,19 @@ from typing import Annotated, TypeVar
 
 import strawberry
 
-from jobs import lifecycle
+from jobs import datasets, lifecycle
 from jobs.access import Viewer
 from jobs.errors import InvalidInput, Unauthenticated
 from schema import ids
 from schema.context import Info
+from schema.datasets import Dataset
 from schema.enums import Role
 from schema.permissions import Requires
 from schema.training_control import JobId
 from schema.training_events import TrainingEvent, from_row
 from schema.training_jobs import TrainingJob
 
-__all__ = ["TrainingSubscriptions"]
+__all__ = ["DatasetSubscriptions", "TrainingSubscriptions"]
 
 ValueT = TypeVar("ValueT")
 
@@ -65,6 +66,26 @@ class TrainingSubscriptions:
             async for row in rows:
                 info.context.forget_rows()
                 yield from_row(row)
+
+
+@strawberry.type
+class DatasetSubscriptions:
+    @strawberry.subscription(
+        description="A dataset as it stands now, and anew whenever it changes, until it is READY or "
+        "FAILED, or deleted.",
+        extensions=[Requires(Role.VIEWER)],
+    )
+    async def dataset_status(
+        self,
+        info: Info,
+        dataset_id: Annotated[strawberry.ID, strawberry.argument(description="A dataset's id.")],
+    ) -> AsyncGenerator[Dataset, None]:
+        viewer = info.context.viewer
+        snapshots = datasets.follow(viewer, ids.decode(ids.Kind.DATASET, dataset_id))
+        async with aclosing(_while_authenticated(viewer, snapshots)) as rows:
+            async for row in rows:
+                info.context.forget_rows()
+                yield Dataset.of(row)
 
 
 async def _while_authenticated(

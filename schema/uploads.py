@@ -19,7 +19,9 @@ from schema.scalars import BigInt
 __all__ = ["Upload", "UploadMutations", "UploadQueries"]
 
 
-@strawberry.type(description="A file on its way in; it is gone once a dataset was made of it.")
+@strawberry.type(
+    description="A file on its way in; it is gone once the dataset made of it is READY."
+)
 class Upload(Node):
     name: str = strawberry.field(description="The file's name.")
     status: UploadStatus = strawberry.field(description="READY once it is whole.")
@@ -30,7 +32,9 @@ class Upload(Node):
     sha256: str | None = strawberry.field(
         description="The checksum that was announced or, once it is whole, that it has."
     )
-    expires_at: datetime = strawberry.field(description="When it is removed if it was not used.")
+    expires_at: datetime = strawberry.field(
+        description="When it is removed if no dataset is being made of it by then."
+    )
     created_at: datetime = strawberry.field(description="When it was announced.")
     row: strawberry.Private[UploadRow]
 
@@ -81,7 +85,7 @@ CreateUploadResult: TypeAlias = Annotated[
     strawberry.union("CreateUploadResult", description="The upload, or why there is none."),
 ]
 DeleteUploadResult: TypeAlias = Annotated[
-    DeletedUpload | NotFoundProblem,
+    DeletedUpload | NotFoundProblem | ConflictProblem,
     strawberry.union("DeleteUploadResult", description="What was removed, or why nothing was."),
 ]
 
@@ -124,7 +128,8 @@ class UploadMutations:
         return Upload.of(row)
 
     @strawberry.mutation(
-        description="Remove an upload and what arrived of it.",
+        description="Remove an upload and what arrived of it; refused while a dataset is being made "
+        "of it.",
         extensions=[Requires(Role.TRAINER)],
     )
     async def delete_upload(

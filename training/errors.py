@@ -3,6 +3,7 @@
 * TrainingError
   x RecordError            one record of a dataset has the wrong shape
   x SourceUnreadable       a user's file is none that can be read, or fits no format or several
+  x NoRoomForDataset       the disk is too full for the records of a file
   x DatasetDamaged         the dataset file no longer holds what was validated
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
@@ -69,6 +70,17 @@ class SourceUnreadable(TrainingError):
 
     def __init__(self, code: str, reason: str, remedy: str) -> None:
         super().__init__(code, f"The file cannot be read: {reason}.", remedy)
+
+
+class NoRoomForDataset(TrainingError):
+    """The disk has no room for a dataset's records; what was written of them is gone again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DISK_FULL",
+            "The disk is full: the records could not be written, and nothing of them was kept.",
+            "Free some space and make the dataset again; the upload is still there.",
+        )
 
 
 class DatasetDamaged(TrainingError):

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
-from api.cli.output import print_json, print_page, progress_bar, size
+from api.cli.output import print_json, print_page, size
 from api.client import Client, ClientError
-from api.client.results import Dataset
-from api.client.uploads import fingerprint, send
-from training.config import DataType
+from api.client.datasets import Dataset
+from api.client.downloads import download
+from api.client.results import ExportFile
+from jobs.status import TaskStatus
 
 __all__ = ["add_to", "read_lines"]
 
@@ -21,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these verbs to the command line."""
     panel = "Datasets"
     app.command(rich_help_panel=panel)(datasets)
-    app.command(rich_help_panel=panel)(upload)
+    app.command("download-dataset", rich_help_panel=panel)(download_dataset)
     app.command("delete-dataset", rich_help_panel=panel)(delete_dataset)
 
 
@@ -37,48 +38,46 @@ def datasets(
         (
             each.id,
             each.name,
-            each.data_type.value,
+            each.data_type.value if each.data_type else "-",
+            _standing(each),
             str(each.record_count),
             size(each.size_bytes),
             each.created_at.strftime("%Y-%m-%d %H:%M"),
         )
         for each in page.nodes
     ]
-    print_page(page, ("ID", "NAME", "TYPE", "RECORDS", "SIZE", "MADE"), rows)
+    print_page(page, ("ID", "NAME", "TYPE", "STATUS", "RECORDS", "SIZE", "MADE"), rows)
 
 
-def upload(
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="One JSON object a line.")
-    ],
-    data_type: Annotated[DataType, typer.Option("--type", help="The shape of the records.")],
-    name: Annotated[str | None, typer.Option(help="[default: the file's name]")] = None,
-    drop_invalid: Annotated[
-        bool, typer.Option("--drop-invalid", help="Leave out bad records instead of refusing all.")
-    ] = False,
+def _standing(dataset: Dataset) -> str:
+    running = dataset.status is TaskStatus.RUNNING
+    return f"{dataset.progress:.0f}%" if running else dataset.status.value
+
+
+def download_dataset(
+    dataset: Annotated[str, typer.Argument(help="The dataset's id.")],
+    output: Annotated[Path, typer.Option(help="The file to write.")],
     url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
 ) -> None:
-    """Make a dataset of a JSONL file. What broke off goes on where it was, run once more."""
+    """Fetch a dataset's records as JSONL, which makes the same dataset again."""
 
-    async def make(client: Client) -> Dataset:
-        size_bytes, sha256 = await fingerprint(file)
-        sent = await client.create_upload(file.name, size_bytes, sha256)
-        with progress_bar(file.name, size_bytes) as advance_to:
-            await send(url, sent, file, on_progress=advance_to)
-        return await client.create_dataset(
-            name or file.stem, sent, data_type=data_type, drop_invalid=drop_invalid
+    async def fetch(client: Client) -> Dataset:
+        found = await client.dataset(dataset)
+        if found is None:
+            raise ClientError(f"There is no dataset {dataset}.", "See: tunery datasets")
+        if found.download_url is None or found.sha256 is None:
+            raise ClientError(f"The dataset is {found.status}.", "Wait until it is READY.")
+        file = ExportFile(
+            name=output.name,
+            size_bytes=found.size_bytes,
+            sha256=found.sha256,
+            download_url=found.download_url,
         )
+        await download(url, [file], output.parent)
+        return found
 
-    dataset = run(url, make)
-    if as_json:
-        print_json(dataset)
-        return
-    typer.echo(f"{dataset.id}: {dataset.record_count} records, {size(dataset.size_bytes)}")
-    for each in dataset.rejected:
-        typer.echo(f"  line {each.line} was left out: {each.message}", err=True)
-    if dataset.rejected_count > len(dataset.rejected):
-        typer.echo(f"  … {dataset.rejected_count} were left out in all", err=True)
+    found = run(url, fetch)
+    typer.echo(f"{output}: {found.record_count} records, {size(found.size_bytes)}")
 
 
 def delete_dataset(

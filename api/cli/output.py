@@ -8,7 +8,14 @@ from typing import TypeVar
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +33,7 @@ __all__ = [
     "duration",
     "finding_lines",
     "percent",
+    "percent_bar",
     "print_json",
     "print_page",
     "print_table",
@@ -116,6 +124,16 @@ def progress_bar(name: str, size_bytes: int) -> Iterator[Callable[[int], None]]:
         *columns, TransferSpeedColumn(), console=console, disable=not console.is_terminal
     ) as progress:
         task = progress.add_task(escape(name), total=size_bytes)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def percent_bar(name: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr, where that is a terminal; give it how much of 100 has been done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(escape(name), total=100)
         yield lambda done: progress.update(task, completed=done)
 
 

@@ -1,10 +1,9 @@
-"""What the API answers, taken as a typed success or raised as a refusal."""
+"""From an answer's JSON to a record, or to the error that it tells of."""
 
 from typing import Any, TypeVar
 
 from api.client.errors import Refused
-from api.client.record import Record
-from api.client.results import Finding, Page
+from api.client.results import Finding, Page, Record
 
 __all__ = ["accepted", "optional", "page"]
 
@@ -20,12 +19,12 @@ def accepted(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def optional(record: type[RecordT], answer: object) -> RecordT | None:
-    """A record where there is one."""
+    """The record, where there is one."""
     return None if answer is None else record.model_validate(answer)
 
 
 def page(record: type[RecordT], answer: dict[str, Any]) -> Page[RecordT]:
-    """A part of a list."""
+    """A connection, as a page of its nodes."""
     return Page(
         nodes=tuple(record.model_validate(edge["node"]) for edge in answer["edges"]),
         total_count=answer["totalCount"],

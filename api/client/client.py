@@ -11,12 +11,11 @@ from api.client.answers import accepted, optional, page
 from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
 from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
+from api.client.datasets import Dataset, DeletedDataset, Inspection, MappingOptions
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
 from api.client.resources import Worker
 from api.client.results import (
-    Dataset,
-    DeletedDataset,
     Export,
     Job,
     Model,
@@ -110,28 +109,36 @@ class Client:
         name: str,
         records: Sequence[object] | Upload,
         *,
-        data_type: DataType,
+        data_type: DataType | None = None,
         drop_invalid: bool = False,
+        mapping: MappingOptions | None = None,
     ) -> Dataset:
-        """Store records. Refused names each bad one, unless they are to be dropped."""
-        source = (
+        """Store records, or begin to take in an upload: its `status` then tells how that went.
+
+        Refused names each bad record, unless they are to be dropped; of an upload, `rejected` does.
+        """
+        source: dict[str, object] = (
             {"uploadId": records.id} if isinstance(records, Upload) else {"records": [*records]}
         )
-        given = {
+        given: dict[str, object] = {
             "name": name,
-            "dataType": data_type.value,
             "source": source,
             "onInvalid": "DROP" if drop_invalid else "ERROR",
+            "dataType": data_type and data_type.value,
+            "mapping": mapping and mapping.as_input(),
         }
-        made = accepted(await self._ask(documents.CREATE_DATASET, input=given))
-        rejected = made["rejected"]
-        return Dataset.model_validate(
-            {
-                **made,
-                "rejected": [edge["node"] for edge in rejected["edges"]],
-                "rejectedCount": rejected["totalCount"],
-            }
-        )
+        return Dataset.of(accepted(await self._ask(documents.CREATE_DATASET, input=given)))
+
+    async def dataset(self, dataset_id: str) -> Dataset | None:
+        """A dataset as it stands, with the first rows that were not taken."""
+        answer = await self._ask(documents.GET_DATASET, id=dataset_id)
+        return answer and Dataset.of(answer)
+
+    async def inspect(self, upload: Upload, mapping: MappingOptions | None = None) -> Inspection:
+        """What a whole upload would be taken for."""
+        given = mapping and mapping.as_input()
+        answer = await self._ask(documents.INSPECT_UPLOAD, uploadId=upload.id, mapping=given)
+        return Inspection.model_validate(answer)
 
     async def delete_dataset(self, dataset_id: str) -> DeletedDataset:
         """Remove a dataset and its files."""

@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from api.client.answers import page
+from api.client.datasets import Dataset
 from api.client.record import Record
-from api.client.results import Dataset, Page, Rejected
+from api.client.results import Page
 
 __all__ = [
     "Comparison",
@@ -83,21 +84,10 @@ class Comparison(Record):
 
 def derived(answer: Mapping[str, Any]) -> DerivedDataset:
     """The dataset that the API made."""
-    return DerivedDataset.model_validate(
-        {
-            **answer,
-            **answer["derivation"],
-            "rejected": _rejected(answer),
-            "rejectedCount": answer["rejected"]["totalCount"],
-        }
-    )
+    return DerivedDataset.of({**answer, **answer["derivation"]})
 
 
 def comparison(answer: Mapping[str, Any]) -> Comparison:
     """What the API found."""
     sides = {name: page(NumberedRecord, answer[name]) for name in ("onlyInA", "onlyInB", "inBoth")}
     return Comparison.model_validate({**answer, **sides})
-
-
-def _rejected(answer: Mapping[str, Any]) -> list[Rejected]:
-    return [Rejected.model_validate(edge["node"]) for edge in answer["rejected"]["edges"]]

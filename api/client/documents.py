@@ -11,9 +11,11 @@ __all__ = [
     "DELETE_DATASET",
     "DERIVE_DATASET",
     "EXPORT_MODEL",
+    "GET_DATASET",
     "GET_EXPORT",
     "GET_MODEL",
     "GET_TRAINING_STATUS",
+    "INSPECT_UPLOAD",
     "LIST_CHECKPOINTS",
     "LIST_DATASETS",
     "LIST_MODELS",
@@ -44,8 +46,16 @@ _MODEL = f"""
   id name source status error {_FAILURE}
   architecture parameterCount contextLength licence createdAt
 """
-_DATASET = " id name version dataType recordCount sizeBytes sha256 createdAt "
-_REJECTED = " rejected(first: 20) { totalCount edges { node { line code message } } } "
+_DATASET = f"""
+  id name version status progress error {_FAILURE} dataType recordCount sizeBytes sha256 createdAt
+"""
+_MAPPING = " mapping { format dataType columns { part column } ignored } "
+_LEFT_OUT = " leftOut { column rows } "
+_REJECTED = " { line code message } "
+_MADE_DATASET = f"""
+  {_DATASET} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
+  rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
+"""
 _RECORDS = f" {{ edges {{ node {{ line content }} }} {_PAGE} }} "
 _SAMPLES = " samples { prompt before after } "
 _START = " startedFrom { source name } "
@@ -120,9 +130,18 @@ mutation CreateUpload($input: CreateUploadInput!) {{
 CREATE_DATASET: Final = f"""
 mutation CreateDataset($input: CreateDatasetInput!) {{
   createDataset(input: $input) {{
-    __typename
-    ... on Dataset {{ {_DATASET} {_REJECTED} }}
-    {_PROBLEMS}
+    __typename ... on Dataset {{ {_MADE_DATASET} }} {_PROBLEMS}
+  }}
+}}
+"""
+GET_DATASET: Final = f"""
+query GetDataset($id: ID!) {{ getDataset(id: $id) {{ {_MADE_DATASET} }} }}
+"""
+INSPECT_UPLOAD: Final = f"""
+query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput) {{
+  inspectUpload(uploadId: $uploadId, mapping: $mapping) {{
+    container compression {_MAPPING} sampledRows {_LEFT_OUT} problem {_FAILURE}
+    rejected {_REJECTED} rows {{ line raw record rejected {_REJECTED} }}
   }}
 }}
 """
@@ -137,9 +156,7 @@ mutation DeleteDataset($datasetId: ID!) {
 DERIVE_DATASET: Final = f"""
 mutation DeriveDataset($input: DeriveDatasetInput!) {{
   deriveDataset(input: $input) {{
-    __typename
-    ... on Dataset {{ {_DATASET} {_REJECTED} derivation {{ added removed }} }}
-    {_PROBLEMS}
+    __typename ... on Dataset {{ {_MADE_DATASET} derivation {{ added removed }} }} {_PROBLEMS}
   }}
 }}
 """
@@ -147,8 +164,7 @@ COMPARE_DATASETS: Final = f"""
 query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
   compareDatasets(a: $a, b: $b) {{
     a {{ {_DATASET} }} b {{ {_DATASET} }} equal
-    onlyInA(first: $first) {_RECORDS}
-    onlyInB(first: $first) {_RECORDS}
+    onlyInA(first: $first) {_RECORDS} onlyInB(first: $first) {_RECORDS}
     inBoth(first: $first) {_RECORDS}
   }}
 }}

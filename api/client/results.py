@@ -8,13 +8,11 @@ from api.client.record import Record
 from api.client.resources import Hindrance, MemoryEstimate, ResourceEstimate, ResourceUsage
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
-from training.config import DataType, StartKind
+from training.config import StartKind
 from training.export.spec import ExportFormat
 from training.findings import Severity
 
 __all__ = [
-    "Dataset",
-    "DeletedDataset",
     "EpochMetrics",
     "Export",
     "ExportFile",
@@ -25,7 +23,6 @@ __all__ = [
     "Page",
     "Parity",
     "Record",
-    "Rejected",
     "Sample",
     "Session",
     "StartPoint",
@@ -95,38 +92,6 @@ class Model(Record):
     context_length: int | None
     licence: str | None
     created_at: datetime
-
-
-class Rejected(Record):
-    """A record that was not taken, by its line, counted from 1."""
-
-    line: int
-    code: str
-    message: str
-
-
-class Dataset(Record):
-    """A stored dataset."""
-
-    id: str
-    name: str
-    version: int
-    """Its number in its line of descent."""
-    data_type: DataType
-    record_count: int
-    size_bytes: int
-    sha256: str
-    created_at: datetime
-    rejected: tuple[Rejected, ...] = ()
-    rejected_count: int = 0
-
-
-class DeletedDataset(Record):
-    """What a deletion removed."""
-
-    id: str
-    deleted_rows: int
-    freed_bytes: int
 
 
 class Sample(Record):

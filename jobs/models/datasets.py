@@ -5,13 +5,19 @@ from uuid import UUID
 
 from tortoise import fields
 
-from jobs.models.base import Base
+from jobs.models.base import Leased
 from jobs.models.users import User
+from jobs.status import TaskStatus
 from training.config import DataType
+from training.data.ingest.spec import OnInvalid
 
 
-class Dataset(Base):
-    """`statistics` is a `training.data.records.Statistics`, `rejected` a list of `Rejected`, as JSON.
+class Dataset(Leased):
+    """READY once its records are whole, and null in what is not known of them before.
+
+    `mapping`, `statistics` and `error` are a `Mapping`, `Statistics` and `Failure` as JSON, `left_out`
+    counts rows by the column that is not in their records. Until it is READY, `mapping` and `data_type`
+    may be what was asked for. `rejected` is filled in datasets made before rejected rows had a file.
 
     `deleting` is raised first by a deletion and seen by every submission, so that neither can
     pass the other unnoticed.
@@ -19,11 +25,26 @@ class Dataset(Base):
 
     name = fields.CharField(max_length=100)
     description = fields.TextField(null=True)
-    data_type = fields.CharEnumField(DataType, max_length=16)
-    record_count = fields.IntField()
-    size_bytes = fields.BigIntField()
-    sha256 = fields.CharField(max_length=64)
-    statistics: dict[str, Any] = fields.JSONField()
+    status = fields.CharEnumField(
+        TaskStatus, max_length=16, default=TaskStatus.READY, db_default=TaskStatus.READY
+    )
+    progress = fields.FloatField(default=100.0, db_default=100.0)
+    error: dict[str, Any] | None = fields.JSONField(null=True)
+    upload_id: UUID | None = fields.UUIDField(null=True)
+    source_name = fields.CharField(max_length=255, null=True)
+    on_invalid = fields.CharEnumField(
+        OnInvalid, max_length=16, default=OnInvalid.ERROR, db_default=OnInvalid.ERROR
+    )
+    container = fields.CharField(max_length=16, null=True)
+    compression = fields.CharField(max_length=16, null=True)
+    mapping: dict[str, Any] | None = fields.JSONField(null=True)
+    left_out: dict[str, int] | None = fields.JSONField(null=True)
+    data_type = fields.CharEnumField(DataType, max_length=16, null=True)
+    record_count = fields.IntField(default=0, db_default=0)
+    size_bytes = fields.BigIntField(default=0, db_default=0)
+    sha256 = fields.CharField(max_length=64, null=True)
+    statistics: dict[str, Any] | None = fields.JSONField(null=True)
+    rejected_count = fields.IntField(default=0, db_default=0)
     rejected: list[dict[str, Any]] = fields.JSONField(default=list)
     uses = fields.IntField(default=0, db_default=0)
     deleting = fields.BooleanField(default=False, db_default=False)
@@ -34,4 +55,4 @@ class Dataset(Base):
 
     class Meta:
         table = "datasets"
-        indexes = (("owner_id", "created_at"), ("created_at", "id"))
+        indexes = (("owner_id", "created_at"), ("created_at", "id"), ("upload_id",))

@@ -13,6 +13,7 @@ from api.app import create_app
 from jobs.service import Service
 from jobs.settings import Settings
 from tests.api.clients import Client
+from tests.ingesting import ingesting_worker
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ async def server(service: Service) -> AsyncIterator[str]:
     running.should_exit = True
     await task
     listener.close()
+
+
+@pytest.fixture
+async def ingesting(service: Service) -> AsyncIterator[None]:
+    """A worker that takes in uploads."""
+    async with ingesting_worker(service):
+        yield
 
 
 @pytest.fixture

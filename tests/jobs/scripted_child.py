@@ -30,6 +30,9 @@ def _folders(module: str, arguments: list[str]) -> tuple[Path, Path]:
         return Path(arguments[0]), Path(arguments[0])
     if module == "training.models.inspection":
         return Path(arguments[1]).parent, Path(arguments[0])
+    if module == "training.data.ingest.run":
+        spec = json.loads((Path(arguments[0]) / "ingest.json").read_text())
+        return Path(arguments[0]), Path(spec["source"]["path"]).parent
     spec = json.loads((Path(arguments[0]) / "export.json").read_text())
     return Path(arguments[0]), Path(spec["version_path"])
 
@@ -66,6 +69,14 @@ def leave(_work: Path, _home: Path, code: int) -> None:
 
 def die(_work: Path, _home: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def abort(_work: Path, _home: Path) -> None:
+    os.abort()
+
+
+def touch(work: Path, _home: Path, name: str) -> None:
+    (work / name).write_text("half")
 
 
 def hang(_work: Path, _home: Path) -> None:
@@ -168,6 +179,8 @@ STEPS = {
     "sleep": sleep,
     "exit": leave,
     "die": die,
+    "abort": abort,
+    "touch": touch,
     "hang": hang,
     "ignore_term": ignore_term,
     "on_term": on_term,

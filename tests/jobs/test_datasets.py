@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from jobs import datasets, lifecycle
+from jobs import dataset_files, datasets, lifecycle
 from jobs.access import Role, Viewer
 from jobs.datasets import Draft, OnInvalid
 from jobs.errors import InUse, InvalidInput, NotFound, TuneryError
 from jobs.models import AuditEntry, Dataset, ModelVersion, TrainingJob
 from jobs.pages import Page
 from jobs.service import Service
-from jobs.status import JobStatus
+from jobs.status import JobStatus, TaskStatus
 from tests.factories import QA, make_dataset, make_job, make_model
 from tests.jobs.stage import WHOLE_RUN, attempt, make_viewer, script_job
 from training.config import DataType, TrainingType
@@ -61,17 +61,23 @@ async def test_a_dataset_of_each_type_is_stored_as_it_was_sent(
     assert [json.loads(line) for line in stored.splitlines()] == sent
     assert (dataset.record_count, dataset.size_bytes) == (len(sent), len(stored))
     assert dataset.sha256 == hashlib.sha256(stored).hexdigest()
-    assert dataset.rejected == []
-    read = await datasets.records(dataset, first=1, after_line=0, artifacts=service.artifacts)
+    assert (dataset.status, dataset.progress, dataset.rejected_count) == (
+        TaskStatus.READY,
+        100.0,
+        0,
+    )
+    assert not service.artifacts.rejected(dataset.id).exists()
+    read = await dataset_files.records(dataset, first=1, after_line=0, artifacts=service.artifacts)
     assert read == [(1, sent[0])]
 
 
 async def test_records_are_read_by_line(service: Service, viewer: Viewer) -> None:
     dataset = await create(service, viewer)
-    read = await datasets.records(dataset, first=2, after_line=18, artifacts=service.artifacts)
+    read = await dataset_files.records(dataset, first=2, after_line=18, artifacts=service.artifacts)
     assert read == [(19, QA[18]), (20, QA[19])]
     assert (
-        await datasets.records(dataset, first=5, after_line=20, artifacts=service.artifacts) == []
+        await dataset_files.records(dataset, first=5, after_line=20, artifacts=service.artifacts)
+        == []
     )
 
 
@@ -100,8 +106,13 @@ async def test_bad_records_are_dropped_where_that_was_asked(
 ) -> None:
     dataset = await create(service, viewer, records=BAD, on_invalid=OnInvalid.DROP)
     assert dataset.record_count == 2
-    assert [item["line"] for item in dataset.rejected] == [2, 3, 5]
-    read = await datasets.records(dataset, first=9, after_line=0, artifacts=service.artifacts)
+    rejected = await dataset_files.rejected(dataset, first=2, after=1, artifacts=service.artifacts)
+    assert [(number, each.line, each.code) for number, each in rejected] == [
+        (2, 3, "NOT_AN_OBJECT"),
+        (3, 5, "NOT_A_STRING"),
+    ]
+    assert dataset.rejected_count == 3
+    read = await dataset_files.records(dataset, first=9, after_line=0, artifacts=service.artifacts)
     assert read == [(1, QA[0]), (2, QA[1])]
 
 

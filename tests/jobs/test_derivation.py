@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from jobs import datasets, derivation, lineage
+from jobs import dataset_files, datasets, derivation, lineage
 from jobs.access import Role, Viewer
+from jobs.comparisons import compare
 from jobs.datasets import OnInvalid
 from jobs.derivation import Derivation
-from jobs.errors import InvalidInput, NotFound
+from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import AuditEntry, Dataset, DatasetVersion
 from jobs.pages import Page
 from jobs.service import Service
+from jobs.status import TaskStatus
 from tests.factories import QA, make_dataset
 from tests.jobs.stage import make_viewer
 from training.data.derivation import MAX_RANGES, Changes, LineRange, marked
@@ -153,7 +155,11 @@ async def test_bad_records_are_left_out_and_named_where_that_was_asked(
     sent = [NEW[0], {"question": "Who?"}, NEW[1]]
     child = await derive(viewer, service, parent, add=sent, on_invalid=OnInvalid.DROP)
     assert records(service, child) == [*QA, *NEW]
-    assert [each["line"] for each in child.rejected] == [2]
+    rejected = await dataset_files.rejected(child, first=5, after=0, artifacts=service.artifacts)
+    assert [(number, each.line, each.code) for number, each in rejected] == [
+        (1, 2, "MISSING_FIELD")
+    ]
+    assert child.rejected_count == 1
 
 
 async def test_versions_are_numbered_along_their_line(service: Service, viewer: Viewer) -> None:
@@ -253,3 +259,17 @@ async def test_a_parent_too_large_for_one_request_is_refused(
     with pytest.raises(InvalidInput) as caught:
         await derive(viewer, service, parent, add=NEW)
     assert [each.code for each in caught.value.findings] == ["FILE_TOO_LARGE"]
+
+
+async def test_a_dataset_that_is_still_being_made_is_not_derived_from(
+    service: Service, viewer: Viewer
+) -> None:
+    parent = await make_dataset(viewer, service)
+    await Dataset.filter(id=parent.id).update(status=TaskStatus.RUNNING, data_type=None)
+    with pytest.raises(InvalidInput) as caught:
+        await derive(viewer, service, parent, add=NEW)
+    assert [(each.code, each.path) for each in caught.value.findings] == [
+        ("DATASET_NOT_READY", ("parentId",))
+    ]
+    with pytest.raises(Conflict):
+        await compare(viewer, parent.id, parent.id, artifacts=service.artifacts)

@@ -12,6 +12,7 @@ from jobs.errors import InUse, InvalidInput, NotFound
 from jobs.lifecycle import RunRequest
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
+from jobs.status import TaskStatus
 from tests.factories import QA, make_dataset, make_model
 from tests.jobs.stage import WHOLE_RUN, attempt, make_viewer, script_job
 from training.config import DataType, JobSpec, TrainingType
@@ -132,3 +133,15 @@ async def test_a_dataset_that_cannot_test_is_refused(service: Service, viewer: V
     with pytest.raises(InvalidInput):
         await submit(viewer, service, wanted)
     assert await TrainingJob.all().count() == 0
+
+
+async def test_a_dataset_that_is_still_being_made_tests_nothing(
+    service: Service, viewer: Viewer
+) -> None:
+    held_out = await tests_of(viewer, service)
+    await Dataset.filter(id=held_out.id).update(status=TaskStatus.RUNNING, data_type=None)
+    wanted = await request(viewer, service, held_out.id)
+    place = "data.validationDatasetId"
+    assert await codes(viewer, service, wanted) == [("DATASET_NOT_READY", place)]
+    with pytest.raises(InvalidInput):
+        await submit(viewer, service, wanted)

@@ -17,6 +17,7 @@ from jobs.models import BaseModel, Export, ModelVersion
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus
+from jobs.task_kinds import ExportVersion
 from tests.factories import FACTS, make_job
 from tests.jobs.stage import (
     RESULT,
@@ -288,6 +289,6 @@ async def test_an_exporter_is_told_of_a_base_in_four_bits(
     config = resolve(method, {}).model_dump(mode="json")
     await ModelVersion.filter(id=version.id).update(config=config)
     folder = service.artifacts.export(export.id)
-    await tasks.ExportVersion().command(export.id, folder, service.artifacts)
+    await ExportVersion().command(export.id, folder, service.artifacts)
     spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())
     assert spec.quantised is (method is TrainingType.QLORA)

@@ -14,6 +14,7 @@ import torch
 
 from tests.factories import FACTS
 from tests.tiny_model import ARCHITECTURES, make_architecture
+from tests.training.data.files import statistics
 from tests.training.reckoning import (
     CPU,
     LITTLE,
@@ -25,7 +26,7 @@ from tests.training.reckoning import (
     rows_of,
 )
 from training.config import DataType, JobSpec, Sharding, TrainingType, resolve
-from training.data.records import canonical_line, statistics
+from training.data.records import canonical_line
 from training.devices.machine import Machine, look
 from training.engine.choice import choose
 from training.estimates import EstimateMethod

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.training.data.files import statistics
 from training.config import DataType, TrainingType, resolve
-from training.data.records import canonical_line, parse, statistics
+from training.data.records import canonical_line, parse
 from training.data.rendering import Renderer
 from training.models.base_models import load_tokenizer
 from training.models.facts import TokenizerFacts

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from tests.training.data.files import statistics
 from training.config import DataType
-from training.data.records import canonical_line, parse, statistics, validate
+from training.data.records import canonical_line, parse, validate
 from training.errors import RecordError
 
 GOOD = [

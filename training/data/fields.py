@@ -91,10 +91,10 @@ def excerpt(raw: object) -> str:
     return shortened(shown)
 
 
-def shortened(shown: str) -> str:
+def shortened(shown: str, characters: int = EXCERPT_CHARACTERS) -> str:
     """The head of a text, as text that any database stores."""
-    head = _storable(shown[: 2 * EXCERPT_CHARACTERS])
-    return head if len(head) <= EXCERPT_CHARACTERS else head[: EXCERPT_CHARACTERS - 1] + "…"
+    head = _storable(shown[: 2 * characters])
+    return head if len(head) <= characters else head[: characters - 1] + "…"
 
 
 def _storable(shown: str) -> str:

@@ -1,4 +1,4 @@
-"""The five data types: the canonical shape of each record, its validation, and statistics.
+"""The five data types: the canonical shape of each record, its validation, and what it holds.
 
 A record of each type, after `parse`:
 
@@ -9,20 +9,16 @@ A record of each type, after `parse`:
     CHAT        {"messages": [{"role", "content"}, ...], "tools"?}; more in `conversations`
 """
 
-import hashlib
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from training.config import DataType, Frozen
-from training.data.conversations import canonical_messages, canonical_tools, trained
+from training.data.conversations import canonical_messages, canonical_tools
 from training.data.fields import as_object, check_keys, excerpt, text
 from training.errors import RecordError
 
 Record: TypeAlias = dict[str, object]
-
-PERCENTILES: Final = (5, 25, 50, 75, 95, 100)
 
 
 class Rejected(Frozen):
@@ -86,27 +82,6 @@ def validate(data_type: DataType, rows: Iterable[tuple[int, object]]) -> Validat
     return validated
 
 
-def statistics(data_type: DataType, records: Iterable[Record]) -> Statistics:
-    """Counts over canonical records, read once."""
-    lengths: list[int] = []
-    turns = trained = 0
-    seen: set[bytes] = set()
-    for record in records:
-        lengths.append(sum(len(text) for text in texts(record)))
-        seen.add(hashlib.sha256(canonical_line(record)).digest())
-        turns += len(_as_list(record.get("messages")))
-        trained += sum(len(text) for text in _trained_texts(data_type, record))
-    lengths.sort()
-    return Statistics(
-        records=len(lengths),
-        characters=sum(lengths),
-        duplicates=len(lengths) - len(seen),
-        turns=turns if data_type is DataType.CHAT else None,
-        length_percentiles=tuple((p, _nearest_rank(lengths, p)) for p in PERCENTILES if lengths),
-        trained_characters=trained,
-    )
-
-
 def canonical_line(record: Mapping[str, object]) -> bytes:
     """One line of JSONL; records of equal content give equal bytes."""
     return _json(record).encode() + b"\n"
@@ -116,19 +91,11 @@ def texts(record: Mapping[str, object]) -> list[str]:
     """Every piece of content in a record, in the order of its keys; tools as JSON."""
     pieces = [value for value in record.values() if isinstance(value, str)]
     messages = _as_list(record.get("messages"))
-    said = [piece for each in messages if isinstance(each, dict) for piece in _said(each)]
-    return pieces + said + [_json(tool) for tool in _as_list(record.get("tools"))]
+    spoken = [piece for each in messages if isinstance(each, dict) for piece in said(each)]
+    return pieces + spoken + [_json(tool) for tool in _as_list(record.get("tools"))]
 
 
-def _trained_texts(data_type: DataType, record: Record) -> list[str]:
-    """The content that bears loss."""
-    if data_type is DataType.CHAT:
-        messages = [each for each in _as_list(record["messages"]) if isinstance(each, dict)]
-        return [piece for each in messages if trained(each) for piece in _said(each)]
-    return [str(record[_TRAINED_FIELDS[data_type]])]
-
-
-def _said(message: Mapping[str, object]) -> list[str]:
+def said(message: Mapping[str, object]) -> list[str]:
     """What a message says and calls."""
     content = [str(message["content"])] if "content" in message else []
     return content + [_json(call) for call in _as_list(message.get("tool_calls"))]
@@ -141,7 +108,7 @@ def _json(value: object) -> str:
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
-_TRAINED_FIELDS: Final = {
+TRAINED_FIELDS: Final = {
     DataType.TEXT: "text",
     DataType.CODE: "code",
     DataType.QA: "answer",
@@ -160,7 +127,3 @@ _FIELDS: Final[Mapping[DataType, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 
 def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _nearest_rank(ordered: Sequence[int], percentile: int) -> int:
-    return ordered[max(0, math.ceil(percentile / 100 * len(ordered)) - 1)]

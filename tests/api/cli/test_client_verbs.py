@@ -1,7 +1,9 @@
 """The verbs that speak to a server."""
 
+import gzip
 import json
 import stat
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,7 @@ from jobs.access import Role, Viewer
 from jobs.claims import claim
 from jobs.models import AuditEntry, Dataset, TrainingJob
 from jobs.service import Service
-from jobs.status import JobStatus
+from jobs.status import JobStatus, TaskStatus
 from jobs.workers import say_present
 from schema import ids
 from tests.api.cli.shell import Shell
@@ -71,6 +73,7 @@ async def test_credentials_that_cannot_be_read_are_named(shell: Shell) -> None:
     assert str(credentials_file()) in ran.err
 
 
+@pytest.mark.usefixtures("ingesting")
 async def test_a_file_becomes_a_dataset(shell: Shell, ada: Viewer, tmp_path: Path) -> None:
     file = tmp_path / "sums.jsonl"
     file.write_text("\n\n".join(json.dumps(record) for record in QA) + "\n")
@@ -79,10 +82,11 @@ async def test_a_file_becomes_a_dataset(shell: Shell, ada: Viewer, tmp_path: Pat
     stored = await Dataset.get()
     assert (stored.name, stored.record_count, stored.owner_id) == ("sums", 20, ada.user_id)
     listed = await shell.run("datasets")
-    assert listed.out.splitlines()[1].split("\t")[:4] == [
+    assert listed.out.splitlines()[1].split("\t")[:5] == [
         ids.encode(ids.Kind.DATASET, stored.id),
         "sums",
         "QA",
+        "READY",
         "20",
     ]
     (as_json,) = json.loads((await shell.run("datasets", "--json")).out)
@@ -91,6 +95,7 @@ async def test_a_file_becomes_a_dataset(shell: Shell, ada: Viewer, tmp_path: Pat
     assert await Dataset.all().count() == 0
 
 
+@pytest.mark.usefixtures("ingesting")
 async def test_an_upload_that_broke_off_goes_on_and_shows_how_far_it_is(
     shell: Shell, server: str, service: Service, ada: Viewer, tmp_path: Path
 ) -> None:
@@ -116,19 +121,76 @@ async def test_an_upload_that_broke_off_goes_on_and_shows_how_far_it_is(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b'{"question": "a", "answer": "b"}\n{"question"\n', "Line 2: The line is no JSON"),
-        (b'{"question": "a", "answer": "b"}\n\xff\n', "no UTF-8 text"),
-        (b'{"question": "a"}\n', "Line 1: The field answer is missing."),
+        (b'{"question": "a", "answer": "b"}\n{"question"\n', "line 2 was not taken: This is not"),
+        (b'{"question": "a", "answer": "b"}\n\xff\n', "line 2 was not taken: Byte 1 is not UTF-8."),
+        (b'{"question": "a"}\n', "its columns fit no format; they are 'question'"),
         (b"", "The size is 0 bytes"),
     ],
 )
-@pytest.mark.usefixtures("ada")
+@pytest.mark.usefixtures("ada", "ingesting")
 async def test_a_bad_file_is_refused_by_line(
     shell: Shell, tmp_path: Path, content: bytes, told: str
 ) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_bytes(content)
     ran = await shell.run("upload", str(file), "--type", "QA")
+    assert ran.code == 1
+    assert told in ran.err
+    assert await Dataset.filter(status=TaskStatus.READY).count() == 0
+
+
+@pytest.mark.usefixtures("ada", "ingesting")
+async def test_a_file_is_looked_at_then_mapped_then_fetched_again(
+    shell: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "fragen.csv.gz"
+    rows = "".join(f"q{n},a{n},t{n},{n}\n" for n in range(20))
+    file.write_bytes(gzip.compress(f"frage,answer,text,id\n{rows}".encode()))
+    looked = await shell.run("inspect", str(file))
+    assert looked.code == 0, looked.err
+    assert looked.out.splitlines()[:4] == [
+        f"{file}: CSV in GZIP; 20 rows were looked at",
+        "  taken for TEXT, which makes TEXT: TEXT=text",
+        "  left out: answer (20 rows), frage (20 rows), id (20 rows)",
+        '  line 2: {"frage": "q0", "answer": "a0", "text": "t0", "id": "0"}',
+    ]
+    mapping = ("--format", "QUESTION_ANSWER", "--column", "question=frage", "--column")
+    columns = (*mapping, "ANSWER=answer", "--ignore", "text")
+    ran = await shell.run("upload", str(file), *columns)
+    assert ran.code == 0, ran.err
+    stored = await Dataset.get()
+    public = ids.encode(ids.Kind.DATASET, stored.id)
+    assert ran.out.splitlines() == [
+        f"{public}: 20 records, {stored.size_bytes / 1000:.1f} kB"
+        if stored.size_bytes >= 1000
+        else f"{public}: 20 records, {stored.size_bytes} B",
+        "  taken for QUESTION_ANSWER, which makes QA: QUESTION=frage, ANSWER=answer",
+        "  left out: id (20 rows), text (20 rows)",
+    ]
+    assert (stored.name, stored.data_type) == ("fragen", "QA")
+    fetched = await shell.run(
+        "download-dataset", public, "--output", str(tmp_path / "records.jsonl")
+    )
+    assert fetched.code == 0, fetched.err
+    content = (tmp_path / "records.jsonl").read_bytes()
+    assert sha256(content).hexdigest() == stored.sha256
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--column", "TEXT=a"), "belong to a format"),
+        (("--format", "TEXT", "--column", "BODY=a"), "There is no part 'BODY'."),
+        (("--format", "TEXT"), "TEXT needs a column for TEXT"),
+    ],
+)
+@pytest.mark.usefixtures("ada")
+async def test_a_mapping_that_is_none_is_refused(
+    shell: Shell, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text('{"a": "b"}\n')
+    ran = await shell.run("upload", str(file), *options)
     assert ran.code == 1
     assert told in ran.err
     assert await Dataset.all().count() == 0

@@ -13,10 +13,12 @@ from api.client import ClientError, Refused, Unreachable, uploads
 from api.client.uploads import Upload, fingerprint, send
 from jobs.models import Upload as UploadRow
 from jobs.service import Service
-from jobs.status import UploadStatus
+from jobs.status import TaskStatus, UploadStatus
+from schema import ids
 from tests.api.client.proxy import wire_to
 from tests.api.client.sessions import logged_in
 from tests.factories import make_viewer
+from tests.ingesting import ingest
 from training.config import DataType
 
 SIZE = 12_000_000
@@ -124,5 +126,13 @@ async def test_a_sent_file_becomes_a_dataset(server: str, service: Service, tmp_
     async with logged_in(server, service) as client:
         upload = await client.create_upload(file.name, *await fingerprint(file))
         await send(f"http://{server}", upload, file, on_progress=lambda _: None)
-        dataset = await client.create_dataset("texts", upload, data_type=DataType.TEXT)
-    assert (dataset.record_count, dataset.rejected_count) == (2, 0)
+        begun = await client.create_dataset("texts", upload, data_type=DataType.TEXT)
+        assert (begun.status, begun.sha256) == (TaskStatus.QUEUED, None)
+        await ingest(service, ids.decode(ids.Kind.DATASET, begun.id))
+        dataset = await client.dataset(begun.id)
+    assert dataset is not None
+    assert (dataset.status, dataset.record_count, dataset.rejected_count) == (
+        TaskStatus.READY,
+        2,
+        0,
+    )

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 
 from backports import zstd
 
+from training.config import DataType
 from training.data.containers.limits import Limits
 from training.data.containers.reading import Container, open_contents
 from training.data.containers.rows import RawRow
-from training.data.records import Rejected
+from training.data.records import Record, Rejected, Statistics, canonical_line
+from training.data.tally import tallying
 
 
 def jsonl(*rows: object) -> bytes:
@@ -47,6 +49,13 @@ def parquet(
         use_dictionary=False,
     )
     return file.getvalue()
+
+
+def statistics(data_type: DataType, records: Iterable[Record]) -> Statistics:
+    with tallying(data_type) as tally:
+        for record in records:
+            tally.add(record, canonical_line(record))
+        return tally.statistics()
 
 
 PACKERS = {"gzip": gzip.compress, "zstd": zstd.compress}

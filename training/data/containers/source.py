@@ -11,6 +11,7 @@ import io
 import sys
 import zlib
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
 from training.data.containers.limits import CHUNK_BYTES, Limits
@@ -24,7 +25,7 @@ else:
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Break", "Line", "Source", "lines", "open_source"]
+__all__ = ["Break", "Compression", "Line", "Source", "compression_of", "lines", "open_source"]
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -43,6 +44,20 @@ _FOREIGN: Final = {
     b"\xfe\xff": "text in UTF-16",
     b"SQLite format 3": "a SQLite database",
 }
+
+
+class Compression(StrEnum):
+    """What a text file may be packed by."""
+
+    GZIP = "GZIP"
+    ZSTD = "ZSTD"
+
+
+def compression_of(head: bytes) -> Compression | None:
+    """What a file that begins so is compressed by; None where it is not."""
+    if head.startswith(_GZIP):
+        return Compression.GZIP
+    return Compression.ZSTD if head.startswith(_ZSTD) else None
 
 
 class Break(NamedTuple):
@@ -81,11 +96,11 @@ def open_source(file: BinaryIO, limits: Limits) -> Source:
     plain: io.BufferedReader = io.BufferedReader(_Counting(file), CHUNK_BYTES)
     head = plain.peek(16)
     inflating = None
-    if head.startswith((_GZIP, _ZSTD)):
-        inflating = _Inflating(plain, zipped=head.startswith(_GZIP), limits=limits)
+    if compression := compression_of(head):
+        inflating = _Inflating(plain, zipped=compression is Compression.GZIP, limits=limits)
         plain = io.BufferedReader(inflating, CHUNK_BYTES)
         head = plain.peek(16)
-        if head.startswith((_GZIP, _ZSTD)):
+        if compression_of(head):
             raise SourceUnreadable("COMPRESSED_TWICE", "it is compressed twice", _UNCOMPRESS)
     for magic, name in _FOREIGN.items():
         if head.startswith(magic):

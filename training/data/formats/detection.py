@@ -52,7 +52,10 @@ def detect(rows: Iterable[RawRow | Rejected], wanted: Format | None = None) -> M
     for part, known in fit.shape.optional.items():
         if found := [name for name in matching(columns, known) if name not in mapped.values()]:
             mapped[part] = found[0]
-    ignored = tuple(name for name in columns if name not in mapped.values())
+    others = [name for name in columns if name not in mapped.values()]
+    ignored = tuple(
+        name for name in others if name.isprintable()
+    )  # no other can be stored and shown
     return Mapping(format=fit.format, columns=mapped, ignored=ignored)
 
 

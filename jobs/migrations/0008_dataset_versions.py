@@ -8,7 +8,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0006_uploads")]
+    dependencies = [("jobs", "0007_ingest")]
 
     initial = False
 

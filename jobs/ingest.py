@@ -1,0 +1,106 @@
+"""The ingest of an uploaded file: what its child is told, and what becomes of dataset and upload."""
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from jobs.artifacts import Artifacts
+from jobs.errors import LeaseLost
+from jobs.models import Dataset, Upload
+from jobs.models.base import Leased
+from jobs.settings import Settings
+from jobs.status import TaskStatus
+from training.data.formats.mapping import Mapping as ColumnMapping
+from training.data.ingest.spec import FileSource, IngestResult, IngestSpec
+from training.events import Failure
+
+__all__ = ["IngestFile", "reader_crash", "stored_columns"]
+
+_CRASHES: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+"""How a process dies of what it reads, not of what the machine lacks."""
+
+
+class IngestFile:
+    """Make a dataset's records of an upload, which is gone once they are READY.
+
+    A dataset that FAILED leaves the upload, to be tried again with another mapping.
+    """
+
+    table: ClassVar[type[Leased]] = Dataset
+    tells_progress: ClassVar[bool] = True
+
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """The dataset's own: each attempt finds it empty."""
+        return artifacts.dataset(row_id)
+
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """The ingest, told by `ingest.json`."""
+        dataset = await Dataset.get_or_none(id=row_id)
+        if dataset is None or dataset.upload_id is None:
+            raise LeaseLost(f"Dataset {row_id} was deleted.")
+        mapping = dataset.mapping and ColumnMapping.model_validate(dataset.mapping)
+        spec = IngestSpec(
+            source=FileSource(path=str(artifacts.uploaded(dataset.upload_id))),
+            mapping=mapping,
+            data_type=dataset.data_type,
+            on_invalid=dataset.on_invalid,
+        )
+        content = spec.model_dump_json().encode()
+        await asyncio.to_thread(artifacts.write, folder / "ingest.json", content)
+        return "training.data.ingest.run", str(folder)
+
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What the records are; FAILED, with the mapping and the count of bad rows, if refused."""
+        return {"progress": 100.0, **stored_columns(IngestResult.model_validate(result))}
+
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+        """Use up the upload, or keep it for another try."""
+        dataset = await Dataset.get(id=row_id)
+        upload = Upload.filter(id=dataset.upload_id)
+        if status is TaskStatus.READY:
+            await upload.delete()  # its file goes with the next sweep
+            await Dataset.filter(id=row_id).update(upload_id=None)
+        elif status is TaskStatus.FAILED:
+            kept = datetime.now(UTC) + timedelta(seconds=settings.upload_seconds)
+            await upload.update(expires_at=kept)
+
+    def crash(self, exit_code: int) -> Failure | None:
+        """A reader that crashed was given a damaged file."""
+        return reader_crash(exit_code)
+
+
+def stored_columns(found: IngestResult) -> dict[str, Any]:
+    """A dataset's columns for what was stored, or for what was refused."""
+    columns = {
+        "container": found.container,
+        "compression": found.compression,
+        "mapping": found.mapping.model_dump(mode="json"),
+        "data_type": found.mapping.data_type,
+        "left_out": found.left_out,
+        "rejected_count": found.rejected_count,
+    }
+    if found.refused:
+        error = found.refused.model_dump(mode="json")
+        return columns | {"status": TaskStatus.FAILED, "error": error}
+    return columns | {
+        "record_count": found.statistics.records,
+        "size_bytes": found.size_bytes,
+        "sha256": found.sha256,
+        "statistics": found.statistics.model_dump(mode="json"),
+    }
+
+
+def reader_crash(exit_code: int) -> Failure | None:
+    """What it says of a file that its reader died with this exit code; None where nothing."""
+    if -exit_code not in _CRASHES:
+        return None
+    return Failure(
+        code="SOURCE_CRASHES",
+        message=f"The file brought its reader down ({signal.Signals(-exit_code).name}), "
+        "so it must be damaged.",
+        remedy="Write the file again, or send its rows as JSONL.",
+    )

@@ -1,0 +1,121 @@
+"""The kinds of work that a child process answers once: exports and model checks.
+
+The ingest of a file is in `ingest`.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+from jobs.artifacts import Artifacts
+from jobs.models import BaseModel, Export, ModelVersion
+from jobs.models.base import Leased
+from jobs.settings import Settings
+from jobs.status import TaskStatus
+from training.config import TrainingConfig
+from training.events import Failure, TrainingResult
+from training.export.spec import ExportSpec
+
+__all__ = ["CheckModel", "ExportVersion", "Task"]
+
+
+class Task(Protocol):
+    """A kind of work whose row is a `Leased` table with `status` and `error`."""
+
+    table: ClassVar[type[Leased]]
+    tells_progress: ClassVar[bool]
+    """Whether its child writes a file `progress`, and its row has a column for it."""
+
+    @abstractmethod
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """Where the child works."""
+
+    @abstractmethod
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """Write the spec; the child's module and its arguments."""
+
+    @abstractmethod
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What a good answer sets in the row."""
+
+    @abstractmethod
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+        """What else changes, in the transaction that gives the row this status."""
+
+    @abstractmethod
+    def crash(self, exit_code: int) -> Failure | None:
+        """What a death by this exit code says of this work; None where no more than of any other."""
+
+
+class CheckModel:
+    """See that a registered model loads, and what it is."""
+
+    table: ClassVar[type[Leased]] = BaseModel
+    tells_progress: ClassVar[bool] = False
+
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """A folder by the model's id."""
+        return artifacts.model_check(row_id)
+
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """The inspection of the model's source."""
+        del artifacts
+        model = await BaseModel.get(id=row_id)
+        return "training.models.inspection", model.source, str(folder / "result.json")
+
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts found."""
+        return {"facts": dict(result)}
+
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+        """Nothing else."""
+
+    def crash(self, exit_code: int) -> Failure | None:
+        """No more than of any other work."""
+        del exit_code
+        return None
+
+
+class ExportVersion:
+    """Write a version in a file format and prove that the file is the trained model."""
+
+    table: ClassVar[type[Leased]] = Export
+    tells_progress: ClassVar[bool] = True
+
+    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
+        """A folder by the export's id."""
+        return artifacts.export(row_id)
+
+    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
+        """The exporter, told by `export.json`."""
+        export = await Export.get(id=row_id)
+        version = await ModelVersion.get(id=export.version_id)
+        model = await BaseModel.get(id=version.model_id)
+        spec = ExportSpec(
+            version_path=str(artifacts.resolve(version.path)),
+            model_path=model.source,
+            adapter=TrainingResult.model_validate(version.result).adapter,
+            quantised=TrainingConfig.model_validate(version.config).quantised,
+            format=export.format,
+            adapter_only=export.adapter_only,
+            model_name=f"{model.name} {version.version}",
+            base_name=model.name,
+        )
+        content = spec.model_dump_json().encode()
+        await asyncio.to_thread(artifacts.write, folder / "export.json", content)
+        return "training.export.run", str(folder)
+
+    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Sizes, checksums and the parity figures."""
+        return {"result": dict(result), "progress": 100.0}
+
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+        """Nothing else."""
+
+    def crash(self, exit_code: int) -> Failure | None:
+        """No more than of any other work."""
+        del exit_code
+        return None
