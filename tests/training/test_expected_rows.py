@@ -10,8 +10,8 @@ import pytest
 from training.config import DataType, TrainingType, resolve
 from training.data.records import canonical_line, parse, statistics
 from training.data.rendering import Renderer
-from training.models.base_models import load_tokenizer
 from training.models.facts import TokenizerFacts
+from training.models.tokenizers import load_tokenizer
 from training.models.tokens import tokenizer_facts
 from training.steps.expected import ExpectedRows, Stored, expected_rows
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from torch import Tensor
 
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.devices.memory import size_of
 from training.devices.sharding import Layout, own_part
 from training.engine.decoder import Decoder
@@ -83,7 +83,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     )
 
 
-def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[Row]], object]:
+def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[TokenRow]], object]:
     """A way for micro-batches through some or all layers, with gradients of its own."""
     computes, gradients = engine.choice.computes, Gradients()
     if isinstance(computes, ShardedDecoder):
@@ -96,25 +96,25 @@ def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[Row]], obje
 
 
 def _rehearse(
-    computes: ShardedDecoder, engine: Engine, gradients: Gradients, rows: Sequence[Row]
+    computes: ShardedDecoder, engine: Engine, gradients: Gradients, rows: Sequence[TokenRow]
 ) -> None:
     computes.rehearse(engine.packed(rows), gradients)
 
 
-def _own(rows: Sequence[Row], prepared: Prepared) -> Sequence[Row]:
+def _own(rows: Sequence[TokenRow], prepared: Prepared) -> Sequence[TokenRow]:
     """Those that this process computes."""
     world = prepared.run.world
     return deal(rows, world.size)[world.rank] if world.size > 1 else rows
 
 
-def _steps(prepared: Prepared) -> Iterator[list[Row]]:
+def _steps(prepared: Prepared) -> Iterator[list[TokenRow]]:
     """The steps of the run, of a long one those of the first epochs."""
     rows = len(prepared.training)
     for epoch in range(min(prepared.run.config.epochs, 1 + _SEARCHED_ROWS // rows)):
         yield from _epoch(prepared, epoch)
 
 
-def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[Row]]:
+def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[TokenRow]]:
     config = prepared.run.config
     plan = Plan(
         rows=len(prepared.training),
@@ -130,11 +130,11 @@ def _sizes(tensors: Iterable[Tensor]) -> Iterator[int]:
     return (each.numel() for each in tensors)
 
 
-def _slowest(rows: Sequence[Row], size: int) -> int:
+def _slowest(rows: Sequence[TokenRow], size: int) -> int:
     """Tokens of the process that has most of these rows, for which the others wait; of those that
     have none, none could tell the pace."""
     return max(map(_tokens, deal(rows, size)))
 
 
-def _tokens(rows: Iterable[Row]) -> int:
-    return sum(len(row.input_ids) for row in rows)
+def _tokens(rows: Iterable[TokenRow]) -> int:
+    return sum(row.tokens for row in rows)

@@ -1,52 +1,66 @@
 """Which rows are trained on, and in what order: all a function of the seed."""
 
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from training.data.rendering import Row
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.token_file import Integers
 from training.steps.schedule import validation_rows
 
 T = TypeVar("T")
 
 
 class Split(NamedTuple):
-    """The rows trained on and those held out."""
+    """The places of the rows trained on and of those held out, both in order."""
 
-    training: list[Row]
-    validation: list[Row]
+    training: Integers
+    validation: Integers
 
 
-def split(rows: Sequence[Row], ratio: float, seed: int) -> Split:
+def split(contents: NDArray[np.void], ratio: float, seed: int) -> Split:
     """Hold out about `ratio` of the rows; exact duplicates stay together on one side.
 
-    Fewer rows are held out than asked for where groups of duplicates are too large.
+    `contents` has the digest of each row's record. Fewer rows are held out than asked for where
+    groups of duplicates are too large.
     """
-    groups: defaultdict[bytes, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        groups[row.content].append(index)
-    shuffled = list(groups.values())
+    groups, count = _groups(contents)
+    sizes = np.bincount(groups, minlength=count).tolist()
+    shuffled = list(range(count))
     random.Random(f"split:{seed}").shuffle(shuffled)  # noqa: S311 - a seeded order, no secret
-    wanted = validation_rows(len(rows), ratio)
-    held_out: set[int] = set()
+    wanted = validation_rows(len(contents), ratio)
+    is_held_out = np.zeros(count, dtype=bool)
+    held_out = 0
     for group in shuffled:
-        if len(held_out) + len(group) <= wanted:
-            held_out.update(group)
+        if held_out + sizes[group] <= wanted:
+            held_out += sizes[group]
+            is_held_out[group] = True
     return Split(
-        training=[row for index, row in enumerate(rows) if index not in held_out],
-        validation=[rows[index] for index in sorted(held_out)],
+        training=np.flatnonzero(~is_held_out[groups]),
+        validation=np.flatnonzero(is_held_out[groups]),
     )
 
 
-def sample(items: Sequence[T], count: int | None, *, shuffle: bool, seed: int) -> list[T]:
-    """At most `count` items in their order: the first ones, or with `shuffle` any."""
-    if count is None or count >= len(items):
-        return list(items)
+def _groups(contents: NDArray[np.void]) -> tuple[Integers, int]:
+    """The number of each row's group of duplicates, in the order of their first rows, and how many
+    groups there are."""
+    _, firsts, groups = np.unique(contents, return_index=True, return_inverse=True)
+    ranks = np.empty(len(firsts), dtype=np.int64)
+    ranks[np.argsort(firsts)] = np.arange(len(firsts))
+    return ranks[groups], len(firsts)
+
+
+def sample(total: int, count: int | None, *, shuffle: bool, seed: int) -> Integers | None:
+    """The places of at most `count` of so many records, in order: the first ones, or with `shuffle`
+    any; None for all of them."""
+    if count is None or count >= total:
+        return None
     if not shuffle:
-        return list(items[:count])
-    drawn = random.Random(f"sample:{seed}").sample(range(len(items)), count)  # noqa: S311 - as above
-    return [items[index] for index in sorted(drawn)]
+        return np.arange(count)
+    drawn = random.Random(f"sample:{seed}").sample(range(total), count)  # noqa: S311 - as above
+    return np.sort(np.array(drawn, dtype=np.int64))
 
 
 class Plan(NamedTuple):
