@@ -284,6 +284,7 @@ class Attempt:
             model_path=model.source,
             dataset_path=str(self._office.artifacts.records(dataset.id)),
             data_type=dataset.data_type,
+            dataset_sha256=dataset.sha256,
             start=await starts.spec(self._job, self._office.artifacts),
         )
 

@@ -62,6 +62,17 @@ class Optimizer(StrEnum):
 BITSANDBYTES_OPTIMIZERS: Final = frozenset(set(Optimizer) - {Optimizer.ADAMW})
 
 
+class OnTooLong(StrEnum):
+    """What becomes of examples that are longer than the longest sequence.
+
+    ERROR ends the run before it trains; DROP leaves them out; TRUNCATE cuts them at their end.
+    """
+
+    ERROR = "ERROR"
+    DROP = "DROP"
+    TRUNCATE = "TRUNCATE"
+
+
 class LoraInitialisation(StrEnum):
     """How the first matrix of an adapter is drawn; the second starts at zero.
 
@@ -137,6 +148,7 @@ class TrainingConfig(Frozen):
     validation_split: float = 0.1
     shuffle: bool = True
     max_samples: int | None = None
+    on_too_long: OnTooLong = OnTooLong.TRUNCATE
     seed: int = 42
     early_stopping: EarlyStopping = EarlyStopping()
     checkpointing: Checkpointing = Checkpointing()
@@ -203,7 +215,9 @@ class JobSpec(Frozen):
     model_path: str
     """A local folder or a hub id."""
     dataset_path: str
-    """A JSONL file of canonical records."""
+    """A JSONL file of canonical records. Beside it their tokens are kept, if that can be."""
     data_type: DataType
+    dataset_sha256: str | None = None
+    """Of the file when it was stored; where it is not given, the file is read for it."""
     start: Start | None = None
     """Where it does not start from the base model's own weights."""

@@ -53,6 +53,7 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "validation_split": ("data", "validationSplit"),
     "shuffle": ("data", "shuffle"),
     "max_samples": ("data", "maxSamples"),
+    "on_too_long": ("data", "onTooLong"),
     "early_stopping.enabled": ("earlyStopping", "enabled"),
     "early_stopping.patience": ("earlyStopping", "patience"),
     "early_stopping.min_delta": ("earlyStopping", "minDelta"),

@@ -6,7 +6,14 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
+from training.config import (
+    LoraInitialisation,
+    OnTooLong,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    TrainingType,
+)
 
 __all__ = [
     "CheckpointingOptions",
@@ -56,6 +63,7 @@ class DataOptions(_Options):
     validation_split: float | None = None
     shuffle: bool | None = None
     max_samples: int | None = None
+    on_too_long: OnTooLong | None = None
 
 
 class EarlyStoppingOptions(_Options):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.data.rows import TokenRow
 from training.data.token_file import Integers, TokenTable
@@ -52,9 +53,9 @@ class Rows(Sequence[TokenRow]):
         )
 
     @property
-    def lines(self) -> Integers:
-        """Of their records, from 1."""
-        return self._table.lines[self.indices]
+    def contents(self) -> NDArray[np.void]:
+        """The digest of each row's record: equal for exact duplicates."""
+        return self._table.contents()[self.indices]
 
 
 class _StoredRow:

@@ -61,7 +61,7 @@ class TokenWriter:
 @contextmanager
 def token_writer(path: Path) -> Iterator[TokenWriter]:
     """A new file of rows."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, _SCHEMA) as stream:
+    with path.open("wb") as file, pa.ipc.new_stream(file, _SCHEMA) as stream:
         yield TokenWriter(stream)
 
 
