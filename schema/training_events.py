@@ -53,15 +53,24 @@ class StatusChanged(TrainingEvent):
     reason: str | None = strawberry.field(description="Why, where that needs saying.")
 
 
+@strawberry.type(description="Records are being tokenised, which later runs will not wait for.")
+class DataProgress(TrainingEvent):
+    records: int = strawberry.field(description="How many are, by now.")
+    progress: float = strawberry.field(description="How far that is, 0 to 100.")
+
+
 @strawberry.type(description="The records were split and tokenised.")
 class DataPrepared(TrainingEvent):
     training_records: int = strawberry.field(description="Records to train on.")
     validation_records: int = strawberry.field(description="Records held out.")
-    dropped_records: int = strawberry.field(description="Records left without a trained token.")
+    dropped_records: int = strawberry.field(description="Records left out: with no trained token, or too long.")
     truncated_records: int = strawberry.field(description="Records that were too long, and cut.")
     tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
     trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
     total_steps: int = strawberry.field(description="Optimizer steps in all.")
+    tokens_reused: bool = strawberry.field(
+        default=False, description="Whether they had been tokenised before, for a run like this."
+    )
 
 
 @strawberry.type(description="The run starts from trained weights, not from the base model's own.")
@@ -253,6 +262,7 @@ def _job_finished(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
 
 _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEvent]]] = {
     "StatusChanged": _status_changed,
+    "DataProgress": lambda row, common: DataProgress(**common, **row.data),
     "DataPrepared": lambda row, common: DataPrepared(**common, **row.data),
     "StartedFrom": _started_from,
     "EngineChosen": _engine_chosen,
@@ -271,6 +281,7 @@ _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEven
 
 EVENT_TYPES: Final = (
     StatusChanged,
+    DataProgress,
     DataPrepared,
     StartedFrom,
     EngineChosen,

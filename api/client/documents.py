@@ -231,9 +231,10 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
   trainingEvents(jobId: $jobId, afterSeq: $afterSeq) {{
     __typename seq at attempt
     ... on StatusChanged {{ from to reason }}
+    ... on DataProgress {{ records progress }}
     ... on DataPrepared {{
       trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
-      totalSteps
+      totalSteps tokensReused
     }}
     ... on StartedFrom {{ source name }}
     ... on EngineChosen {{ path reason precision device lanes tokenBudget }}
