@@ -305,7 +305,7 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 15,
+        "seq": 16,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,

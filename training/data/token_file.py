@@ -48,12 +48,12 @@ class TokenWriter:
         trained = _flat((row.labels for row in rows), total) != IGNORED
         spans, counts = _spans(trained, ends, lengths)
         columns = [
-            pa.array([row.line for row in rows], pa.int64()),
+            _array(pa.int64(), np.array([row.line for row in rows], dtype=np.int64)),
             _lists(ids, lengths),
             _lists(spans, counts),
-            pa.array([row.content for row in rows], pa.binary()),
-            pa.array(lengths, pa.int32()),
-            pa.array(_sums(trained, lengths), pa.int32()),
+            _digests([row.content for row in rows]),
+            _array(pa.int32(), lengths.astype(np.int32)),
+            _array(pa.int32(), _sums(trained, lengths).astype(np.int32)),
         ]
         self._stream.write_batch(pa.record_batch(columns, schema=_SCHEMA))
 
@@ -157,9 +157,27 @@ def _flat(lists: Iterator[Sequence[int]], total: int) -> NDArray[np.int32]:
     return np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=total)
 
 
+def _array(kind: pa.DataType, *buffers: NDArray[np.generic] | bytes) -> pa.Array:
+    """The last of the buffers as an array; those before it tell where its items begin.
+
+    `pa.array` would ask whether it is given something of pandas', which it imports for that.
+    """
+    wrapped = [pa.py_buffer(each) for each in buffers]
+    return pa.Array.from_buffers(kind, len(buffers[0]) - len(buffers) + 1, [None, *wrapped])
+
+
 def _lists(values: NDArray[np.int32], lengths: Integers) -> pa.Array:
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+    offsets = _array(pa.int32(), _offsets(lengths))
+    return pa.ListArray.from_arrays(offsets, _array(pa.int32(), values))
+
+
+def _digests(contents: Sequence[bytes]) -> pa.Array:
+    lengths = np.full(len(contents), _DIGEST_BYTES, dtype=np.int64)
+    return _array(pa.binary(), _offsets(lengths), b"".join(contents))
+
+
+def _offsets(lengths: Integers) -> NDArray[np.int32]:
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
 
 
 def _spans(
