@@ -63,7 +63,9 @@ class DataProgress(TrainingEvent):
 class DataPrepared(TrainingEvent):
     training_records: int = strawberry.field(description="Records to train on.")
     validation_records: int = strawberry.field(description="Records held out.")
-    dropped_records: int = strawberry.field(description="Records left out: with no trained token, or too long.")
+    dropped_records: int = strawberry.field(
+        description="Records left out: with no trained token, or too long."
+    )
     truncated_records: int = strawberry.field(description="Records that were too long, and cut.")
     tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
     trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")

@@ -9,6 +9,7 @@ from typing import Final
 from torch import Tensor
 
 from training.data.rows import TokenRow
+from training.data.selection import lengths_of
 from training.devices.memory import size_of
 from training.devices.sharding import Layout, own_part
 from training.engine.decoder import Decoder
@@ -22,7 +23,7 @@ from training.methods.adapters import causal_model
 from training.preparation import Prepared
 from training.progress.pace import Remaining
 from training.steps.batches import Plan
-from training.steps.turns import deal
+from training.steps.turns import deal, dealt
 
 _SEARCHED_ROWS: Final = 2**16
 """Among so many rows of the plan the heaviest micro-batches are looked for."""
@@ -67,7 +68,9 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     run = prepared.run
     state, config = run.stepper.state, run.config
     size = run.world.size
-    epoch = [_slowest(step, size) for step in _epoch(prepared, state.epoch)]
+    lengths = lengths_of(prepared.training)
+    plan = _plan(prepared).steps(state.epoch)
+    epoch = [_slowest(lengths[step].tolist(), size) for step in plan]
     epochs = math.ceil(run.stepper.total_steps / len(epoch)) - state.epoch  # with maxSteps, fewer
     steps = chain(epoch[state.step_in_epoch :], *repeat(epoch, epochs - 1))
     masters = run.stepper.engine.weights.masters.values()
@@ -77,7 +80,7 @@ def remaining(prepared: Prepared, answering_seconds: float) -> Remaining:
     saved = trained + optimizer_bytes(config.optimizer, _sizes(masters))
     return Remaining(
         step_tokens=list(islice(steps, run.stepper.total_steps - state.step)),
-        scored_tokens=(epochs + 1) * _slowest(run.validation, size),
+        scored_tokens=(epochs + 1) * _slowest(lengths_of(run.validation).tolist(), size),
         written_bytes=checkpoints * saved + trained,
         answering_seconds=answering_seconds,
     )
@@ -115,26 +118,25 @@ def _steps(prepared: Prepared) -> Iterator[list[TokenRow]]:
 
 
 def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[TokenRow]]:
+    for step in _plan(prepared).steps(epoch):
+        yield [prepared.training[index] for index in step]
+
+
+def _plan(prepared: Prepared) -> Plan:
     config = prepared.run.config
-    plan = Plan(
+    return Plan(
         rows=len(prepared.training),
         rows_per_step=config.batch_size * config.gradient_accumulation_steps,
         shuffle=config.shuffle,
         seed=config.seed,
     )
-    for step in plan.steps(epoch):
-        yield [prepared.training[index] for index in step]
 
 
 def _sizes(tensors: Iterable[Tensor]) -> Iterator[int]:
     return (each.numel() for each in tensors)
 
 
-def _slowest(rows: Sequence[TokenRow], size: int) -> int:
-    """Tokens of the process that has most of these rows, for which the others wait; of those that
-    have none, none could tell the pace."""
-    return max(map(_tokens, deal(rows, size)))
-
-
-def _tokens(rows: Iterable[TokenRow]) -> int:
-    return sum(row.tokens for row in rows)
+def _slowest(lengths: Sequence[int], size: int) -> int:
+    """Tokens of the process that has most of the rows of these lengths, for which the others wait; of
+    those that have none, none could tell the pace."""
+    return max(sum(lengths[place] for place in share) for share in dealt(lengths, size))

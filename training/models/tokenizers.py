@@ -43,6 +43,8 @@ def stop_ids_of(source: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[in
             )
     except UNREADABLE as error:
         raise ModelUnreadable(source, first_line(error)) from error
+    except TypeError as error:  # what comes of opening a file that it knows to be missing
+        raise ModelUnreadable(source, "it has no config.json") from error
     return stop_ids(generation, tokenizer)
 
 

@@ -25,14 +25,18 @@ def deal(rows: Sequence[TokenRow], hands: int) -> list[list[TokenRow]]:
 
     The same for the same rows, and within a share in their order.
     """
+    return [[rows[index] for index in share] for share in dealt([r.tokens for r in rows], hands)]
+
+
+def dealt(lengths: Sequence[int], hands: int) -> list[list[int]]:
+    """The places of the rows of each share, told from the rows' tokens."""
     shares: list[list[int]] = [[] for _ in range(hands)]
     tokens = [0] * hands
-    longest_first = sorted(range(len(rows)), key=lambda i: rows[i].tokens, reverse=True)
-    for index in longest_first:
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         least = tokens.index(min(tokens))
         shares[least].append(index)
-        tokens[least] += rows[index].tokens
-    return [[rows[index] for index in sorted(share)] for share in shares]
+        tokens[least] += lengths[index]
+    return [sorted(share) for share in shares]
 
 
 def turns(engine: Engine, rows: Sequence[TokenRow], world: World) -> Iterator[Turn]:
