@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain, islice, repeat
 from typing import Final
 
+import numpy as np
 from torch import Tensor
 
 from training.data.rows import TokenRow
@@ -111,10 +112,30 @@ def _own(rows: Sequence[TokenRow], prepared: Prepared) -> Sequence[TokenRow]:
 
 
 def _steps(prepared: Prepared) -> Iterator[list[TokenRow]]:
-    """The steps of the run, of a long one those of the first epochs."""
+    """The steps of the run, of a long one those of the first epochs, or the heaviest of the first."""
     rows = len(prepared.training)
+    if rows > _SEARCHED_ROWS:
+        yield from _heaviest(prepared)
+        return
     for epoch in range(min(prepared.run.config.epochs, 1 + _SEARCHED_ROWS // rows)):
         yield from _epoch(prepared, epoch)
+
+
+def _heaviest(prepared: Prepared) -> Iterator[list[TokenRow]]:
+    """The first epoch's steps that have most by what micro-batches are searched for, too."""
+    rows, steps = prepared.training, _plan(prepared).steps(0)
+    size = len(steps[0])
+    order = np.fromiter(chain.from_iterable(steps), dtype=np.int64, count=len(rows))
+    begins = np.arange(0, len(rows), size)
+    most = 1 + _SEARCHED_ROWS // (3 * size)
+    tokens, trained_tokens = rows.tokens[order], rows.trained_tokens[order]
+    places = {
+        int(place)
+        for figures in (tokens, trained_tokens, tokens**2)
+        for place in np.argsort(np.add.reduceat(figures, begins))[-most:]
+    }
+    for place in sorted(places):
+        yield [rows[index] for index in steps[place]]
 
 
 def _epoch(prepared: Prepared, epoch: int) -> Iterator[list[TokenRow]]:
