@@ -70,9 +70,7 @@ class DataPrepared(TrainingEvent):
     tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
     trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
     total_steps: int = strawberry.field(description="Optimizer steps in all.")
-    tokens_reused: bool = strawberry.field(
-        default=False, description="Whether they had been tokenised before, for a run like this."
-    )
+    tokens_reused: bool = strawberry.field(default=False, description="Whether they were there.")
 
 
 @strawberry.type(description="The run starts from trained weights, not from the base model's own.")
