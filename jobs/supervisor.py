@@ -284,7 +284,9 @@ class Attempt:
             model_path=model.source,
             dataset_path=str(self._office.artifacts.records(dataset.id)),
             data_type=dataset.data_type,
+            dataset_sha256=dataset.sha256,
             validation_path=held_out.path(self._job, self._office.artifacts),
+            validation_sha256=self._job.validation_sha256,
             start=await starts.spec(self._job, self._office.artifacts),
         )
 

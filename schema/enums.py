@@ -12,6 +12,7 @@ from jobs.status import JobStatus, TaskStatus, UploadStatus, VersionStatus
 from training.config import (
     DataType,
     LoraInitialisation,
+    OnTooLong,
     Optimizer,
     Scheduler,
     Sharding,
@@ -31,6 +32,7 @@ __all__ = [
     "ExportFormat",
     "JobStatus",
     "LoraInitialisation",
+    "OnTooLong",
     "Optimizer",
     "Role",
     "Scheduler",
@@ -133,6 +135,15 @@ describe(
         "ADAMW_8BIT": "Moments in 8 bits, by bitsandbytes: a quarter of the memory.",
         "PAGED_ADAMW": "Moments in 32 bits that move to main memory when the GPU's is full.",
         "PAGED_ADAMW_8BIT": "Moments in 8 bits that move to main memory when the GPU's is full.",
+    },
+)
+describe(
+    OnTooLong,
+    "What becomes of examples that have more tokens than `maxSequenceLength`.",
+    {
+        "ERROR": "The run ends before it trains, and names their lines.",
+        "DROP": "They are left out; a warning counts them and names their lines.",
+        "TRUNCATE": "They are cut at their end; a warning counts them and names their lines.",
     },
 )
 describe(

@@ -62,6 +62,17 @@ class Optimizer(StrEnum):
 BITSANDBYTES_OPTIMIZERS: Final = frozenset(set(Optimizer) - {Optimizer.ADAMW})
 
 
+class OnTooLong(StrEnum):
+    """What becomes of examples that are longer than the longest sequence.
+
+    ERROR ends the run before it trains; DROP leaves them out; TRUNCATE cuts them at their end.
+    """
+
+    ERROR = "ERROR"
+    DROP = "DROP"
+    TRUNCATE = "TRUNCATE"
+
+
 class LoraInitialisation(StrEnum):
     """How the first matrix of an adapter is drawn; the second starts at zero.
 
@@ -149,6 +160,7 @@ class TrainingConfig(Frozen):
     dataset of its own."""
     shuffle: bool = True
     max_samples: int | None = None
+    on_too_long: OnTooLong = OnTooLong.TRUNCATE
     seed: int = 42
     early_stopping: EarlyStopping = EarlyStopping()
     checkpointing: Checkpointing = Checkpointing()
@@ -215,9 +227,12 @@ class JobSpec(Frozen):
     model_path: str
     """A local folder or a hub id."""
     dataset_path: str
-    """A JSONL file of canonical records."""
+    """A JSONL file of canonical records. Beside it their tokens are kept, if that can be."""
     data_type: DataType
+    dataset_sha256: str | None = None
+    """Of the file when it was stored; where it is not given, the file is read for it."""
     validation_path: str | None = None
     """Such a file to test with, of the same type; None where a part of the other is held out."""
+    validation_sha256: str | None = None
     start: Start | None = None
     """Where it does not start from the base model's own weights."""

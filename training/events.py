@@ -67,6 +67,14 @@ class PhaseStarted(_Event):
     phase: Phase
 
 
+class DataProgress(_Event):
+    """Records are being tokenised, for the first time. `progress` is 0 to 100."""
+
+    kind: Literal["DataProgress"] = "DataProgress"
+    records: int
+    progress: float
+
+
 class DataPrepared(_Event):
     """The records were split and tokenised. `trained_tokens` counts those that bear loss.
 
@@ -87,6 +95,8 @@ class DataPrepared(_Event):
     total_steps: int
     leaked_records: int = 0
     stratified_by: str | None = None
+    tokens_reused: bool = False
+    """Whether the records had been tokenised before, for a run with the same tokenizer."""
 
 
 class StartedFrom(_Event):
@@ -247,6 +257,7 @@ class Finished(_Event):
 
 Event = (
     PhaseStarted
+    | DataProgress
     | DataPrepared
     | StartedFrom
     | EngineChosen

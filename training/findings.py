@@ -55,6 +55,7 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "drop_leaks_from": ("data", "dropLeaksFrom"),
     "shuffle": ("data", "shuffle"),
     "max_samples": ("data", "maxSamples"),
+    "on_too_long": ("data", "onTooLong"),
     "early_stopping.enabled": ("earlyStopping", "enabled"),
     "early_stopping.patience": ("earlyStopping", "patience"),
     "early_stopping.min_delta": ("earlyStopping", "minDelta"),

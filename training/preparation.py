@@ -1,36 +1,29 @@
 """The preparing phase: records to rows, a base model to a trainable one, both to a run."""
 
-import json
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.config import DataType, JobSpec, Side, TrainingConfig
-from training.data.labels import Labels, Unlabelled, find_labels
-from training.data.records import Record, parse
-from training.data.rendering import Rendered, Renderer, Row
-from training.data.splitting import Digests, Sides, as_digests
+from training.config import JobSpec, TrainingConfig
+from training.data.rendering import Renderer
+from training.data.selection import Rows
 from training.devices.hardware import Hardware, probe
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.making import chosen, place
-from training.errors import DatasetDamaged, NothingToTrain, RecordError
-from training.events import DataPrepared, Event, WarningRaised
+from training.events import Event, WarningRaised
 from training.methods.adapters import TrainableModel, load_for_training, make_trainable
 from training.methods.optimizer import PAGED
-from training.models.base_models import load_tokenizer, stop_token_ids
 from training.models.modules import has_fused_experts
+from training.models.tokenizers import load_tokenizer, stop_ids_of
 from training.requests import SaveRequests
-from training.steps.batches import Split, sample
+from training.run_rows import run_rows
 from training.steps.checkpoints import CheckpointStore
 from training.steps.loop import Run
 from training.steps.schedule import total_steps
 from training.steps.shortage import take_up_bid
-from training.steps.sides import Divided, divide, leak, lines_named, not_stratified
 from training.steps.starting import base_source, start_from
 from training.steps.stepper import Stepper
 from training.token_budget import TokenBudget
@@ -41,7 +34,7 @@ class Prepared:
     """A run at its start, and what it is made of."""
 
     run: Run
-    training: Sequence[Row]
+    training: Rows
     model: TrainableModel
     tokenizer: PreTrainedTokenizerBase
     hardware: Hardware
@@ -64,13 +57,13 @@ def prepare(
     hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
-    records = list(read_records(Path(spec.dataset_path), spec.data_type))
-    if should_stop():
+    source = base_source(spec)
+    renderer = _renderer(spec, source, tokenizer)
+    parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
+    if parts is None or should_stop():
         return None
-    base = load_for_training(base_source(spec), config.training_type, hardware)
+    base = load_for_training(source, config.training_type, hardware)
     _tell_method(config, base, hardware, emit)
-    parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
-    world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
         return None
     torch.manual_seed(config.seed)
@@ -101,17 +94,13 @@ def prepare(
     return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
-def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]]:
-    """The numbered records of a JSONL file. Raises `DatasetDamaged` naming the first bad line."""
-    try:
-        with path.open("rb") as file:
-            for line, content in enumerate(file, start=1):
-                try:
-                    yield line, parse(data_type, json.loads(content))
-                except (ValueError, RecursionError, RecordError) as error:
-                    raise DatasetDamaged(path, f"line {line}: {error}".rstrip(".")) from error
-    except OSError as error:
-        raise DatasetDamaged(path, str(error.strerror)) from error
+def _renderer(spec: JobSpec, source: str, tokenizer: PreTrainedTokenizerBase) -> Renderer:
+    return Renderer(
+        tokenizer,
+        spec.data_type,
+        stop_token_ids=stop_ids_of(source, tokenizer),
+        max_length=spec.config.max_sequence_length,
+    )
 
 
 def _be_deterministic() -> None:
@@ -145,140 +134,3 @@ def _tell_method(
                 remedy="Use FREEZE or FULL to train the experts too.",
             )
         )
-
-
-def _rows(
-    spec: JobSpec,
-    records: Sequence[tuple[int, Record]],
-    *,
-    base: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    emit: Callable[[Event], None],
-) -> Split:
-    """The records as rows on their side of the split, and all that happened to them told."""
-    config = spec.config
-    renderer = Renderer(
-        tokenizer,
-        spec.data_type,
-        stop_token_ids=stop_token_ids(base, tokenizer),
-        max_length=config.max_sequence_length,
-    )
-    taken = sample(records, config.max_samples, shuffle=config.shuffle, seed=config.seed)
-    rendered = renderer.render(taken)
-    held_out = _held_out(spec, renderer)
-    divided = divide(
-        _digests(rendered),
-        config,
-        held_out=None if held_out is None else _digests(held_out),
-        find_labels=partial(_labels, spec.data_type, taken, rendered.rows),
-    )
-    parts = _parts(divided.sides, rendered, held_out)
-    _refuse_too_few(parts, rendered, divided, spec)
-    both = [each for each in (rendered, held_out) if each is not None]
-    emit(
-        DataPrepared(
-            dataset_records=len(records),
-            sampled_records=len(taken),
-            training_records=len(parts.training),
-            validation_records=len(parts.validation),
-            dropped_records=sum(len(each.dropped) for each in both),
-            truncated_records=sum(len(each.truncated) for each in both),
-            leaked_records=0 if divided.leaked is None else len(divided.leaked),
-            tokens=sum(len(row.input_ids) for row in parts.training),
-            trained_tokens=sum(row.trained_tokens for row in parts.training),
-            total_steps=total_steps(len(parts.training), config),
-            stratified_by=divided.labels.field if isinstance(divided.labels, Labels) else None,
-        )
-    )
-    for warning in _warnings(rendered, held_out, divided, spec):
-        emit(warning)
-    return parts
-
-
-def _held_out(spec: JobSpec, renderer: Renderer) -> Rendered | None:
-    """The rows of the dataset to test with, where there is one."""
-    if spec.validation_path is None:
-        return None
-    return renderer.render(read_records(Path(spec.validation_path), spec.data_type))
-
-
-def _digests(rendered: Rendered) -> Digests:
-    return as_digests((row.content for row in rendered.rows), len(rendered.rows))
-
-
-def _labels(
-    data_type: DataType, records: Sequence[tuple[int, Record]], rows: Sequence[Row]
-) -> Labels | Unlabelled:
-    """The labels of rows that were made of some of the records."""
-    contents = {row.line: row.content for row in rows}
-    return find_labels(
-        data_type, ((contents[line], record) for line, record in records if line in contents)
-    )
-
-
-def _parts(sides: Sides, rendered: Rendered, held_out: Rendered | None) -> Split:
-    tested = rendered if held_out is None else held_out
-    return Split(
-        training=[rendered.rows[index] for index in sides.training.tolist()],
-        validation=[tested.rows[index] for index in sides.validation.tolist()],
-    )
-
-
-def _refuse_too_few(parts: Split, rendered: Rendered, divided: Divided, spec: JobSpec) -> None:
-    if not parts.training:
-        bare = len(rendered.dropped)
-        leaked = 0 if divided.leaked is None else len(divided.leaked)
-        raise NothingToTrain(
-            f"of {len(rendered.rows) + bare} records {bare} have no token left that bears loss "
-            f"within {spec.config.max_sequence_length} tokens"
-            + (f" and {leaked} are in the validation dataset, too" if leaked else "")
-        )
-    if spec.config.early_stopping.enabled and not parts.validation:
-        reason = "duplicates leave none apart" if spec.validation_path is None else "none is left"
-        raise NothingToTrain(f"early stopping needs validation records, and {reason}")
-
-
-def _data_warnings(
-    rendered: Rendered, longest: int, of: str = "records"
-) -> Iterator[WarningRaised]:
-    if rendered.dropped:
-        yield WarningRaised(
-            code="RECORDS_DROPPED",
-            message=f"{len(rendered.dropped)} {of} have no token that bears loss within "
-            f"{longest} tokens and are left out: {lines_named(rendered.dropped)}.",
-            remedy="Raise maxSequenceLength, or shorten their prompts.",
-        )
-    if rendered.truncated:
-        yield WarningRaised(
-            code="RECORDS_TRUNCATED",
-            message=f"{len(rendered.truncated)} {of} are longer than {longest} tokens and were "
-            f"cut at their end: {lines_named(rendered.truncated)}.",
-            remedy="Raise maxSequenceLength to train on them whole.",
-        )
-
-
-def _warnings(
-    rendered: Rendered, held_out: Rendered | None, divided: Divided, spec: JobSpec
-) -> Iterator[WarningRaised]:
-    longest = spec.config.max_sequence_length
-    yield from _data_warnings(rendered, longest)
-    if held_out is not None:
-        yield from _data_warnings(held_out, longest, "records of the validation dataset")
-    if divided.leaked is not None and len(divided.leaked):
-        side = spec.config.drop_leaks_from
-        rows = (rendered if side is Side.TRAINING or held_out is None else held_out).rows
-        yield leak([rows[index].line for index in divided.leaked.tolist()], side)
-    if isinstance(divided.labels, Unlabelled):
-        yield not_stratified(divided.labels)
-    asked = held_out is not None or spec.config.validation_split > 0
-    if asked and not len(divided.sides.validation):
-        yield WarningRaised(
-            code="NO_VALIDATION",
-            message="No record is held out: there are too few that are not duplicates.",
-            remedy="Add records, or remove duplicates.",
-        )
-
-
-def _as_bytes(parts: Split) -> Iterator[bytes]:
-    """What is trained on and tested with, to be compared."""
-    return (array("q", row.input_ids).tobytes() for side in parts for row in side)

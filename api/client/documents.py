@@ -163,9 +163,8 @@ mutation DeriveDataset($input: DeriveDatasetInput!) {{
 COMPARE_DATASETS: Final = f"""
 query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
   compareDatasets(a: $a, b: $b) {{
-    a {{ {_DATASET} }} b {{ {_DATASET} }} equal
+    equal a {{ {_DATASET} }} b {{ {_DATASET} }} inBoth(first: $first) {_RECORDS}
     onlyInA(first: $first) {_RECORDS} onlyInB(first: $first) {_RECORDS}
-    inBoth(first: $first) {_RECORDS}
   }}
 }}
 """
@@ -177,7 +176,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
       gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
       loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
-      maxSequenceLength validationSplit stratify dropLeaksFrom shuffle maxSamples seed
+      maxSequenceLength validationSplit stratify dropLeaksFrom shuffle maxSamples onTooLong seed
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
@@ -269,9 +268,10 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
   trainingEvents(jobId: $jobId, afterSeq: $afterSeq) {{
     __typename seq at attempt
     ... on StatusChanged {{ from to reason }}
+    ... on DataProgress {{ records progress }}
     ... on DataPrepared {{
       datasetRecords sampledRecords trainingRecords validationRecords droppedRecords
-      truncatedRecords leakedRecords stratifiedBy tokens trainedTokens totalSteps
+      truncatedRecords leakedRecords stratifiedBy tokens trainedTokens totalSteps tokensReused
     }}
     ... on StartedFrom {{ source name }}
     ... on EngineChosen {{ path reason precision device lanes tokenBudget }}

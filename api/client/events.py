@@ -15,6 +15,7 @@ __all__ = [
     "Answer",
     "CheckpointSaved",
     "DataPrepared",
+    "DataProgress",
     "EngineChosen",
     "EpochCompleted",
     "Event",
@@ -48,6 +49,14 @@ class StatusChanged(_Event):
     reason: str | None
 
 
+class DataProgress(_Event):
+    """Records are being tokenised; `progress` is 0 to 100."""
+
+    kind: Literal["DataProgress"] = Field("DataProgress", alias="__typename")
+    records: int
+    progress: float
+
+
 class DataPrepared(_Event):
     """The records were split and tokenised."""
 
@@ -63,6 +72,7 @@ class DataPrepared(_Event):
     total_steps: int
     leaked_records: int
     stratified_by: str | None
+    tokens_reused: bool
 
 
 class StartedFrom(_Event):
@@ -195,6 +205,7 @@ class JobFinished(_Event):
 
 Event = (
     StatusChanged
+    | DataProgress
     | DataPrepared
     | StartedFrom
     | EngineChosen

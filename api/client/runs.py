@@ -6,7 +6,15 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import LoraInitialisation, Optimizer, Scheduler, Sharding, Side, TrainingType
+from training.config import (
+    LoraInitialisation,
+    OnTooLong,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    Side,
+    TrainingType,
+)
 
 __all__ = [
     "CheckpointingOptions",
@@ -59,6 +67,7 @@ class DataOptions(_Options):
     drop_leaks_from: Side | None = None
     shuffle: bool | None = None
     max_samples: int | None = None
+    on_too_long: OnTooLong | None = None
 
 
 class EarlyStoppingOptions(_Options):

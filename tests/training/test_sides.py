@@ -64,9 +64,7 @@ def test_records_on_both_sides_are_left_out_of_one_and_named(
     held_out = [*SHARED, *qa_rows(22)[20:]]
     run, data, (warning,) = prepared(make_job(rows=rows, held_out=held_out, drop_leaks_from=side))
     assert lines(run) == (training, validation)
-    assert {row.content for row in run.training}.isdisjoint(
-        row.content for row in run.run.validation
-    )
+    assert set(run.training.contents.tolist()).isdisjoint(run.run.validation.contents.tolist())
     assert data.leaked_records == len(rows) + len(held_out) - len(training) - len(validation)
     assert (warning.code, warning.message) == ("VALIDATION_LEAK", message)
 

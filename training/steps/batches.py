@@ -4,26 +4,22 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from training.data.rendering import Row
+import numpy as np
+
+from training.data.token_file import Integers
 
 T = TypeVar("T")
 
 
-class Split(NamedTuple):
-    """The rows trained on and those held out."""
-
-    training: list[Row]
-    validation: list[Row]
-
-
-def sample(items: Sequence[T], count: int | None, *, shuffle: bool, seed: int) -> list[T]:
-    """At most `count` items in their order: the first ones, or with `shuffle` any."""
-    if count is None or count >= len(items):
-        return list(items)
+def sample(total: int, count: int | None, *, shuffle: bool, seed: int) -> Integers | None:
+    """The places of at most `count` of so many records, in order: the first ones, or with `shuffle`
+    any; None for all of them."""
+    if count is None or count >= total:
+        return None
     if not shuffle:
-        return list(items[:count])
-    drawn = random.Random(f"sample:{seed}").sample(range(len(items)), count)  # noqa: S311 - as above
-    return [items[index] for index in sorted(drawn)]
+        return np.arange(count)
+    drawn = random.Random(f"sample:{seed}").sample(range(total), count)  # noqa: S311 - as above
+    return np.sort(np.array(drawn, dtype=np.int64))
 
 
 class Plan(NamedTuple):

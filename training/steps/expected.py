@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean, pstdev
 from typing import Final
 
-from training.config import DataType, TrainingConfig
+from training.config import DataType, OnTooLong, TrainingConfig
 from training.data.records import Statistics, canonical_line
 from training.models.facts import TokenizerFacts
 from training.steps.schedule import total_steps, validation_rows
@@ -86,9 +86,14 @@ def expected_rows(
     per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
     frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
     longest = config.max_sequence_length
-    tokens = [
-        min(longest, frame + per_character * characters) for characters in _lengths(statistics)
-    ]
+    whole = [frame + per_character * characters for characters in _lengths(statistics)]
+    taken = whole
+    if config.on_too_long is OnTooLong.DROP:
+        taken = [each for each in whole if each <= longest]
+        count = round(count * len(taken) / len(whole))
+    if count < 1:
+        return None
+    tokens = [min(longest, each) for each in taken]
     trained = statistics.trained_characters
     return ExpectedRows(
         count=count,

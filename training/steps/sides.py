@@ -1,18 +1,16 @@
 """The two sides of a run's rows, by its config: what is trained on, and what is held out."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from training.config import Side, TrainingConfig
+from training.data.errors import numbered
 from training.data.labels import Labels, Unlabelled
 from training.data.splitting import Digests, Indices, Sides, all_of, apart, split
 from training.events import WarningRaised
 from training.steps.schedule import validation_rows
 
-__all__ = ["Divided", "divide", "leak", "lines_named", "not_stratified"]
-
-_NAMED_LINES: Final = 20
-"""How many line numbers a warning lists."""
+__all__ = ["Divided", "divide", "leak", "not_stratified"]
 
 
 class Divided(NamedTuple):
@@ -55,7 +53,7 @@ def leak(lines: Sequence[int], drop_from: Side) -> WarningRaised:
     return WarningRaised(
         code="VALIDATION_LEAK",
         message=f"{len(lines)} records of {here} are in {there} too, and are not {effect}: "
-        f"{lines_named(lines)}.",
+        f"{numbered(lines)}.",
         remedy=f"Remove them from {here}, or name the other side in dropLeaksFrom.",
     )
 
@@ -67,14 +65,6 @@ def not_stratified(labels: Unlabelled) -> WarningRaised:
         message=f"The records have no labels to be stratified by. {labels.reason}",
         remedy="Leave stratify out, or give every record one of a few labels.",
     )
-
-
-def lines_named(numbers: Sequence[int]) -> str:
-    """Line numbers for a sentence, the first of them where there are many."""
-    named = ", ".join(str(number) for number in numbers[:_NAMED_LINES])
-    more = len(numbers) - _NAMED_LINES
-    word = "line" if len(numbers) == 1 else "lines"
-    return f"{word} {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _beside(contents: Digests, held_out: Digests, drop_from: Side) -> Divided:

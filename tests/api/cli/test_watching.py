@@ -34,6 +34,7 @@ PREPARED = {
     "tokens": 1200,
     "trainedTokens": 300,
     "totalSteps": 24,
+    "tokensReused": False,
 }
 MEASURED = {
     "progress": 12.5,
@@ -58,6 +59,17 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         "StatusChanged",
         {"from": None, "to": "QUEUED", "reason": "submitted"},
         "status QUEUED: submitted",
+    ),
+    (
+        "DataProgress",
+        {"records": 12_000, "progress": 34.5},
+        "tokenising: 12,000 records, 34 %",
+    ),
+    (
+        "DataPrepared",
+        PREPARED | {"droppedRecords": 0, "tokensReused": True},
+        "data: 18 records to train, 2 held out, 300 of 1,200 tokens trained, 24 steps, "
+        "3 records cut, tokenised before",
     ),
     (
         "DataPrepared",
