@@ -34,6 +34,10 @@ class Artifacts:
         """The rows of a dataset's source that were not taken, where there are any."""
         return self.dataset(dataset_id) / REJECTED
 
+    def digests(self, dataset_id: UUID) -> Path:
+        """The digests of a dataset's records, once they were asked for."""
+        return self.dataset(dataset_id) / "digests"
+
     def upload(self, upload_id: UUID) -> Path:
         """The folder of an upload; the file in it is `content` once it is whole."""
         return self.root / "uploads" / str(upload_id)

@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from jobs import audit, inline, uploads
+from tortoise.expressions import F, Q
+
+from jobs import audit, inline, lineage, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import AWAY, transaction
@@ -32,6 +34,7 @@ __all__ = [
     "delete",
     "follow",
     "get",
+    "hold",
     "ingest",
     "listing",
     "unready_findings",
@@ -72,7 +75,7 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
     dataset without one good record is refused either way. StorageFull where the disk is full.
     """
     name = checked_name(draft.name)
-    _refuse_bad_description(draft.description or "")
+    refuse_bad_description(draft.description or "")
     dataset_id = uuid4()
     folder = artifacts.dataset(dataset_id)
     try:
@@ -102,7 +105,7 @@ async def ingest(
     dataset is being made of it.
     """
     name = checked_name(draft.name)
-    _refuse_bad_description(draft.description or "")
+    refuse_bad_description(draft.description or "")
     mapping = draft.mapping
     if mapping is not None and draft.data_type not in (None, mapping.data_type):
         raise InvalidInput.at(
@@ -196,13 +199,15 @@ def unready_findings(dataset: Dataset) -> tuple[Finding, ...]:
 async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> Deleted:
     """Delete a dataset and its files. InUse, naming the jobs, while an unfinished one needs it.
 
-    One that is being made is made no further, and its upload stays. Finished jobs and their versions stay; they keep the dataset's name and hash.
+    One that is being made is made no further, and its upload stays. Finished jobs and their versions
+    stay; they keep the dataset's name and hash, as do datasets that were derived from it.
     """
     dataset = await get(viewer, dataset_id)
     async with transaction():
         if not await Dataset.filter(id=dataset_id, deleting=False).update(deleting=True):
             raise NotFound("dataset", dataset_id)
-        jobs = TrainingJob.filter(dataset_id=dataset_id, status__not_in=list(ENDED))
+        needed = Q(dataset_id=dataset_id) | Q(validation_dataset_id=dataset_id)
+        jobs = TrainingJob.filter(needed, status__not_in=list(ENDED))
         active: list[UUID] = await jobs.values_list("id", flat=True)  # type: ignore[assignment]  # the stub lacks flat
         if active:
             raise InUse(
@@ -210,10 +215,21 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
                 "Cancel them or wait until they have ended.",
                 active,
             )
+        await lineage.forget(dataset_id)
         await Dataset.filter(id=dataset_id).delete()
         await audit.record(viewer, "deleteDataset", dataset, dataset_id, name=dataset.name)
     freed = await asyncio.to_thread(artifacts.remove_in_use, artifacts.dataset(dataset_id))
     return Deleted(dataset_id, deleted_rows=1, freed_bytes=freed)
+
+
+async def hold(dataset_id: UUID, kind: str = "dataset") -> None:
+    """See, inside a transaction, that nobody deletes a dataset before its end; NotFound if it is
+    gone.
+
+    Whoever comes second waits for the first.
+    """
+    if not await Dataset.filter(id=dataset_id, deleting=False).update(uses=F("uses") + 1):
+        raise NotFound(kind, dataset_id)
 
 
 def checked_name(name: str) -> str:
@@ -229,7 +245,8 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _refuse_bad_description(description: str) -> None:
+def refuse_bad_description(description: str) -> None:
+    """InvalidInput where it is too long, or has what cannot be printed."""
     writable = all(letter.isprintable() or letter in "\t\r\n" for letter in description)
     if len(description) > MAX_DESCRIPTION or not writable:
         raise InvalidInput.at(

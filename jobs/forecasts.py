@@ -1,6 +1,6 @@
 """What a run will take of the machine that may train it, told before it is started."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -13,7 +13,7 @@ from training.findings import Finding
 from training.memory.advice import memory_finding
 from training.memory.closed_form import closed_form
 from training.models.facts import ModelFacts
-from training.steps.expected import Stored, expected_rows, training_rows
+from training.steps.expected import Stored, expected_rows, tested_rows, training_rows
 from training.steps.schedule import total_steps
 
 __all__ = ["NOTHING_FORESEEN", "Forecast", "forecast"]
@@ -23,6 +23,8 @@ __all__ = ["NOTHING_FORESEEN", "Forecast", "forecast"]
 class Forecast:
     """A run's size, as far as it is known before its data is tokenised."""
 
+    training_records: int | None = None
+    validation_records: int | None = None
     steps: int | None = None
     tokens_trained: int | None = None
     memory: MemoryEstimate | None = None
@@ -37,9 +39,14 @@ NOTHING_FORESEEN: Final = Forecast()
 
 
 def forecast(
-    config: TrainingConfig, facts: ModelFacts | None, *, dataset: Dataset, machine: Machine | None
+    config: TrainingConfig,
+    facts: ModelFacts | None,
+    *,
+    dataset: Dataset,
+    held_out: Dataset | None,
+    machine: Machine | None,
 ) -> Forecast:
-    """The forecast of a run whose config can run."""
+    """The forecast of a run whose config can run; `held_out` is a dataset to test with."""
     stored = Stored(
         dataset.data_type, dataset.size_bytes, Statistics.model_validate(dataset.statistics)
     )
@@ -47,14 +54,22 @@ def forecast(
     count = training_rows(dataset.record_count, config)
     steps = total_steps(count, config) if count else None
     tokens = rows.trained_tokens(config) if rows else None
+    known = Forecast(
+        training_records=count,
+        validation_records=tested_rows(
+            dataset.record_count, config, held_out=held_out.record_count if held_out else None
+        ),
+        steps=steps,
+        tokens_trained=tokens,
+    )
     reason = _unknown(facts, machine)
     if facts is None or machine is None or reason is not None:
-        return Forecast(steps, tokens, memory_unknown=reason)
+        return replace(known, memory_unknown=reason)
     estimate = partial(_estimate, facts=facts, stored=stored, machine=machine)
     memory = estimate(config)
     if memory is None:
-        return Forecast(steps, tokens, memory_unknown=_NOT_TOLD)
-    return Forecast(steps, tokens, memory=memory, finding=memory_finding(config, estimate))
+        return replace(known, memory_unknown=_NOT_TOLD)
+    return replace(known, memory=memory, finding=memory_finding(config, estimate))
 
 
 _NOT_TOLD: Final = (

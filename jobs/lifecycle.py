@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from pydantic import ValidationError
-from tortoise.expressions import F, Q
+from tortoise.expressions import Q
 
-from jobs import audit, datasets, registry, starts
+from jobs import audit, datasets, held_out, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
@@ -23,6 +23,7 @@ from jobs.status import JobStatus, TaskStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest_machine
 from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
+from training.held_out import VALIDATION_DATASET
 from training.models.facts import ModelFacts
 from training.validation import Finding, RunFacts, Severity, check
 
@@ -39,6 +40,8 @@ class RunRequest:
     choices: Mapping[str, object]
     start: StartRequest | None = None
     """Where to start from; at the base model's own weights, where left out."""
+    validation_dataset_id: UUID | None = None
+    """A dataset to test with; a share of the other, where left out."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,14 @@ class Validation:
 async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -> Validation:
     """What `submit` would say, all at once, without starting anything."""
     try:
-        model = await registry.get(viewer, request.model_id)
-        dataset = await datasets.get(viewer, request.dataset_id)
-        origin = await starts.find(viewer, request.start) if request.start else None
+        named = await _find(viewer, request)
     except NotFound as error:
         message = f"There is no {error.kind} with this id that you can see."
         remedy = "Choose one of those that are listed to you."
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
-    validation = await _judge(request, settings, model, dataset, origin)
+    validation = await _judge(request, named, settings=settings)
     try:
-        _refuse_unready(model)
+        _refuse_unready(named.model)
     except Conflict as error:
         unready = _error("MODEL_NOT_READY", ("modelId",), error.message, error.remedy or "")
         return replace(validation, findings=(unready, *validation.findings))
@@ -82,15 +83,13 @@ async def submit(
 
     The row is committed before a worker is told of it, so that a lost message loses no job.
     """
-    model = await registry.get(viewer, request.model_id)
-    dataset = await datasets.get(viewer, request.dataset_id)
-    origin = await starts.find(viewer, request.start) if request.start else None
-    _refuse_unready(model)
-    validation = await _judge(request, settings, model, dataset, origin)
+    named = await _find(viewer, request)
+    _refuse_unready(named.model)
+    validation = await _judge(request, named, settings=settings)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
-        job = await _insert(viewer, model, dataset, validation, origin)
+        job = await _insert(viewer, named, validation)
     await queue.enqueue(Work.TRAIN, job.id, attempt=1)
     return job
 
@@ -134,23 +133,40 @@ async def queue_position(job: TrainingJob) -> int | None:
 _PLACES: Final = {
     "model": ("modelId",),
     "dataset": ("datasetId",),
+    "validation dataset": VALIDATION_DATASET,
     "model version": ("from", "versionId"),
     "checkpoint": ("from", "checkpointId"),
 }
 """Where in the input a thing is named."""
 
 
-async def _judge(
-    request: RunRequest,
-    settings: Settings,
-    model: BaseModel,
-    dataset: Dataset,
-    origin: Origin | None,
-) -> Validation:
+@dataclass(frozen=True)
+class _Named:
+    """What a request names."""
+
+    model: BaseModel
+    dataset: Dataset
+    held_out: Dataset | None
+    origin: Origin | None
+
+
+async def _find(viewer: Viewer, request: RunRequest) -> _Named:
+    return _Named(
+        model=await registry.get(viewer, request.model_id),
+        dataset=await datasets.get(viewer, request.dataset_id),
+        held_out=await held_out.find(viewer, request.validation_dataset_id),
+        origin=await starts.find(viewer, request.start) if request.start else None,
+    )
+
+
+async def _judge(request: RunRequest, named: _Named, *, settings: Settings) -> Validation:
+    model, dataset, origin = named.model, named.dataset, named.origin
     facts = ModelFacts.model_validate(model.facts) if model.facts else None
     shape = inherited(origin.config) if origin else {}
     chosen = _defaults(settings, facts) | shape | dict(request.choices)
-    unready = datasets.unready_findings(dataset)
+    if named.held_out is not None:
+        chosen["validation_split"] = request.choices.get("validation_split", 0.0)
+    unready = (*datasets.unready_findings(dataset), *held_out.unready_findings(named.held_out))
     try:
         config = resolve(request.training_type, chosen)
     except ValidationError as error:
@@ -165,6 +181,7 @@ async def _judge(
         linear_parameters=facts.linear_parameters if facts else None,
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
+        held_out=held_out.facts(named.held_out, dataset),
     )
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
@@ -172,7 +189,7 @@ async def _judge(
         (*unfit, *check(config, known), *([waiting] if waiting else [])), config
     )
     return await _with_forecast(
-        validation, config, facts=facts, dataset=dataset, lease_seconds=settings.lease_seconds
+        validation, config, facts=facts, named=named, lease_seconds=settings.lease_seconds
     )
 
 
@@ -181,14 +198,16 @@ async def _with_forecast(
     config: TrainingConfig,
     *,
     facts: ModelFacts | None,
-    dataset: Dataset,
+    named: _Named,
     lease_seconds: float,
 ) -> Validation:
     """What can run has a size; a warning is added where the memory for it will hardly do."""
     if not validation.valid:
         return validation
     machine = await roomiest_machine(config.devices, lease_seconds)
-    foreseen = forecast(config, facts, dataset=dataset, machine=machine)
+    foreseen = forecast(
+        config, facts, dataset=named.dataset, held_out=named.held_out, machine=machine
+    )
     found = (
         validation.findings
         if foreseen.finding is None
@@ -234,33 +253,26 @@ def _refuse_unready(model: BaseModel) -> None:
         )
 
 
-async def _insert(
-    viewer: Viewer,
-    model: BaseModel,
-    dataset: Dataset,
-    validation: Validation,
-    origin: Origin | None,
-) -> TrainingJob:
-    config = validation.config
+async def _insert(viewer: Viewer, named: _Named, validation: Validation) -> TrainingJob:
+    config, model, origin = validation.config, named.model, named.origin
     assert config is not None  # noqa: S101 - a valid one has
-    if not await Dataset.filter(id=dataset.id, deleting=False).update(uses=F("uses") + 1):
-        raise NotFound("dataset", dataset.id)
+    await held_out.hold(named.dataset, named.held_out)
     if origin is not None:
         await starts.hold(origin)
     job = await TrainingJob.create(
         model_id=model.id,
-        dataset_id=dataset.id,
-        dataset_name=dataset.name,
-        dataset_sha256=dataset.sha256,
         config=config.model_dump(mode="json"),
         devices=config.devices,
         total_epochs=config.epochs,
         owner_id=viewer.user_id,
+        **await held_out.columns(named.dataset, named.held_out),
         **(origin.columns() if origin else {}),
     )
     created = Entry(STATUS_CHANGED, {"from": None, "to": JobStatus.QUEUED, "reason": "submitted"})
     job.last_seq = await append(job.id, [created, *_warnings(validation)])
-    await audit.record(viewer, "submitJob", job, job.id, model=model.name, dataset=dataset.name)
+    await audit.record(
+        viewer, "submitJob", job, job.id, model=model.name, dataset=named.dataset.name
+    )
     return job
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from jobs import starts
+from jobs import held_out, starts
 from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.claims import beat, claim, complete, end, pass_on_save, pause, release
@@ -284,6 +284,9 @@ class Attempt:
             model_path=model.source,
             dataset_path=str(self._office.artifacts.records(dataset.id)),
             data_type=dataset.data_type,
+            dataset_sha256=dataset.sha256,
+            validation_path=held_out.path(self._job, self._office.artifacts),
+            validation_sha256=self._job.validation_sha256,
             start=await starts.spec(self._job, self._office.artifacts),
         )
 

@@ -13,6 +13,7 @@ from jobs.pages import Page
 from schema import ids, numbered
 from schema.accounts import User
 from schema.context import Info
+from schema.dataset_versions import Descended
 from schema.enums import DataType, Role, TaskStatus, describe
 from schema.mappings import (
     Compression,
@@ -28,7 +29,7 @@ from schema.problems import NullIfNotFound
 from schema.scalars import JSON, BigInt
 from training.data.records import Rejected, Statistics
 
-__all__ = ["Dataset", "DatasetQueries", "RejectedRecord"]
+__all__ = ["Dataset", "DatasetQueries", "Record", "RejectedRecord"]
 
 describe(
     OnInvalid,
@@ -94,7 +95,7 @@ class Record:
 
 
 @strawberry.type(description="Records of one shape, to train on.")
-class Dataset(Node):
+class Dataset(Node, Descended):
     name: str = strawberry.field(description="What its owner calls it.")
     description: str | None = strawberry.field(description="What its owner says of it.")
     status: TaskStatus = strawberry.field(
@@ -134,7 +135,6 @@ class Dataset(Node):
         description="What was to be done where some records are invalid."
     )
     created_at: datetime = strawberry.field(description="When it was asked for.")
-    row: strawberry.Private[DatasetRow]
 
     @classmethod
     def of(cls, row: DatasetRow) -> "Dataset":

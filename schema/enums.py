@@ -12,9 +12,11 @@ from jobs.status import JobStatus, TaskStatus, UploadStatus, VersionStatus
 from training.config import (
     DataType,
     LoraInitialisation,
+    OnTooLong,
     Optimizer,
     Scheduler,
     Sharding,
+    Side,
     StartKind,
     TrainingType,
 )
@@ -30,11 +32,13 @@ __all__ = [
     "ExportFormat",
     "JobStatus",
     "LoraInitialisation",
+    "OnTooLong",
     "Optimizer",
     "Role",
     "Scheduler",
     "Severity",
     "Sharding",
+    "Side",
     "StartKind",
     "TaskStatus",
     "TrainingType",
@@ -102,6 +106,11 @@ describe(
     },
 )
 describe(
+    Side,
+    "What a record is for.",
+    {"TRAINING": "To be trained on.", "VALIDATION": "To test with."},
+)
+describe(
     Scheduler,
     "How the learning rate moves after warm-up.",
     {
@@ -126,6 +135,15 @@ describe(
         "ADAMW_8BIT": "Moments in 8 bits, by bitsandbytes: a quarter of the memory.",
         "PAGED_ADAMW": "Moments in 32 bits that move to main memory when the GPU's is full.",
         "PAGED_ADAMW_8BIT": "Moments in 8 bits that move to main memory when the GPU's is full.",
+    },
+)
+describe(
+    OnTooLong,
+    "What becomes of examples that have more tokens than `maxSequenceLength`.",
+    {
+        "ERROR": "The run ends before it trains, and names their lines.",
+        "DROP": "They are left out; a warning counts them and names their lines.",
+        "TRUNCATE": "They are cut at their end; a warning counts them and names their lines.",
     },
 )
 describe(

@@ -23,6 +23,7 @@ from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.datasets import Dataset
 from schema.exports import Export
 from schema.models import Model
+from schema.nodes import required
 from schema.training_jobs import TrainingJob
 from schema.versions import ModelVersion
 
@@ -61,6 +62,16 @@ class Loaders:
             lambda keys: visible(self._viewer, tables.Dataset.filter(id__in=keys, deleting=False)),
             lambda row: row.id,
             Dataset.of,
+        )
+
+    @cached_property
+    def dataset_versions(self) -> DataLoader[UUID, tables.DatasetVersion | None]:
+        """Places in lines of descent with what is above them, by the id of a dataset that is known
+        to be visible."""
+        return _one(
+            lambda keys: tables.DatasetVersion.filter(dataset_id__in=keys).select_related("parent"),
+            _dataset_of,
+            lambda row: row,
         )
 
     @cached_property
@@ -159,6 +170,10 @@ class Loaders:
             return visible(self._viewer, rows).order_by("-created_at", "-id")
 
         return _many(find, lambda row: row.version_id, Export.of)
+
+
+def _dataset_of(version: tables.DatasetVersion) -> UUID:
+    return required(version.dataset_id)
 
 
 def _one(

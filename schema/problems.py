@@ -161,6 +161,9 @@ def not_found_message(error: NotFound) -> str:
     return f"There is no {error.kind} {shown!r} that you can see."
 
 
-_KINDS: Final = {kind.value: kind for kind in ids.Kind} | {"model version": ids.Kind.VERSION}
+_KINDS: Final = {kind.value: kind for kind in ids.Kind} | {
+    "model version": ids.Kind.VERSION,
+    "validation dataset": ids.Kind.DATASET,
+}
 
 HANDLERS: Final = (_InvalidHandler(), _NotFoundHandler(), _ConflictHandler())

@@ -17,6 +17,7 @@ from schema.accounts import AccountMutations, AccountQueries
 from schema.context import OperationScope
 from schema.dataset_making import DatasetMutations
 from schema.datasets import DatasetQueries
+from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
 from schema.exports import ExportMutations, ExportQueries
 from schema.inspections import InspectionQueries
@@ -43,6 +44,7 @@ class Query(
     UploadQueries,
     InspectionQueries,
     DatasetQueries,
+    DerivationQueries,
     ModelQueries,
     VersionQueries,
     TrainingQueries,
@@ -58,6 +60,7 @@ class Mutation(
     AccountMutations,
     UploadMutations,
     DatasetMutations,
+    DerivationMutations,
     ModelMutations,
     TrainingMutations,
     ControlMutations,

@@ -1,6 +1,8 @@
 """From what a user asks for to what the jobs floor is asked."""
 
 import dataclasses
+from dataclasses import replace
+from uuid import UUID
 
 import strawberry
 
@@ -52,13 +54,14 @@ class RunPipelineInput:
 
     def request(self) -> RunRequest:
         choices = _given(self.hyperparameters) | _given(self.data)
+        held_out = choices.pop("validation_dataset_id", None)
         placement = {"devices": self.devices, "sharding": self.sharding}
         choices |= {name: value for name, value in placement.items() if value is not None}
         if self.early_stopping is not None:
             choices["early_stopping"] = EarlyStopping(**_given(self.early_stopping))
         if self.checkpointing is not None:
             choices["checkpointing"] = Checkpointing(**_given(self.checkpointing))
-        return _request(self, choices)
+        return replace(_request(self, choices), validation_dataset_id=_dataset(held_out))
 
 
 @strawberry.input(description="A training run, in short.")
@@ -102,6 +105,10 @@ def _request(sent: RunPipelineInput | StartTrainingInput, choices: dict[str, obj
         choices=choices,
         start=None if sent.start is None else sent.start.request(),
     )
+
+
+def _dataset(sent: object) -> UUID | None:
+    return None if sent is None else ids.decode(ids.Kind.DATASET, str(sent))
 
 
 def _given(

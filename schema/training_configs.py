@@ -2,7 +2,15 @@
 
 import strawberry
 
-from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
+from schema.enums import (
+    LoraInitialisation,
+    OnTooLong,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    Side,
+    TrainingType,
+)
 from training import config as training
 
 __all__ = [
@@ -85,23 +93,51 @@ class HyperparametersInput:
         "default. Where the model ties them, they stay tied.",
     )
     max_sequence_length: int | None = strawberry.field(
-        default=None, description="Longer examples are cut to so many tokens; 1024 by default."
+        default=None,
+        description="The most tokens of an example, 1024 by default; `onTooLong` says what becomes "
+        "of longer ones.",
     )
     seed: int | None = strawberry.field(
         default=None, description="The same seed gives the same run; 42 by default."
     )
 
 
-@strawberry.input(description="Which part of the dataset to train on.")
+@strawberry.input(description="Which records to train on, and which to test with.")
 class DataInput:
     validation_split: float | None = strawberry.field(
-        default=None, description="Share of the records held out to test with; 0.1 by default."
+        default=None,
+        description="Share of the records held out to test with; 0.1 by default, 0 with "
+        "`validationDatasetId`. Exact duplicates stay together on one side.",
+    )
+    validation_dataset_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="A dataset to test with, of the same type, whole; a share of the other is held "
+        "out where left out.",
+    )
+    drop_leaks_from: Side | None = strawberry.field(
+        default=None,
+        description="Which side leaves out the records that are in both datasets; TRAINING by "
+        "default, so that every run tests with the same records.",
+    )
+    stratify: bool | None = strawberry.field(
+        default=None,
+        description="Whether each label is held out in its share. Labels are what few answers there "
+        "are (2 to 50, each given to two different records at least), or else the system prompts "
+        "under the same terms; with CODE, the languages. `DataPrepared` tells which; false by "
+        "default.",
     )
     shuffle: bool | None = strawberry.field(
         default=None, description="Whether each epoch has an order of its own; true by default."
     )
     max_samples: int | None = strawberry.field(
-        default=None, description="Takes only so many records; all by default."
+        default=None,
+        description="Takes only so many records, drawn by `seed` where `shuffle` is true, or else the "
+        "first; all by default. Records to test with of `validationDatasetId` are all taken.",
+    )
+    on_too_long: OnTooLong | None = strawberry.field(
+        default=None,
+        description="What becomes of examples that have more tokens than `maxSequenceLength`; "
+        "TRUNCATE by default.",
     )
 
 
@@ -181,10 +217,15 @@ class TrainingConfig:
     train_embeddings: bool | None = strawberry.field(
         description="Whether embeddings and head are trained too; null but for FREEZE."
     )
-    max_sequence_length: int = strawberry.field(description="In tokens; longer examples are cut.")
+    max_sequence_length: int = strawberry.field(description="The most tokens of an example.")
     validation_split: float = strawberry.field(description="Share of the records held out.")
+    drop_leaks_from: Side = strawberry.field(
+        description="Which side leaves out records that are in the dataset to test with, too."
+    )
+    stratify: bool = strawberry.field(description="Whether each label is held out in its share.")
     shuffle: bool = strawberry.field(description="Whether each epoch has an order of its own.")
     max_samples: int | None = strawberry.field(description="Takes only so many records.")
+    on_too_long: OnTooLong = strawberry.field(description="What becomes of longer examples.")
     seed: int = strawberry.field(description="The same seed gives the same run.")
     early_stopping: EarlyStopping = strawberry.field(description="When it stops early.")
     checkpointing: Checkpointing = strawberry.field(description="Which checkpoints it keeps.")

@@ -1,7 +1,6 @@
 """A training job's history: one type a kind of event."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 from uuid import UUID
@@ -11,6 +10,7 @@ import strawberry
 from jobs.models import JobEvent
 from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
+from schema.data_events import DataPrepared, DataProgress, TrainingEvent
 from schema.enums import ComputePath, JobStatus, StartKind, describe
 from schema.nodes import Failure, failure
 from schema.resources import MemoryEstimate, ResourceUsage
@@ -37,13 +37,6 @@ describe(
 )
 
 
-@strawberry.interface(description="Something that happened to a job.")
-class TrainingEvent:
-    seq: int = strawberry.field(description="Its number in the job's history, from 1, no gap.")
-    at: datetime = strawberry.field(description="When it happened.")
-    attempt: int = strawberry.field(description="The attempt in which it happened.")
-
-
 @strawberry.type(description="The job came to stand elsewhere.")
 class StatusChanged(TrainingEvent):
     from_status: JobStatus | None = strawberry.field(
@@ -51,17 +44,6 @@ class StatusChanged(TrainingEvent):
     )
     to_status: JobStatus = strawberry.field(name="to", description="Where it stands.")
     reason: str | None = strawberry.field(description="Why, where that needs saying.")
-
-
-@strawberry.type(description="The records were split and tokenised.")
-class DataPrepared(TrainingEvent):
-    training_records: int = strawberry.field(description="Records to train on.")
-    validation_records: int = strawberry.field(description="Records held out.")
-    dropped_records: int = strawberry.field(description="Records left without a trained token.")
-    truncated_records: int = strawberry.field(description="Records that were too long, and cut.")
-    tokens: BigInt = strawberry.field(description="Tokens in one epoch.")
-    trained_tokens: BigInt = strawberry.field(description="Those of them that bear loss.")
-    total_steps: int = strawberry.field(description="Optimizer steps in all.")
 
 
 @strawberry.type(description="The run starts from trained weights, not from the base model's own.")
@@ -253,6 +235,7 @@ def _job_finished(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
 
 _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEvent]]] = {
     "StatusChanged": _status_changed,
+    "DataProgress": lambda row, common: DataProgress(**common, **row.data),
     "DataPrepared": lambda row, common: DataPrepared(**common, **row.data),
     "StartedFrom": _started_from,
     "EngineChosen": _engine_chosen,
@@ -271,6 +254,7 @@ _MAKERS: Final[Mapping[str, Callable[[JobEvent, Mapping[str, Any]], TrainingEven
 
 EVENT_TYPES: Final = (
     StatusChanged,
+    DataProgress,
     DataPrepared,
     StartedFrom,
     EngineChosen,

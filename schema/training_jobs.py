@@ -17,6 +17,7 @@ from schema.nodes import Failure, Node, Sample, failure, required
 from schema.resources import ResourceEstimate, ResourceUsage
 from schema.starts import StartPoint
 from schema.training_configs import TrainingConfig
+from schema.validation_data import ValidationData
 from training.config import TrainingConfig as StoredConfig
 
 if TYPE_CHECKING:  # a job has a model and a model its jobs: a circle of types only
@@ -50,6 +51,12 @@ class Hindrance:
 class TrainingJob(Node):
     dataset_name: str = strawberry.field(
         description="Its dataset's name, kept when the dataset is deleted."
+    )
+    dataset_sha256: str = strawberry.field(
+        description="Of its dataset's records, kept when the dataset is deleted."
+    )
+    dataset_version: int = strawberry.field(
+        description="Its dataset's number in its line of descent, kept when the dataset is deleted."
     )
     status: JobStatus = strawberry.field(description="Where it stands.")
     progress: float = strawberry.field(description="How far it is, 0 to 100.")
@@ -94,6 +101,8 @@ class TrainingJob(Node):
         return cls(
             id=ids.encode(ids.Kind.JOB, row.id),
             dataset_name=row.dataset_name,
+            dataset_sha256=row.dataset_sha256,
+            dataset_version=row.dataset_version,
             status=row.status,
             progress=row.progress,
             current_epoch=row.current_epoch,
@@ -126,6 +135,12 @@ class TrainingJob(Node):
         if self.row.dataset_id is None:
             return None
         return await info.context.loaders.datasets.load(self.row.dataset_id)
+
+    @strawberry.field(
+        description="The dataset it tests with; null where it holds out a share of the other."
+    )
+    def validation_data(self) -> ValidationData | None:
+        return ValidationData.of(self.row)
 
     @strawberry.field(description="Its whole config, with every default filled in.")
     def config(self) -> TrainingConfig:

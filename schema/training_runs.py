@@ -37,6 +37,13 @@ class ConfigValidation:
     resolved: TrainingConfig | None = strawberry.field(
         description="The whole config it would have; null where the input makes none."
     )
+    training_records: int | None = strawberry.field(
+        description="Records it would train on, if none is dropped or in the data to test with, too; "
+        "null where it cannot run."
+    )
+    validation_records: int | None = strawberry.field(
+        description="Records it would test with, on the same terms."
+    )
     steps: int | None = strawberry.field(
         description="Optimizer steps of the whole run, if no record is dropped and it does not stop "
         "early; null where it cannot run."
@@ -68,6 +75,8 @@ class ConfigValidation:
             warnings=those(Severity.WARNING),
             recommendations=those(Severity.RECOMMENDATION),
             resolved=None if validation.config is None else TrainingConfig.of(validation.config),
+            training_records=foreseen.training_records,
+            validation_records=foreseen.validation_records,
             steps=foreseen.steps,
             tokens_trained=None if tokens is None else BigInt(tokens),
             memory=None if memory is None else MemoryEstimate.of(memory),

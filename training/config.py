@@ -62,6 +62,17 @@ class Optimizer(StrEnum):
 BITSANDBYTES_OPTIMIZERS: Final = frozenset(set(Optimizer) - {Optimizer.ADAMW})
 
 
+class OnTooLong(StrEnum):
+    """What becomes of examples that are longer than the longest sequence.
+
+    ERROR ends the run before it trains; DROP leaves them out; TRUNCATE cuts them at their end.
+    """
+
+    ERROR = "ERROR"
+    DROP = "DROP"
+    TRUNCATE = "TRUNCATE"
+
+
 class LoraInitialisation(StrEnum):
     """How the first matrix of an adapter is drawn; the second starts at zero.
 
@@ -71,6 +82,13 @@ class LoraInitialisation(StrEnum):
 
     KAIMING = "KAIMING"
     GAUSSIAN = "GAUSSIAN"
+
+
+class Side(StrEnum):
+    """What a record is for: to be trained on, or to test with."""
+
+    TRAINING = "TRAINING"
+    VALIDATION = "VALIDATION"
 
 
 class EarlyStopping(Frozen):
@@ -135,8 +153,14 @@ class TrainingConfig(Frozen):
     """Whether FREEZE trains the token embeddings and the output head too."""
     max_sequence_length: int = 1024
     validation_split: float = 0.1
+    stratify: bool = False
+    """Hold out each label in its share, where the records have labels."""
+    drop_leaks_from: Side = Side.TRAINING
+    """Which side leaves out the records that it shares with the other, where validation has a
+    dataset of its own."""
     shuffle: bool = True
     max_samples: int | None = None
+    on_too_long: OnTooLong = OnTooLong.TRUNCATE
     seed: int = 42
     early_stopping: EarlyStopping = EarlyStopping()
     checkpointing: Checkpointing = Checkpointing()
@@ -203,7 +227,12 @@ class JobSpec(Frozen):
     model_path: str
     """A local folder or a hub id."""
     dataset_path: str
-    """A JSONL file of canonical records."""
+    """A JSONL file of canonical records. Beside it their tokens are kept, if that can be."""
     data_type: DataType
+    dataset_sha256: str | None = None
+    """Of the file when it was stored; where it is not given, the file is read for it."""
+    validation_path: str | None = None
+    """Such a file to test with, of the same type; None where a part of the other is held out."""
+    validation_sha256: str | None = None
     start: Start | None = None
     """Where it does not start from the base model's own weights."""

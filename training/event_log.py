@@ -17,7 +17,7 @@ from training.events import (
 )
 from training.files import disk_full_named
 
-_PROGRESS: Final = b'"kind":"Progress"'
+_IN_PASSING: Final = (b'"kind":"Progress"', b'"kind":"DataProgress"')
 
 
 class EventLog:
@@ -34,7 +34,11 @@ class EventLog:
         self._file = path.open("a+b")
         self._truncate_torn_line()
         self._file.seek(0)
-        self.former = tuple(events.parse(line) for line in self._file if _PROGRESS not in line)
+        self.former = tuple(
+            events.parse(line)
+            for line in self._file
+            if not any(kind in line for kind in _IN_PASSING)
+        )
         """What former attempts wrote, in order; progress, of which there may be much, left out."""
 
     def emit(self, event: Event) -> None:

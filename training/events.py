@@ -67,10 +67,25 @@ class PhaseStarted(_Event):
     phase: Phase
 
 
+class DataProgress(_Event):
+    """Records are being tokenised, for the first time. `progress` is 0 to 100."""
+
+    kind: Literal["DataProgress"] = "DataProgress"
+    records: int
+    progress: float
+
+
 class DataPrepared(_Event):
-    """The records were split and tokenised. `trained_tokens` counts those that bear loss."""
+    """The records were split and tokenised. `trained_tokens` counts those that bear loss.
+
+    Of the `dataset_records` that there are, `sampled_records` were taken; both are None where an
+    older version told the event. `leaked_records` were left out of one side because the other has
+    them, too. `stratified_by` names what was taken for labels, None where nothing was.
+    """
 
     kind: Literal["DataPrepared"] = "DataPrepared"
+    dataset_records: int | None = None
+    sampled_records: int | None = None
     training_records: int
     validation_records: int
     dropped_records: int
@@ -78,6 +93,10 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+    leaked_records: int = 0
+    stratified_by: str | None = None
+    tokens_reused: bool = False
+    """Whether the records had been tokenised before, for a run with the same tokenizer."""
 
 
 class StartedFrom(_Event):
@@ -238,6 +257,7 @@ class Finished(_Event):
 
 Event = (
     PhaseStarted
+    | DataProgress
     | DataPrepared
     | StartedFrom
     | EngineChosen

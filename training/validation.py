@@ -15,6 +15,7 @@ from training.findings import (
     merge,
     patch_for,
 )
+from training.held_out import HeldOut, held_out_advice, held_out_errors
 from training.limits import beyond_limits, beyond_usual
 from training.methods.checks import method_advice, method_errors
 from training.steps.schedule import total_steps, validation_rows
@@ -37,6 +38,8 @@ class RunFacts(Frozen):
     context_length: int | None = None
     """The longest input the model takes, in tokens."""
     has_chat_template: bool = True
+    held_out: HeldOut | None = None
+    """A dataset to test with, where one is named."""
 
 
 def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
@@ -50,10 +53,13 @@ def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
         beyond_limits(config, context_length=facts.context_length, layer_count=facts.layer_count)
     )
     repaired = apply(config, combined_patch(findings))
+    findings += [*held_out_errors(repaired, facts.held_out, facts.data_type)]
+    repaired = apply(config, combined_patch(findings))
     findings += [*_data(facts), *_sample_prompts(repaired, facts), *_relations(repaired, facts)]
     findings += [*method_errors(repaired, facts.layer_count), *placement_findings(repaired)]
     findings += [*beyond_usual(repaired, _training_rows(repaired, facts))]
     findings += [*_advice(repaired, facts)]
+    findings += [*held_out_advice(repaired, facts.held_out, facts.data_type)]
     findings = _with_fitting_warmup(findings, config, facts)
     order = list(Severity)
     return sorted(findings, key=lambda finding: order.index(finding.severity))
@@ -105,7 +111,7 @@ def _sample_prompts(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding
 def _relations(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
     """What options say of one another and of the number of records."""
     samples = _samples(config, facts)
-    if config.early_stopping.enabled and not validation_rows(samples, config.validation_split):
+    if config.early_stopping.enabled and not _tested_rows(config, facts):
         yield error(
             "NO_VALIDATION_RECORDS",
             f"Early stopping needs validation records, and of {samples} records "
@@ -149,7 +155,7 @@ def _advice(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
     )
 
     samples = _samples(config, facts)
-    if samples > 1 and not validation_rows(samples, config.validation_split):
+    if samples > 1 and not _tested_rows(config, facts):
         yield Finding(
             severity=Severity.RECOMMENDATION,
             code="NO_VALIDATION",
@@ -177,6 +183,12 @@ def _with_fitting_warmup(
 
 def _samples(config: TrainingConfig, facts: RunFacts) -> int:
     return min(facts.records, config.max_samples or facts.records)
+
+
+def _tested_rows(config: TrainingConfig, facts: RunFacts) -> int:
+    if facts.held_out is not None:
+        return facts.held_out.records
+    return validation_rows(_samples(config, facts), config.validation_split)
 
 
 def _training_rows(config: TrainingConfig, facts: RunFacts) -> int:

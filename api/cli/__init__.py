@@ -6,7 +6,18 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
-from api.cli import accounts, configs, control, data, models, runs, server, uploading, workers
+from api.cli import (
+    accounts,
+    configs,
+    control,
+    data,
+    models,
+    runs,
+    server,
+    uploading,
+    versions,
+    workers,
+)
 from api.cli.output import complain, complain_of, complain_of_settings
 from api.client import ClientError, Refused
 from jobs.errors import TuneryError
@@ -24,7 +35,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    parts = (server, configs, accounts, models, uploading, data, runs, control, workers)
+    parts = (server, configs, accounts, models, uploading, data, versions, runs, control, workers)
     for part in parts:
         part.add_to(app)
     return app

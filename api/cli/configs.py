@@ -15,6 +15,7 @@ from api.client import ClientError, RunOptions
 from training.config import DataType, TrainingConfig, resolve
 from training.data import records
 from training.findings import PATHS
+from training.held_out import HeldOut
 from training.validation import RunFacts, Severity, check
 
 __all__ = ["add_to", "read_options"]
@@ -49,8 +50,14 @@ def check_config(
     """
     if data is not None:
         record_count = _count_valid(data, data_type)
-    facts = RunFacts(records=record_count, data_type=data_type, context_length=context_length)
-    config = _resolved(read_options(file))
+    options = read_options(file)
+    facts = RunFacts(
+        records=record_count,
+        data_type=data_type,
+        context_length=context_length,
+        held_out=HeldOut(records=1, data_type=data_type) if _names_tests(options) else None,
+    )
+    config = _resolved(options)
     findings = check(config, facts)
     refused = any(finding.severity is Severity.ERROR for finding in findings)
     if as_json:
@@ -92,10 +99,15 @@ def _places(error: ValidationError) -> str:
     return "\n".join(found)
 
 
+def _names_tests(options: RunOptions) -> bool:
+    """Whether a dataset to test with is named; what it holds only the server knows."""
+    return options.data.validation_dataset_id is not None
+
+
 def _resolved(options: RunOptions) -> TrainingConfig:
     """The whole config that follows; the API takes it from the same defaults."""
     given = options.as_input()
-    choices: dict[str, object] = {}
+    choices: dict[str, object] = {"validation_split": 0.0} if _names_tests(options) else {}
     for name, path in PATHS.items():
         value = _at(given, path)
         if value is None or name == "training_type":

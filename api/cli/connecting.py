@@ -9,10 +9,11 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from api.cli import credentials
-from api.client import Client, NotLoggedIn
+from api.client import Client, ClientError, NotLoggedIn
 from api.client.results import Session
+from jobs.status import TaskStatus
 
-__all__ = ["After", "AsJson", "First", "Url", "connected", "run"]
+__all__ = ["After", "AsJson", "First", "Url", "connected", "dataset_id", "run"]
 
 ResultT = TypeVar("ResultT")
 
@@ -32,6 +33,24 @@ def run(url: str, work: Callable[[Client], Awaitable[ResultT]]) -> ResultT:
             return await work(client)
 
     return asyncio.run(inside())
+
+
+async def dataset_id(client: Client, name: str) -> str:
+    """The id of a dataset that was given by its id, or by its name: the newest counts."""
+    if name.startswith("dataset_"):
+        return name
+    after = None
+    while True:
+        page = await client.datasets(100, after)
+        for each in page.nodes:
+            if each.name == name and each.status is not TaskStatus.FAILED:
+                return each.id
+        if not page.has_next_page:
+            raise ClientError(
+                f"There is no dataset {name!r} that you can see.",
+                "List them with: tunery datasets",
+            )
+        after = page.end_cursor
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ def job_facts(found: Job) -> list[tuple[str, str]]:
         ("id", found.id),
         ("status", found.status.value),
         ("model", found.model.name),
-        ("dataset", found.dataset_name),
+        ("dataset", _dataset(found.dataset_name, found.dataset_version, found.dataset_sha256)),
         ("progress", f"{found.progress:.1f}%, {left} left"),
         ("epoch", f"{found.current_epoch} of {found.total_epochs}"),
         ("step", f"{found.step} of {found.total_steps or '-'}"),
@@ -24,6 +24,9 @@ def job_facts(found: Job) -> list[tuple[str, str]]:
         ),
         ("attempt", str(found.attempt)),
     ]
+    if found.validation_data is not None:
+        tested = found.validation_data
+        facts.append(("tested with", _dataset(tested.name, tested.version, tested.sha256)))
     if found.started_from is not None:
         start = found.started_from
         facts.append(("started from", f"{start.source.value.lower()} {start.name}"))
@@ -45,9 +48,17 @@ def job_facts(found: Job) -> list[tuple[str, str]]:
     return facts
 
 
+def _dataset(name: str, version: int, sha256: str) -> str:
+    """A dataset, told apart from others of its name."""
+    return f"{name}, version {version}, sha256 {sha256[:12]}…"
+
+
 def forecast_facts(found: Validation) -> list[tuple[str, str]]:
     """What a run would take, as far as that is known before it starts."""
     facts = []
+    if found.training_records is not None:
+        tested = f"{found.validation_records} to test with"
+        facts.append(("records", f"{found.training_records} to train on, {tested}"))
     if found.steps is not None:
         facts.append(("steps", str(found.steps)))
     if found.tokens_trained is not None:

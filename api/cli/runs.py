@@ -10,7 +10,7 @@ from rich.console import Console
 
 from api.cli.assignments import with_assignments
 from api.cli.configs import read_options
-from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
+from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, dataset_id, run
 from api.cli.facts import forecast_facts, job_facts
 from api.cli.output import (
     complain,
@@ -24,7 +24,7 @@ from api.client import Client, ClientError, RunOptions
 from api.client.events import Event, JobFinished
 from api.client.results import Job, Validation
 from api.client.runs import StartOptions
-from jobs.status import JobStatus, TaskStatus
+from jobs.status import JobStatus
 from training.config import TrainingType
 
 __all__ = ["JobId", "add_to"]
@@ -61,6 +61,12 @@ From = Annotated[
     str | None,
     typer.Option("--from", help="Start from the weights of this version or checkpoint, by its id."),
 ]
+ValidateOn = Annotated[
+    str | None,
+    typer.Option(
+        help="Test with this dataset, by its id or name, instead of a share of the other."
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -81,6 +87,7 @@ def train(  # noqa: PLR0913  # each is an option of the verb
     assignments: Set = None,
     prompt: Prompt = None,
     start: From = None,
+    validate_on: ValidateOn = None,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job.")] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
@@ -89,8 +96,8 @@ def train(  # noqa: PLR0913  # each is an option of the verb
     options = _starting(_options(config, method, assignments, prompt), start)
 
     async def work(client: Client) -> Job:
-        model_id, dataset_id = await _ids(client, model, dataset)
-        return await client.run(model_id, dataset_id, options)
+        model_id, data_id = await _ids(client, model, dataset)
+        return await client.run(model_id, data_id, await _tested(client, options, validate_on))
 
     started = run(url, work)
     if follow:
@@ -108,6 +115,7 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     method: Method = None,
     assignments: Set = None,
     start: From = None,
+    validate_on: ValidateOn = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -115,8 +123,8 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     options = _starting(_options(config, method, assignments, None), start)
 
     async def work(client: Client) -> Validation:
-        model_id, dataset_id = await _ids(client, model, dataset)
-        return await client.validate(model_id, dataset_id, options)
+        model_id, data_id = await _ids(client, model, dataset)
+        return await client.validate(model_id, data_id, await _tested(client, options, validate_on))
 
     validation = run(url, work)
     if as_json:
@@ -226,29 +234,20 @@ def _starting(options: RunOptions, start: str | None) -> RunOptions:
     return options.model_copy(update={"start": place})
 
 
+async def _tested(client: Client, options: RunOptions, validate_on: str | None) -> RunOptions:
+    """The options of a run that tests with the dataset of this id or name."""
+    if validate_on is None:
+        return options
+    place = {"validation_dataset_id": await dataset_id(client, validate_on)}
+    return options.model_copy(update={"data": options.data.model_copy(update=place)})
+
+
 async def _ids(client: Client, model: str, dataset: str) -> tuple[str, str]:
     """The ids of a model and a dataset that were given by id or by name."""
     found = None if model.startswith("model_") else await client.model(model)
     if found is None and not model.startswith("model_"):
         raise ClientError(f"There is no model {model!r}.", "List them with: tunery models")
-    return found.id if found else model, await _dataset_id(client, dataset)
-
-
-async def _dataset_id(client: Client, dataset: str) -> str:
-    if dataset.startswith("dataset_"):
-        return dataset
-    after = None
-    while True:
-        page = await client.datasets(100, after)
-        for each in page.nodes:
-            if each.name == dataset and each.status is not TaskStatus.FAILED:
-                return each.id
-        if not page.has_next_page:
-            raise ClientError(
-                f"There is no dataset {dataset!r} that you can see.",
-                "List them with: tunery datasets",
-            )
-        after = page.end_cursor
+    return found.id if found else model, await dataset_id(client, dataset)
 
 
 async def _job(client: Client, job_id: str) -> Job:

@@ -15,6 +15,7 @@ from api.cli.output import duration, memory_estimate, percent, usage
 from api.client.events import (
     CheckpointSaved,
     DataPrepared,
+    DataProgress,
     EngineChosen,
     EpochCompleted,
     Event,
@@ -36,6 +37,8 @@ __all__ = ["line", "watch"]
 
 SECONDS_BETWEEN_LINES = 5.0
 
+_IN_PASSING = DataProgress | ProgressReported
+
 
 @dataclass
 class Picture:
@@ -51,6 +54,8 @@ class Picture:
         match event:
             case StatusChanged():
                 self.standing = event.to.value.lower()
+            case DataProgress():
+                self.standing = _tokenising(event)
             case ProgressReported():
                 self.progress = event
             case EpochCompleted():
@@ -103,7 +108,7 @@ async def watch(events: AsyncIterator[Event], console: Console) -> AsyncGenerato
     with Live(picture, console=console, refresh_per_second=4, transient=True) as live:
         async for event in events:
             picture.take(event)
-            if not isinstance(event, ProgressReported | StatusChanged | EpochCompleted):
+            if not isinstance(event, _IN_PASSING | StatusChanged | EpochCompleted):
                 live.console.print(line(event), markup=False, highlight=False)
             yield event
     console.print(*picture.epoch_table())
@@ -113,9 +118,9 @@ async def _lines(events: AsyncIterator[Event], console: Console) -> AsyncIterato
     shown = -SECONDS_BETWEEN_LINES
     async for event in events:
         now = time.monotonic()
-        if not isinstance(event, ProgressReported) or now - shown >= SECONDS_BETWEEN_LINES:
+        if not isinstance(event, _IN_PASSING) or now - shown >= SECONDS_BETWEEN_LINES:
             console.print(line(event), markup=False, highlight=False, soft_wrap=True)
-            shown = now if isinstance(event, ProgressReported) else shown
+            shown = now if isinstance(event, _IN_PASSING) else shown
         yield event
 
 
@@ -128,6 +133,8 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
     match event:
         case StatusChanged():
             return f"status {event.to.value}" + (f": {event.reason}" if event.reason else "")
+        case DataProgress():
+            return _tokenising(event)
         case DataPrepared():
             return _prepared(event)
         case StartedFrom():
@@ -161,15 +168,27 @@ def _said(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912  # one case an e
             return _finished(event)
 
 
+def _tokenising(event: DataProgress) -> str:
+    return f"tokenising: {event.records:,} records, {event.progress:.0f} %"
+
+
 def _prepared(event: DataPrepared) -> str:
     said = (
         f"data: {event.training_records} records to train, {event.validation_records} held out, "
         f"{event.trained_tokens:,} of {event.tokens:,} tokens trained, {event.total_steps} steps"
     )
+    if event.sampled_records != event.dataset_records:
+        said += f", {event.sampled_records} of {event.dataset_records} records taken"
+    if event.stratified_by:
+        said += f", in shares of each {event.stratified_by}"
+    if event.leaked_records:
+        said += f", {event.leaked_records} on both sides left out"
     if event.truncated_records:
         said += f", {event.truncated_records} records cut"
     if event.dropped_records:
         said += f", {event.dropped_records} records dropped"
+    if event.tokens_reused:
+        said += ", tokenised before"
     return said
 
 

@@ -6,10 +6,11 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self
 
-from api.client import documents, events
+from api.client import dataset_versions, documents, events
 from api.client.answers import accepted, optional, page
 from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
+from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
 from api.client.datasets import Dataset, DeletedDataset, Inspection, MappingOptions
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
@@ -143,6 +144,16 @@ class Client:
         """Remove a dataset and its files."""
         answer = await self._ask(documents.DELETE_DATASET, datasetId=dataset_id)
         return DeletedDataset.model_validate(accepted(answer))
+
+    async def derive_dataset(self, parent_id: str, wanted: Derivation) -> DerivedDataset:
+        """Make a dataset of another's records, without some of them, and with more."""
+        answer = await self._ask(documents.DERIVE_DATASET, input=wanted.as_input(parent_id))
+        return dataset_versions.derived(accepted(answer))
+
+    async def compare_datasets(self, a: str, b: str, first: int = 5) -> Comparison | None:
+        """Two datasets record by record; None where the account cannot see both."""
+        answer = await self._ask(documents.COMPARE_DATASETS, a=a, b=b, first=first)
+        return None if answer is None else dataset_versions.comparison(answer)
 
     async def validate(self, model_id: str, dataset_id: str, options: RunOptions) -> Validation:
         """What `run` would be told, without starting anything."""

@@ -73,6 +73,8 @@ class Dataset(Record):
 
     id: str
     name: str
+    version: int
+    """Its number in its line of descent."""
     status: TaskStatus
     progress: float
     error: Failure | None

@@ -5,9 +5,11 @@ from typing import Final
 __all__ = [
     "CANCEL_TRAINING",
     "CLEANUP_CHECKPOINTS",
+    "COMPARE_DATASETS",
     "CREATE_DATASET",
     "CREATE_UPLOAD",
     "DELETE_DATASET",
+    "DERIVE_DATASET",
     "EXPORT_MODEL",
     "GET_DATASET",
     "GET_EXPORT",
@@ -45,7 +47,7 @@ _MODEL = f"""
   architecture parameterCount contextLength licence createdAt
 """
 _DATASET = f"""
-  id name status progress error {_FAILURE} dataType recordCount sizeBytes sha256 createdAt
+  id name version status progress error {_FAILURE} dataType recordCount sizeBytes sha256 createdAt
 """
 _MAPPING = " mapping { format dataType columns { part column } ignored } "
 _LEFT_OUT = " leftOut { column rows } "
@@ -54,6 +56,7 @@ _MADE_DATASET = f"""
   {_DATASET} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
   rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
 """
+_RECORDS = f" {{ edges {{ node {{ line content }} }} {_PAGE} }} "
 _SAMPLES = " samples { prompt before after } "
 _START = " startedFrom { source name } "
 _CHECKPOINT = " id name epoch step score validationLoss sizeBytes best requested createdAt "
@@ -70,7 +73,8 @@ _MEMORY = """
   }
 """
 _JOB = f"""
-  id model {{ name }} datasetName status progress currentEpoch totalEpochs step totalSteps
+  id model {{ name }} datasetName datasetSha256 datasetVersion
+  validationData {{ name sha256 version }} status progress currentEpoch totalEpochs step totalSteps
   trainingLoss trainingAccuracy validationLoss validationAccuracy tokensPerSecond
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
   hindrance {{ code message remedy }}
@@ -149,6 +153,21 @@ mutation DeleteDataset($datasetId: ID!) {
   }
 }
 """
+DERIVE_DATASET: Final = f"""
+mutation DeriveDataset($input: DeriveDatasetInput!) {{
+  deriveDataset(input: $input) {{
+    __typename ... on Dataset {{ {_MADE_DATASET} derivation {{ added removed }} }} {_PROBLEMS}
+  }}
+}}
+"""
+COMPARE_DATASETS: Final = f"""
+query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
+  compareDatasets(a: $a, b: $b) {{
+    equal a {{ {_DATASET} }} b {{ {_DATASET} }} inBoth(first: $first) {_RECORDS}
+    onlyInA(first: $first) {_RECORDS} onlyInB(first: $first) {_RECORDS}
+  }}
+}}
+"""
 VALIDATE_CONFIG: Final = f"""
 query ValidateConfig($input: RunPipelineInput!) {{
   validateConfig(input: $input) {{
@@ -157,11 +176,11 @@ query ValidateConfig($input: RunPipelineInput!) {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
       gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
       loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
-      maxSequenceLength validationSplit shuffle maxSamples seed
+      maxSequenceLength validationSplit stratify dropLeaksFrom shuffle maxSamples onTooLong seed
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
-    steps tokensTrained {_MEMORY} memoryUnknown
+    trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
   }}
 }}
 """
@@ -249,9 +268,10 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
   trainingEvents(jobId: $jobId, afterSeq: $afterSeq) {{
     __typename seq at attempt
     ... on StatusChanged {{ from to reason }}
+    ... on DataProgress {{ records progress }}
     ... on DataPrepared {{
-      trainingRecords validationRecords droppedRecords truncatedRecords tokens trainedTokens
-      totalSteps
+      datasetRecords sampledRecords trainingRecords validationRecords droppedRecords
+      truncatedRecords leakedRecords stratifiedBy tokens trainedTokens totalSteps tokensReused
     }}
     ... on StartedFrom {{ source name }}
     ... on EngineChosen {{ path reason precision device lanes tokenBudget }}

@@ -15,6 +15,7 @@ __all__ = [
     "Answer",
     "CheckpointSaved",
     "DataPrepared",
+    "DataProgress",
     "EngineChosen",
     "EpochCompleted",
     "Event",
@@ -48,10 +49,20 @@ class StatusChanged(_Event):
     reason: str | None
 
 
+class DataProgress(_Event):
+    """Records are being tokenised; `progress` is 0 to 100."""
+
+    kind: Literal["DataProgress"] = Field("DataProgress", alias="__typename")
+    records: int
+    progress: float
+
+
 class DataPrepared(_Event):
     """The records were split and tokenised."""
 
     kind: Literal["DataPrepared"] = Field("DataPrepared", alias="__typename")
+    dataset_records: int | None
+    sampled_records: int | None
     training_records: int
     validation_records: int
     dropped_records: int
@@ -59,6 +70,9 @@ class DataPrepared(_Event):
     tokens: int
     trained_tokens: int
     total_steps: int
+    leaked_records: int
+    stratified_by: str | None
+    tokens_reused: bool
 
 
 class StartedFrom(_Event):
@@ -191,6 +205,7 @@ class JobFinished(_Event):
 
 Event = (
     StatusChanged
+    | DataProgress
     | DataPrepared
     | StartedFrom
     | EngineChosen

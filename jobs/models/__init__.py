@@ -2,6 +2,7 @@
 
 from jobs.models.audit import AuditEntry
 from jobs.models.base_models import BaseModel, ModelVersion
+from jobs.models.dataset_versions import DatasetVersion
 from jobs.models.datasets import Dataset
 from jobs.models.exports import Export
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
@@ -14,6 +15,7 @@ __all__ = [
     "BaseModel",
     "Checkpoint",
     "Dataset",
+    "DatasetVersion",
     "Epoch",
     "Export",
     "JobEvent",

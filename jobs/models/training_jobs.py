@@ -25,7 +25,9 @@ class TrainingJob(Leased):
     are the newest measured; `estimated_time_remaining` is in seconds. `estimate` holds the newest
     attempt's `memory`, a `training.estimates.MemoryEstimate` as JSON, and its `seconds`, null until
     they are told; `usage` its measured `peak_memory_bytes` and `seconds`, once it has ended.
-    `dataset` turns null if the dataset is deleted later, so its name and hash are kept here too.
+    `dataset` and `validation_dataset` turn null if the dataset is deleted later, so its name, hash
+    and number in its line of descent are kept here too; a job without a dataset of its own to test
+    with has none of the latter.
 
     `saves_asked` numbers the requests for a checkpoint, and `saves_passed_on` is the newest that
     the child was told of. A job that starts from trained weights names the job that made them, and
@@ -42,6 +44,14 @@ class TrainingJob(Leased):
     dataset_id: UUID | None
     dataset_name = fields.CharField(max_length=100)
     dataset_sha256 = fields.CharField(max_length=64)
+    dataset_version = fields.IntField(default=1, db_default=1)
+    validation_dataset: fields.ForeignKeyNullableRelation[Dataset] = fields.ForeignKeyField(
+        "jobs.Dataset", related_name="validated_jobs", on_delete=fields.SET_NULL, null=True
+    )
+    validation_dataset_id: UUID | None
+    validation_name = fields.CharField(max_length=100, null=True)
+    validation_sha256 = fields.CharField(max_length=64, null=True)
+    validation_version: int | None = fields.IntField(null=True)
     config: dict[str, Any] = fields.JSONField()
     devices = fields.IntField(default=1, db_default=1)
     libraries: dict[str, str] = fields.JSONField(default=dict)

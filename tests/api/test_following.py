@@ -196,8 +196,9 @@ async def test_whoever_leaves_is_forgotten(followed: tuple[Client, TrainingJob, 
 
 
 EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq at
+  ... on DataProgress { records progress }
   ... on DataPrepared { trainingRecords validationRecords droppedRecords truncatedRecords tokens
-    trainedTokens totalSteps }
+    trainedTokens totalSteps tokensReused }
   ... on StartedFrom { source name }
   ... on EngineChosen { path reason precision device lanes tokenBudget }
   ... on Resumed { checkpointName epoch step }
@@ -215,6 +216,7 @@ EVERY = """subscription($id: ID!) { trainingEvents(jobId: $id) { __typename seq 
 
 
 RUN: tuple[training.Event, ...] = (
+    training.DataProgress(records=9, progress=45.0),
     training.DataPrepared(
         training_records=18,
         validation_records=2,
@@ -223,6 +225,7 @@ RUN: tuple[training.Event, ...] = (
         tokens=6_000_000_000,
         trained_tokens=5_000_000_000,
         total_steps=9,
+        tokens_reused=True,
     ),
     training.StartedFrom(source=StartKind.VERSION, name="v1.0.0"),
     training.EngineChosen(
@@ -276,8 +279,10 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
         job_id = ids.encode(ids.Kind.JOB, job.id)
         await subscribe(socket, EVERY, id=job_id)
         seen = [v["data"]["trainingEvents"] async for v in values(socket)]
-    assert [each["seq"] for each in seen] == list(range(1, 16))
+    assert [each["seq"] for each in seen] == list(range(1, 17))
     by_type = {each["__typename"]: each for each in seen}
+    assert (by_type["DataProgress"]["records"], by_type["DataProgress"]["progress"]) == (9, 45.0)
+    assert by_type["DataPrepared"]["tokensReused"]
     assert by_type["DataPrepared"]["trainedTokens"] == 5_000_000_000
     assert by_type["StartedFrom"]["source"] == "VERSION"
     assert by_type["EngineChosen"]["path"] == "PACKED"
@@ -300,7 +305,7 @@ async def test_every_kind_of_event_is_told(client: Client) -> None:
     assert by_type["SamplesGenerated"]["samples"] == [{"prompt": "1+1?", "answer": "2"}]
     assert by_type["JobFinished"] == {
         "__typename": "JobFinished",
-        "seq": 15,
+        "seq": 16,
         "at": by_type["JobFinished"]["at"],
         "status": "COMPLETED",
         "error": None,

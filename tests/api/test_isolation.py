@@ -3,11 +3,11 @@
 import pytest
 
 from jobs.access import Role, Viewer
-from jobs.models import Checkpoint, Export, ModelVersion, TrainingJob
+from jobs.models import Checkpoint, Dataset, Export, ModelVersion, TrainingJob
 from schema import ids
 from tests.api.clients import Client, subscribe, values
 from tests.api.rows import make_completed_job, make_export
-from tests.factories import make_viewer
+from tests.factories import make_dataset, make_viewer
 
 Kind = ids.Kind
 
@@ -105,7 +105,9 @@ async def test_a_shared_model_shows_nothing_of_others(
 
 
 async def test_mutations_on_anothers_things_find_nothing(client: Client, world: World) -> None:
-    stranger = await client.as_viewer(await make_viewer())
+    viewer = await make_viewer()
+    stranger = await client.as_viewer(viewer)
+    own = ids.encode(Kind.DATASET, (await make_dataset(viewer, client.service)).id)
     mutations = (
         ("mutation($id: ID!) { m: cancelTraining(jobId: $id) { __typename } }", world.job),
         ("mutation($id: ID!) { m: pauseTraining(jobId: $id) { __typename } }", world.job),
@@ -126,11 +128,22 @@ async def test_mutations_on_anothers_things_find_nothing(client: Client, world: 
             modelId: "{world.model}"}}) {{ __typename }} }}""",
             world.dataset,
         ),
+        (
+            f"""mutation($id: ID!) {{ m: runPipeline(input: {{datasetId: "{own}", trainingType: LORA,
+            modelId: "{world.model}", data: {{validationDatasetId: $id}}}}) {{ __typename }} }}""",
+            world.dataset,
+        ),
+        (
+            """mutation($id: ID!) { m: deriveDataset(input: {parentId: $id,
+            remove: {lines: [{first: 1}]}}) { __typename } }""",
+            world.dataset,
+        ),
     )
     for mutation, given in mutations:
         answer = await stranger.data(mutation, id=given)
         assert answer == {"m": {"__typename": "NotFoundProblem"}}
     assert (await TrainingJob.all().count(), await Export.all().count()) == (1, 1)
+    assert await Dataset.all().count() == 2
 
 
 async def test_validation_tells_nothing_of_anothers_dataset(client: Client, world: World) -> None:

@@ -198,8 +198,15 @@ async def test_a_deletion_after_the_job_ended_keeps_job_and_version(
     await attempt(service, job.id)
     assert job.dataset_id is not None
     size = service.artifacts.records(job.dataset_id).stat().st_size
+    tokens = service.artifacts.dataset(job.dataset_id) / "tokens" / "key" / "rows"
+    tokens.mkdir(parents=True)
+    (tokens / "rows.arrow").write_bytes(bytes(1000))
     deleted = await datasets.delete(viewer, job.dataset_id, artifacts=service.artifacts)
-    assert (deleted.id, deleted.deleted_rows, deleted.freed_bytes) == (job.dataset_id, 1, size)
+    assert (deleted.id, deleted.deleted_rows, deleted.freed_bytes) == (
+        job.dataset_id,
+        1,
+        size + 1000,
+    )
     assert not service.artifacts.dataset(job.dataset_id).exists()
     kept = await TrainingJob.get(id=job.id)
     assert (kept.dataset_id, kept.dataset_name, kept.status) == (None, "sums", JobStatus.COMPLETED)

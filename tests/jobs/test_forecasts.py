@@ -44,6 +44,7 @@ async def test_a_run_is_told_its_memory_by_the_worker_with_most(service: Service
     assert memory.weights == 6 * FACTS.parameter_count
     assert memory.fits
     assert (forecast.steps, forecast.memory_unknown, forecast.finding) == (9, None, None)
+    assert (forecast.training_records, forecast.validation_records) == (18, 2)
     assert forecast.tokens_trained is not None
     assert 54 < forecast.tokens_trained < 54 * 25
 

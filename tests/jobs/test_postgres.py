@@ -14,13 +14,14 @@ import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs import control, lifecycle, uploads
+from jobs import control, datasets, lifecycle, lineage, uploads
 from jobs.cleanup import Cleaned, clean_up
 from jobs.database import migrate, transaction
 from jobs.datasets import OnInvalid
+from jobs.derivation import Derivation, derive
 from jobs.errors import Conflict, InUse, NotFound, QuotaExceeded
 from jobs.lifecycle import RunRequest
-from jobs.models import Checkpoint, Dataset, TrainingJob, Upload
+from jobs.models import Checkpoint, Dataset, DatasetVersion, TrainingJob, Upload
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.starts import StartRequest
@@ -28,7 +29,7 @@ from jobs.status import JobStatus, TaskStatus
 from jobs.sweep import sweep
 from jobs.uploads import Announced
 from tests.api.rows import make_completed_job
-from tests.factories import make_job
+from tests.factories import make_dataset, make_job, make_model
 from tests.ingesting import ingest
 from tests.jobs.stage import (
     Step,
@@ -52,6 +53,7 @@ from tests.jobs.test_ingest import queued, uploaded
 from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType
+from training.data.derivation import LineRange
 
 URL = os.environ.get("TUNERY_TEST_POSTGRES_URL", "")
 
@@ -281,3 +283,73 @@ async def test_a_dataset_of_hostile_rows_can_be_stored(postgres: Service) -> Non
     ready = await ingest(postgres, dataset.id)
     assert (ready.status, ready.rejected_count) == (TaskStatus.READY, 1)
     assert ready.left_out == {"b\\0": 1, "\\ud800": 1}
+
+
+async def test_datasets_derived_at_once_are_of_one_line(postgres: Service) -> None:
+    viewer = await make_viewer()
+    first = await make_dataset(viewer, postgres)
+    made = await asyncio.gather(
+        *(
+            derive(
+                viewer,
+                Derivation(first.id, remove=[LineRange(line, line)]),
+                artifacts=postgres.artifacts,
+            )
+            for line in range(1, 9)
+        )
+    )
+    versions = await DatasetVersion.all().order_by("number")
+    assert [version.number for version in versions] == [1, *[2] * 8]
+    assert {version.root_id for version in versions} == {versions[0].id}
+    for each in (*made[:4], first, *made[4:]):
+        await datasets.delete(viewer, each.id, artifacts=postgres.artifacts)
+    assert await DatasetVersion.all().count() == 0
+
+
+async def test_of_a_derivation_and_a_deletion_at_once_nothing_half_is_left(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    for _ in range(10):
+        parent = await make_dataset(viewer, postgres)
+        wanted = Derivation(parent.id, remove=[LineRange(1, 1)])
+        made, deleted = await asyncio.gather(
+            derive(viewer, wanted, artifacts=postgres.artifacts),
+            datasets.delete(viewer, parent.id, artifacts=postgres.artifacts),
+            return_exceptions=True,
+        )
+        assert not isinstance(deleted, BaseException)
+        if isinstance(made, BaseException):
+            assert isinstance(made, NotFound)
+        else:
+            assert [each.number for each in await lineage.line_of(made)] == [1, 2]
+            await datasets.delete(viewer, made.id, artifacts=postgres.artifacts)
+    assert (await Dataset.all().count(), await DatasetVersion.all().count()) == (0, 0)
+    assert list((postgres.artifacts.root / "datasets").iterdir()) == []
+
+
+async def test_jobs_that_train_and_test_with_each_others_datasets_do_not_wait_for_ever(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    model = await make_model(viewer)
+    a = await make_dataset(viewer, postgres)
+    b = await make_dataset(viewer, postgres, records=[{"question": "Who?", "answer": "You."}] * 20)
+    requests = [
+        RunRequest(model.id, trained.id, TrainingType.LORA, {}, validation_dataset_id=tested.id)
+        for trained, tested in [(a, b), (b, a)] * 10
+    ]
+    jobs = await asyncio.wait_for(
+        asyncio.gather(
+            *(
+                lifecycle.submit(viewer, each, settings=postgres.settings, queue=postgres.queue)
+                for each in requests
+            )
+        ),
+        timeout=30,
+    )
+    assert len(jobs) == 20
+    for dataset in (a, b):
+        with pytest.raises(InUse) as caught:
+            await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
+        assert len(caught.value.job_ids) == 20

@@ -80,6 +80,7 @@ async def test_a_whole_run_completes_with_its_figures_and_a_version(service: Ser
     spec = JobSpec.model_validate_json((folder / "job.json").read_bytes())
     assert spec.config.epochs == 2
     assert spec.dataset_path == str(service.artifacts.records(job.dataset_id))
+    assert spec.dataset_sha256 == job.dataset_sha256
     assert not is_alive(starts(folder)[0])
 
 

@@ -27,22 +27,31 @@ def write_job(
     data_type: DataType = DataType.QA,
     training_type: TrainingType = TrainingType.LORA,
     start: Start | None = None,
+    held_out: Sequence[object] | None = None,
     **choices: object,
 ) -> Path:
-    """Write a job folder with a dataset of these rows."""
+    """Write a job folder with a dataset of these rows, and one of those held out."""
     folder.mkdir()
-    data = folder / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    data, tested = folder / "data.jsonl", folder / "held_out.jsonl"
+    write_rows(data, rows)
     defaults = {"learning_rate": 1e-3, "batch_size": 4, "epochs": 2, "validation_split": 0.2}
+    if held_out is not None:
+        write_rows(tested, held_out)
+        defaults["validation_split"] = 0.0
     spec = JobSpec(
         config=resolve(training_type, defaults | choices),
         model_path=str(model),
         dataset_path=str(data),
         data_type=data_type,
+        validation_path=None if held_out is None else str(tested),
         start=start,
     )
     (folder / "job.json").write_text(spec.model_dump_json())
     return folder
+
+
+def write_rows(path: Path, rows: Sequence[object]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def qa_rows(count: int) -> list[dict[str, str]]:

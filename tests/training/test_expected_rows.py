@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.training.data.files import statistics
-from training.config import DataType, TrainingType, resolve
+from training.config import DataType, OnTooLong, TrainingType, resolve
 from training.data.records import canonical_line, parse
 from training.data.rendering import Renderer
-from training.models.base_models import load_tokenizer
 from training.models.facts import TokenizerFacts
+from training.models.tokenizers import load_tokenizer
 from training.models.tokens import tokenizer_facts
 from training.steps.expected import ExpectedRows, Stored, expected_rows
 
@@ -103,6 +103,18 @@ def test_rows_are_cut_where_the_config_says() -> None:
     facts = TokenizerFacts(bytes_per_token=1.0, tokens_per_message=0.0)
     rows = told(stored(DataType.TEXT, [{"text": 400 * "a"}] * 10), facts, max_sequence_length=64)
     assert (rows.mean, rows.longest, rows.deviation) == (64, 64, 0)
+
+
+def test_rows_that_will_be_left_out_are_not_counted() -> None:
+    facts = TokenizerFacts(bytes_per_token=1.0, tokens_per_message=0.0)
+    dataset = stored(DataType.TEXT, [{"text": length * "a"} for length in [30] * 75 + [400] * 25])
+    choices = {"max_sequence_length": 200, "on_too_long": OnTooLong.DROP}
+    rows = told(dataset, facts, validation_split=0.0, **choices)
+    assert rows.count == pytest.approx(75, abs=5)
+    cut = told(dataset, facts, validation_split=0.0, max_sequence_length=200)
+    assert (cut.count, rows.mean < cut.mean) == (100, True)
+    none = resolve(TrainingType.LORA, choices | {"max_sequence_length": 8})
+    assert expected_rows(dataset, facts, none) is None
 
 
 def test_steps_and_tokens_are_those_of_the_whole_run() -> None:

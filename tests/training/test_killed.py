@@ -1,6 +1,7 @@
 """A run that is ended at any moment, again and again, becomes the very same model."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -76,6 +77,7 @@ def test_a_run_that_is_killed_again_and_again_is_the_very_same_model(
     }
     whole, job = make_job("whole", **choices), make_job("killed", **choices)
     assert run_here(whole).outcome is Outcome.COMPLETED
+    shutil.copytree(whole / "tokens", job / "tokens")  # whose writing is not what is killed here
     for moment, count, resumed in kills:
         told = len(whole_events(job))
         assert left(start_forked(job, kill_in_small_steps, moment, count)) == -signal.SIGKILL

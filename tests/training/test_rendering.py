@@ -9,7 +9,7 @@ from training.config import DataType
 from training.data.records import Record
 from training.data.rendering import IGNORED, Rendered, Renderer
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
-from training.models.base_models import load_tokenizer
+from training.models.tokenizers import load_tokenizer
 
 QA = {"question": "What is the sky?", "answer": "Blue."}
 CHAT: Record = {

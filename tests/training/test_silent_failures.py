@@ -86,7 +86,8 @@ from training.engine.packs import make_pack
 from training.events import EpochCompleted
 from training.export import safetensors
 from training.export.spec import ExportSpec
-from training.models.base_models import load_base, load_tokenizer
+from training.models.base_models import load_base
+from training.models.tokenizers import load_tokenizer
 from training.steps.checkpoints import CheckpointStore
 
 MakeJob = Callable[..., Path]

@@ -30,7 +30,8 @@ from training.events import (
     WarningRaised,
 )
 from training.files import damage
-from training.models.base_models import load_base, load_tokenizer
+from training.models.base_models import load_base
+from training.models.tokenizers import load_tokenizer
 from training.scores import Scores
 from training.steps.checkpoints import CheckpointStore
 from training.steps.errors import NonFiniteGradient, NonFiniteLoss

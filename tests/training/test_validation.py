@@ -5,9 +5,10 @@ import random
 
 import pytest
 
-from training.config import DataType, Optimizer, TrainingConfig, TrainingType, resolve
+from training.config import DataType, Optimizer, Side, TrainingConfig, TrainingType, resolve
 from training.devices.placement import placement_findings
 from training.findings import apply, combined_patch
+from training.held_out import HeldOut
 from training.validation import Finding, RunFacts, Severity, check
 
 FACTS = RunFacts(records=200, data_type=DataType.QA, parameter_count=10**8, context_length=2048)
@@ -298,3 +299,50 @@ def test_all_patches_together_leave_no_error() -> None:
         found = check(bad, facts)
         after = check(apply(bad, combined_patch(found)), facts)
         assert errors(after) == [], (choices, facts)
+
+
+TESTED = HeldOut(records=30, data_type=DataType.QA)
+
+
+def test_a_dataset_to_test_with_takes_the_place_of_a_share() -> None:
+    facts = FACTS.model_copy(update={"held_out": TESTED})
+    assert check(config(validation_split=0.0), facts) == []
+    assert check(config(validation_split=0.0, early_stopping={"enabled": True}), facts) == []
+    twice = config(validation_split=0.2)
+    found = check(twice, facts)
+    assert errors(found) == [("TWO_VALIDATION_SOURCES", "validationSplit")]
+    assert check(apply(twice, combined_patch(found)), facts) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"data_type": DataType.CHAT}, "VALIDATION_TYPE_MISMATCH"),
+        ({"trained_on": True}, "VALIDATION_IS_TRAINING"),
+    ],
+)
+def test_a_dataset_that_cannot_test_is_refused(changes: dict[str, object], code: str) -> None:
+    facts = FACTS.model_copy(update={"held_out": TESTED.model_copy(update=changes)})
+    (found,) = check(config(validation_split=0.0), facts)
+    assert (found.severity, found.code) == (Severity.ERROR, code)
+    assert (found.path, found.suggested_patch) == (("data", "validationDatasetId"), None)
+
+
+@pytest.mark.parametrize(
+    ("choices", "facts", "name"),
+    [
+        ({"stratify": True, "validation_split": 0.0}, {"held_out": TESTED}, "stratify"),
+        ({"stratify": True, "validation_split": 0.0}, {}, "stratify"),
+        ({"stratify": True}, {"data_type": DataType.TEXT}, "stratify"),
+        ({"drop_leaks_from": Side.VALIDATION}, {}, "dropLeaksFrom"),
+    ],
+)
+def test_options_of_a_split_that_there_is_not_have_no_effect(
+    choices: dict[str, object], facts: dict[str, object], name: str
+) -> None:
+    known = FACTS.model_copy(update=facts)
+    chosen = config(**choices)
+    found = [each for each in check(chosen, known) if each.severity is Severity.WARNING]
+    assert [(each.code, each.path[-1]) for each in found] == [("OPTION_WITHOUT_EFFECT", name)]
+    cured = apply(chosen, combined_patch(found))
+    assert [each for each in check(cured, known) if each.severity is Severity.WARNING] == []

@@ -1,12 +1,15 @@
 """What lies before a run that is prepared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.training.jobs import spec_of
-from training.memory.workload import remaining
+from tests.training.jobs import qa_rows, spec_of
+from training.data.rows import TokenRow
+from training.memory import workload as module
+from training.memory.forecast import heaviest
+from training.memory.workload import remaining, workload
 from training.preparation import Prepared, prepare
 
 MakeJob = Callable[..., Path]
@@ -29,3 +32,18 @@ def test_epochs_that_max_steps_cuts_off_are_neither_scored_nor_saved(
     assert len(found.step_tokens) == (max_steps or 15)
     assert found.scored_tokens == (epochs + 1) * scored
     assert found.written_bytes == epochs * 3 * weights + weights
+
+
+def test_of_many_rows_the_heaviest_steps_are_searched(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = prepared(make_job(rows=qa_rows(60), epochs=1, batch_size=4))
+    all_steps = heaviest(workload(run).rounds)
+    monkeypatch.setattr(module, "_SEARCHED_ROWS", 20)
+    searched = workload(run).rounds
+    assert len(searched) < 12
+    assert [lines(each) for each in heaviest(searched)] == [lines(each) for each in all_steps]
+
+
+def lines(packs: Sequence[Sequence[TokenRow]]) -> list[list[int]]:
+    return [[row.line for row in rows] for rows in packs]

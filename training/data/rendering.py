@@ -7,8 +7,9 @@ before an answer is, token for token, what it will see when it is asked for one.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
@@ -16,32 +17,16 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from training.config import DataType
 from training.data.conversations import Message, trained
+from training.data.fingerprints import fingerprint
 from training.data.linear_templates import turns_in_one_pass
 from training.data.records import Record, canonical_line
+from training.data.rows import IGNORED, Row
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
-
-IGNORED: Final = -100
-"""The label of a token that bears no loss."""
 
 _GENERATION_BLOCK: Final = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 _render: Final[Callable[..., tuple[list[str], list[list[tuple[int, int]]]]]] = render_jinja_template  # type: ignore[assignment]
 """The renderer under `apply_chat_template`, which is annotated as returning `str` and does not."""
-
-
-class Row(NamedTuple):
-    """A record in tokens. `labels[i]` is `input_ids[i]` where token i is to be predicted."""
-
-    line: int
-    input_ids: list[int]
-    labels: list[int]
-    content: bytes
-    """A digest of the record: equal for exact duplicates."""
-
-    @property
-    def trained_tokens(self) -> int:
-        """Tokens that bear loss."""
-        return sum(label != IGNORED for label in self.labels)
 
 
 @dataclass
@@ -73,58 +58,90 @@ class Renderer:
     max_length: int
     """In tokens; longer rows are cut at the end."""
 
-    def render(self, records: Iterable[tuple[int, Record]]) -> Rendered:
-        """All numbered records as rows, in order.
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything that decides a record's tokens and labels, but for the record."""
+        return fingerprint(self.tokenizer, (self.data_type, sorted(self.stop_token_ids)))
 
-        Raises `NoChatTemplate`, `TemplateNotPrefixStable` or `StopTokenNotTrained` where the
-        template cannot be trained exactly.
+    def render(self, records: Iterable[tuple[int, Record]]) -> Rendered:
+        """All numbered records as rows of the longest length, in order.
+
+        Raises what `rows` raises.
         """
         rendered = Rendered()
-        for line, record in records:
-            input_ids, labels = self._tokens(line, record)
-            row = Row(
-                line=line,
-                input_ids=input_ids[: self.max_length],
-                labels=labels[: self.max_length],
-                content=hashlib.sha256(canonical_line(record)).digest(),
+        for row in self.rows(list(records)):
+            cut = row._replace(
+                input_ids=row.input_ids[: self.max_length], labels=row.labels[: self.max_length]
             )
-            if row.trained_tokens == 0:
-                rendered.dropped.append(line)
+            if cut.trained_tokens == 0:
+                rendered.dropped.append(row.line)
                 continue
-            if len(input_ids) > self.max_length:
-                rendered.truncated.append(line)
-            rendered.rows.append(row)
+            if row.tokens > self.max_length:
+                rendered.truncated.append(row.line)
+            rendered.rows.append(cut)
         return rendered
 
-    def _tokens(self, line: int, record: Record) -> tuple[list[int], list[int]]:
-        """Ids and labels of a whole record; the first token, which nothing predicts, bears none."""
-        if self.data_type in (DataType.CHAT, DataType.QA):
-            input_ids, labels = self._conversation(line, record)
-        elif self.data_type is DataType.COMPLETION:
-            prompt = self._with_beginning(str(record["prompt"]))
-            answer = self._closed(self._ids(str(record["completion"])), line)
-            input_ids, labels = prompt + answer, [IGNORED] * len(prompt) + answer
-        else:
-            text = record["text" if self.data_type is DataType.TEXT else "code"]
-            input_ids = self._closed(self._with_beginning(str(text)), line)
-            labels = list(input_ids)
-        return input_ids, [IGNORED, *labels[1:]]
+    def rows(self, records: Sequence[tuple[int, Record]]) -> list[Row]:
+        """All numbered records as whole rows, in order; their text is tokenised together.
 
-    def _conversation(self, line: int, record: Record) -> tuple[list[int], list[int]]:
-        input_ids: list[int] = []
-        labels: list[int] = []
+        The first token, which nothing predicts, bears no loss. Raises `NoChatTemplate`,
+        `TemplateNotPrefixStable` or `StopTokenNotTrained` where the template cannot be trained
+        exactly.
+        """
+        cut = [self._cut(line, record) for line, record in records]
+        tokenised = self._tokenised(cut)
+        rows = []
+        for (line, record), parts in zip(records, cut, strict=True):
+            input_ids, labels = self._laid_out(line, [(part, next(tokenised)) for part in parts])
+            labels[:1] = [IGNORED] * len(labels[:1])
+            content = hashlib.sha256(canonical_line(record)).digest()
+            rows.append(Row(line=line, input_ids=input_ids, labels=labels, content=content))
+        return rows
+
+    @property
+    def _frames_texts(self) -> bool:
+        """Whether a row begins and ends as the tokenizer says; else the template says it."""
+        return self.data_type not in (DataType.CHAT, DataType.QA)
+
+    def _cut(self, line: int, record: Record) -> list[Piece]:
+        if self.data_type is DataType.COMPLETION:
+            return [Piece(str(record["prompt"]), False), Piece(str(record["completion"]), True)]
+        if self._frames_texts:
+            text = record["text" if self.data_type is DataType.TEXT else "code"]
+            return [Piece(str(text), True)]
         tools = record.get("tools")
-        cut = pieces(
+        return pieces(
             self.tokenizer,
             messages_of(record),
             line=line,
             tools=tools if isinstance(tools, list) else None,
         )
-        for piece in cut:
-            ids = self._ids(piece.text)
-            trained = self._up_to_stop(ids, line) if piece.trained else 0
+
+    def _tokenised(self, cut: Sequence[Sequence[Piece]]) -> Iterator[list[int]]:
+        """The ids of every piece, in order."""
+        texts = [piece.text for parts in cut for piece in parts]
+        if not self._frames_texts:
+            return iter(self._ids(texts))
+        first = iter(self._beginnings([parts[0].text for parts in cut]))
+        rest = iter(self._ids([piece.text for parts in cut for piece in parts[1:]]))
+        return (next(rest if place else first) for parts in cut for place in range(len(parts)))
+
+    def _laid_out(
+        self, line: int, parts: Sequence[tuple[Piece, list[int]]]
+    ) -> tuple[list[int], list[int]]:
+        """Ids and labels of a whole record."""
+        input_ids: list[int] = []
+        labels: list[int] = []
+        for piece, ids in parts:
+            trained = 0
+            if piece.trained:
+                trained = len(ids) if self._frames_texts else self._up_to_stop(ids, line)
             input_ids += ids
             labels += ids[:trained] + [IGNORED] * (len(ids) - trained)
+        if self._frames_texts:
+            end = self._end(line)
+            input_ids.append(end)
+            labels.append(end)
         return input_ids, labels
 
     def _up_to_stop(self, ids: Sequence[int], line: int) -> int:
@@ -135,23 +152,33 @@ class Renderer:
                 return index + 1
         raise StopTokenNotTrained(line)
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _with_beginning(self, text: str) -> list[int]:
-        """Ids of text at the start of a sequence: with the BOS token where the model wants one,
-        without the EOS that some tokenizers add on their own."""
-        ids = list(self.tokenizer(text)["input_ids"])
-        if ids and ids[-1] == self.tokenizer.eos_token_id:
-            ids.pop()
+    def _ids(self, texts: list[str], *, framed: bool = False) -> list[list[int]]:
+        if not texts:
+            return []
+        found = self.tokenizer(
+            texts,
+            add_special_tokens=framed,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        ids: list[list[int]] = found["input_ids"]
         return ids
 
-    def _closed(self, ids: list[int], line: int) -> list[int]:
-        """The ids and the token that ends a text."""
+    def _beginnings(self, texts: list[str]) -> list[list[int]]:
+        """Ids of texts at the start of a sequence: with the BOS token where the model wants one,
+        without the EOS that some tokenizers add on their own."""
+        found = self._ids(texts, framed=True)
+        for ids in found:
+            if ids and ids[-1] == self.tokenizer.eos_token_id:
+                ids.pop()
+        return found
+
+    def _end(self, line: int) -> int:
+        """The token that ends a text."""
         end = self.tokenizer.eos_token_id
         if end is None:
             raise StopTokenNotTrained(line)
-        return [*ids, int(end)]
+        return int(end)
 
 
 def messages_of(record: Record) -> list[Message]:

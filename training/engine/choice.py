@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from training.data.rendering import Row
+from training.data.rows import Row, TokenRow
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
 
 
 def choose(
-    model: PreTrainedModel, rows: Sequence[Row], device: torch.device, *, sharded: bool = False
+    model: PreTrainedModel, rows: Sequence[TokenRow], device: torch.device, *, sharded: bool = False
 ) -> Choice:
     """The fastest way that agrees with the model on the heads of some rows.
 
@@ -87,10 +87,9 @@ def choose(
     return Choice(reference, ComputePath.PADDED, tuple(reasons), False)
 
 
-def _beginning(row: Row) -> Row:
-    return row._replace(
-        input_ids=row.input_ids[:_PROBED_TOKENS], labels=row.labels[:_PROBED_TOKENS]
-    )
+def _beginning(row: TokenRow) -> Row:
+    ids, labels = row.input_ids[:_PROBED_TOKENS], row.labels[:_PROBED_TOKENS]
+    return Row(row.line, ids, labels, content=b"")
 
 
 def _difference(found: Tensor, wanted: Tensor) -> float:

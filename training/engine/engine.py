@@ -5,7 +5,7 @@ from typing import Final
 
 import torch
 
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.engine.choice import Choice
 from training.engine.gradients import Gradients
 from training.engine.lanes import Lanes
@@ -49,26 +49,26 @@ class Engine:
         """Micro-batches computed at the same time."""
         return self._lanes.count
 
-    def round_count(self, rows: Sequence[Row]) -> int:
+    def round_count(self, rows: Sequence[TokenRow]) -> int:
         """How many rounds the rows make."""
         return len(self.divided(rows))
 
-    def rounds(self, rows: Sequence[Row]) -> Iterator[list[Pack]]:
+    def rounds(self, rows: Sequence[TokenRow]) -> Iterator[list[Pack]]:
         """The rows as micro-batches, those of a round to be computed at the same time."""
         for packs in self.divided(rows):
             yield [self.packed(each) for each in packs]
 
-    def divided(self, rows: Sequence[Row]) -> list[list[list[Row]]]:
+    def divided(self, rows: Sequence[TokenRow]) -> list[list[list[TokenRow]]]:
         """The rows of each micro-batch of each round."""
         if not rows:
             return []
-        lengths = [len(row.input_ids) for row in rows]
-        costs = [len(row.input_ids) + self._label_cost * row.trained_tokens for row in rows]
+        lengths = [row.tokens for row in rows]
+        costs = [row.tokens + self._label_cost * row.trained_tokens for row in rows]
         packs = divide(lengths, costs, budget=self.budget // self.lanes, lanes=self.lanes)
         taken = [[rows[index] for index in pack] for pack in packs]
         return [taken[start : start + self.lanes] for start in range(0, len(taken), self.lanes)]
 
-    def packed(self, rows: Sequence[Row]) -> Pack:
+    def packed(self, rows: Sequence[TokenRow]) -> Pack:
         """A micro-batch on the device."""
         return make_pack(rows, self.device)
 
@@ -112,7 +112,7 @@ class Engine:
         self.budget //= 2
         return True
 
-    def halve_budget_for(self, rows: Sequence[Row]) -> bool:
+    def halve_budget_for(self, rows: Sequence[TokenRow]) -> bool:
         """Halve it until these rows are divided otherwise; False where they never are."""
         before = self.divided(rows)
         while self.halve_budget():

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from training.config import Sharding, TrainingConfig
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.devices.hardware import Hardware
 from training.devices.memory import available_bytes, page_out
 from training.devices.sharding import layout, shard
@@ -29,7 +29,7 @@ def place(
     model: TrainableModel,
     hardware: Hardware,
     *,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     config: TrainingConfig,
     world: World,
 ) -> tuple[Engine, World]:
@@ -40,7 +40,7 @@ def place(
 
 
 def _sharded(
-    model: TrainableModel, hardware: Hardware, *, rows: Sequence[Row], world: World
+    model: TrainableModel, hardware: Hardware, *, rows: Sequence[TokenRow], world: World
 ) -> tuple[Engine, World]:
     """An engine for a model that is split among the processes from here on, and their world."""
     device = torch.device(hardware.device)
@@ -74,7 +74,7 @@ def _engine(
     model: TrainableModel,
     hardware: Hardware,
     *,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     config: TrainingConfig,
     world: World,
 ) -> Engine:
@@ -82,7 +82,7 @@ def _engine(
     weights = TrainableWeights(model, hardware.dtype)
     model.to(device)  # type: ignore[arg-type]  # annotated wrongly
     tokens_per_step = (
-        sum(len(row.input_ids) for row in rows)
+        sum(row.tokens for row in rows)
         / len(rows)
         * (config.batch_size * config.gradient_accumulation_steps)
         / world.size

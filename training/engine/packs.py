@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from training.data.rendering import IGNORED, Row
+from training.data.rows import IGNORED, TokenRow
 
 _WORTH_AN_EXCHANGE: Final = 0.01
 """The share of a difference that an exchange of rows must take away, so that they come to an end."""
@@ -22,7 +22,7 @@ class Pack:
     whose prediction bears loss, and `targets` (N) what they should predict.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[TokenRow, ...]
     input_ids: Tensor
     position_ids: Tensor
     positions: Tensor
@@ -31,7 +31,7 @@ class Pack:
     @property
     def lengths(self) -> tuple[int, ...]:
         """Tokens of each row."""
-        return tuple(len(row.input_ids) for row in self.rows)
+        return tuple(row.tokens for row in self.rows)
 
     @property
     def tokens(self) -> int:
@@ -39,16 +39,16 @@ class Pack:
         return self.input_ids.numel()
 
 
-def make_pack(rows: Sequence[Row], device: str | torch.device = "cpu") -> Pack:
+def make_pack(rows: Sequence[TokenRow], device: str | torch.device = "cpu") -> Pack:
     """The rows as tensors on a device."""
-    ordered = tuple(sorted(rows, key=lambda row: len(row.input_ids), reverse=True))
+    ordered = tuple(sorted(rows, key=lambda row: row.tokens, reverse=True))
     labels = [label for row in ordered for label in (*row.labels[1:], IGNORED)]
     targets = torch.tensor(labels)
     positions = (targets != IGNORED).nonzero().squeeze(1)
     return Pack(
         rows=ordered,
         input_ids=torch.tensor([token for row in ordered for token in row.input_ids]).to(device),
-        position_ids=torch.cat([torch.arange(len(row.input_ids)) for row in ordered]).to(device),
+        position_ids=torch.cat([torch.arange(row.tokens) for row in ordered]).to(device),
         positions=positions.to(device),
         targets=targets[positions].to(device),
     )

@@ -20,7 +20,8 @@ from transformers import PreTrainedTokenizerBase
 
 from training.data.rendering import pieces
 from training.libraries import silence
-from training.models.base_models import load_base, load_tokenizer, stop_token_ids
+from training.models.base_models import load_base, stop_token_ids
+from training.models.tokenizers import load_tokenizer
 
 LONGEST_TEXT: Final = 128
 """In tokens; longer texts are cut, so that a long sample does not outweigh the others."""

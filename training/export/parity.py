@@ -12,7 +12,8 @@ import torch
 from training.errors import ParityFailed
 from training.export.answers import Answers, adapter_answers, answers
 from training.export.spec import ExportSpec, Parity
-from training.models.base_models import load_base, load_tokenizer, stop_token_ids
+from training.models.base_models import load_base, stop_token_ids
+from training.models.tokenizers import load_tokenizer
 
 FIXED_TEXTS: Final = (
     "What is the capital of France?",

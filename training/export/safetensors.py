@@ -11,9 +11,10 @@ from transformers import PreTrainedModel
 from training.export.spec import ExportSpec
 from training.methods.adapters import merged
 from training.methods.quantisation import load_dequantised
-from training.models.base_models import load_base, load_tokenizer
+from training.models.base_models import load_base
 from training.models.licences import declared_licence
 from training.models.sources import local_folder
+from training.models.tokenizers import load_tokenizer
 from training.models.weights import stored_weights
 
 _TORCH_DTYPES: Final = {

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from torch import Tensor
 from torch.nn import Module
 
-from training.data.rendering import IGNORED, Row
+from training.data.rows import IGNORED, Row, TokenRow
 from training.devices.hardware import Hardware
 from training.devices.memory import available_bytes, bytes_beside, held_bytes, peak_bytes
 from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, EstimateMethod, MemoryEstimate
@@ -16,7 +16,7 @@ from training.memory.dry_run import dry_run, real_run
 from training.memory.ledger import Holding
 from training.memory.splitting import Split
 
-Rows: TypeAlias = Sequence[Row]
+Rows: TypeAlias = Sequence[TokenRow]
 
 _SHORT_ROWS: Final = (16, 48)
 """Tokens of the rows that are run for real where a dry run is not possible."""
@@ -60,7 +60,7 @@ def heaviest(rounds: Iterable[Sequence[Rows]]) -> list[Sequence[Rows]]:
     weights: tuple[Callable[[Sequence[Rows]], int], ...] = (
         lambda packs: sum(_tokens(rows) for rows in packs),
         lambda packs: sum(row.trained_tokens for rows in packs for row in rows),
-        lambda packs: sum(len(row.input_ids) ** 2 for rows in packs for row in rows),
+        lambda packs: sum(row.tokens**2 for rows in packs for row in rows),
     )
     found = {id(each): each for weight in weights if (each := max(listed, key=weight, default=()))}
     return list(found.values())
@@ -134,7 +134,7 @@ def _dry(work: Workload, rows: Rows) -> Holding:
 def _from_short_rows(work: Workload, rows: Rows) -> Holding:
     """A straight line through two short rows, drawn to all tokens."""
 
-    def held(row: Row) -> Holding:
+    def held(row: TokenRow) -> Holding:
         return real_run(
             work.model,
             partial(work.begin(None), [row]),
@@ -144,20 +144,21 @@ def _from_short_rows(work: Workload, rows: Rows) -> Holding:
 
     tokens = _tokens(rows)
     share = sum(row.trained_tokens for row in rows) / tokens
-    longest = max(rows, key=lambda row: len(row.input_ids))
+    longest = max(rows, key=lambda row: row.tokens)
     short, long = (_cut(longest, length, share) for length in _SHORT_ROWS)
-    first, last = len(short.input_ids), len(long.input_ids)
+    first, last = short.tokens, long.tokens
     steps = (tokens - first) / max(1, last - first)
     line = zip(held(short), held(long), strict=True)
     return Holding(*(round(start + steps * (end - start)) for start, end in line))
 
 
-def _cut(row: Row, length: int, share: float) -> Row:
+def _cut(row: TokenRow, length: int, share: float) -> Row:
     """The start of a row, with a share of it bearing loss."""
     ids = row.input_ids[:length]
     trained = max(1, round(share * len(ids)))
-    return row._replace(input_ids=ids, labels=[IGNORED] * (len(ids) - trained) + ids[-trained:])
+    labels = [IGNORED] * (len(ids) - trained) + ids[-trained:]
+    return Row(row.line, ids, labels, content=b"")
 
 
 def _tokens(rows: Rows) -> int:
-    return sum(len(row.input_ids) for row in rows)
+    return sum(row.tokens for row in rows)

@@ -15,13 +15,14 @@ from training.devices.hardware import Hardware
 from training.errors import NothingTrainable, TargetModulesNotFound
 from training.methods.freezing import freeze_all_but
 from training.methods.quantisation import load_quantised, require_bitsandbytes
-from training.models.base_models import first_line, load_base
+from training.models.base_models import load_base
 from training.models.modules import (
     has_fused_experts,
     head_and_embeddings,
     inputs_first,
     linear_layers,
 )
+from training.models.tokenizers import first_line
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from training.errors import BitsandbytesUnavailable
-from training.models.base_models import first_line, load_base
+from training.models.base_models import load_base
 from training.models.modules import inputs_first
+from training.models.tokenizers import first_line
 
 if TYPE_CHECKING:  # imported where it is used, since some platforms lack it
     from bitsandbytes.functional import QuantState

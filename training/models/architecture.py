@@ -8,12 +8,13 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from training.errors import ModelUnreadable
-from training.models.base_models import load_base, load_tokenizer
+from training.models.base_models import load_base
 from training.models.facts import ModelFacts
 from training.models.licences import declared_licence
 from training.models.modules import decoder_layers, linear_parameters
 from training.models.shape import shape_of
 from training.models.sources import local_folder
+from training.models.tokenizers import load_tokenizer
 from training.models.tokens import tokenizer_facts
 from training.models.weights import StoredWeights, stored_weights
 

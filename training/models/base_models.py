@@ -7,30 +7,19 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from training.errors import ModelUnreadable
+from training.models.tokenizers import UNREADABLE, first_line, stop_ids
 
 _load_with_report: Final[Callable[..., tuple[PreTrainedModel, dict[str, Iterable[object]]]]] = (
     AutoModelForCausalLM.from_pretrained  # type: ignore[assignment]  # with output_loading_info
 )
 
-_UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
-"""What transformers raises for a folder that is no model, depending on what is wrong with it."""
-
-
-def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or hub id. Raises `ModelUnreadable`."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except _UNREADABLE as error:
-        raise ModelUnreadable(source, f"no tokenizer: {first_line(error)}") from error
-    assert isinstance(tokenizer, PreTrainedTokenizerBase)  # noqa: S101 - AutoTokenizer is untyped
-    return tokenizer
+_UNREADABLE: Final = (*UNREADABLE, SafetensorError)
 
 
 def load_base(
@@ -61,13 +50,4 @@ def load_base(
 
 def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token at which the model's generation stops."""
-    named = getattr(model.generation_config, "eos_token_id", None)
-    listed = named if isinstance(named, list) else [named]
-    ids = [*listed, tokenizer.eos_token_id]
-    return frozenset(int(each) for each in ids if each is not None)
-
-
-def first_line(error: BaseException) -> str:
-    """The gist of a library's error, without its paragraphs of advice."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+    return stop_ids(model.generation_config, tokenizer)

@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from training.errors import ModelUnreadable, TrainingError
 from training.files import whole_folder
 from training.libraries import prepare_environment, silence
-from training.models.base_models import load_base, load_tokenizer
+from training.models.base_models import load_base
+from training.models.tokenizers import load_tokenizer
 
 _DIGITS_BEFORE_BYTES: Final = {
     "type": "Sequence",

@@ -1,52 +1,25 @@
 """Which rows are trained on, and in what order: all a function of the seed."""
 
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from training.data.rendering import Row
-from training.steps.schedule import validation_rows
+import numpy as np
+
+from training.data.token_file import Integers
 
 T = TypeVar("T")
 
 
-class Split(NamedTuple):
-    """The rows trained on and those held out."""
-
-    training: list[Row]
-    validation: list[Row]
-
-
-def split(rows: Sequence[Row], ratio: float, seed: int) -> Split:
-    """Hold out about `ratio` of the rows; exact duplicates stay together on one side.
-
-    Fewer rows are held out than asked for where groups of duplicates are too large.
-    """
-    groups: defaultdict[bytes, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        groups[row.content].append(index)
-    shuffled = list(groups.values())
-    random.Random(f"split:{seed}").shuffle(shuffled)  # noqa: S311 - a seeded order, no secret
-    wanted = validation_rows(len(rows), ratio)
-    held_out: set[int] = set()
-    for group in shuffled:
-        if len(held_out) + len(group) <= wanted:
-            held_out.update(group)
-    return Split(
-        training=[row for index, row in enumerate(rows) if index not in held_out],
-        validation=[rows[index] for index in sorted(held_out)],
-    )
-
-
-def sample(items: Sequence[T], count: int | None, *, shuffle: bool, seed: int) -> list[T]:
-    """At most `count` items in their order: the first ones, or with `shuffle` any."""
-    if count is None or count >= len(items):
-        return list(items)
+def sample(total: int, count: int | None, *, shuffle: bool, seed: int) -> Integers | None:
+    """The places of at most `count` of so many records, in order: the first ones, or with `shuffle`
+    any; None for all of them."""
+    if count is None or count >= total:
+        return None
     if not shuffle:
-        return list(items[:count])
-    drawn = random.Random(f"sample:{seed}").sample(range(len(items)), count)  # noqa: S311 - as above
-    return [items[index] for index in sorted(drawn)]
+        return np.arange(count)
+    drawn = random.Random(f"sample:{seed}").sample(range(total), count)  # noqa: S311 - as above
+    return np.sort(np.array(drawn, dtype=np.int64))
 
 
 class Plan(NamedTuple):

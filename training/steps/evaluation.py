@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.engine import Engine
 from training.scores import Scores
@@ -11,7 +11,7 @@ from training.steps.turns import turns
 
 def evaluate(
     engine: Engine,
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     *,
     world: World = WORLD_OF_ONE,
     should_stop: Callable[[], bool] = lambda: False,

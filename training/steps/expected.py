@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean, pstdev
 from typing import Final
 
-from training.config import DataType, TrainingConfig
+from training.config import DataType, OnTooLong, TrainingConfig
 from training.data.records import Statistics, canonical_line
 from training.models.facts import TokenizerFacts
 from training.steps.schedule import total_steps, validation_rows
@@ -66,6 +66,15 @@ def training_rows(records: int, config: TrainingConfig) -> int:
     return samples - validation_rows(samples, config.validation_split)
 
 
+def tested_rows(records: int, config: TrainingConfig, *, held_out: int | None) -> int:
+    """How many records are tested with: all of a dataset of its own, `held_out`, or else a share of
+    so many records."""
+    if held_out is not None:
+        return held_out
+    samples = min(records, config.max_samples or records)
+    return validation_rows(samples, config.validation_split)
+
+
 def expected_rows(
     dataset: Stored, tokenizer: TokenizerFacts, config: TrainingConfig
 ) -> ExpectedRows | None:
@@ -77,9 +86,14 @@ def expected_rows(
     per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
     frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
     longest = config.max_sequence_length
-    tokens = [
-        min(longest, frame + per_character * characters) for characters in _lengths(statistics)
-    ]
+    whole = [frame + per_character * characters for characters in _lengths(statistics)]
+    taken = whole
+    if config.on_too_long is OnTooLong.DROP:
+        taken = [each for each in whole if each <= longest]
+        count = round(count * len(taken) / len(whole))
+    if count < 1:
+        return None
+    tokens = [min(longest, each) for each in taken]
     trained = statistics.trained_characters
     return ExpectedRows(
         count=count,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from training.config import TrainingConfig
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.devices.limit import halved
 from training.devices.token_budget import TokenBudget
 from training.devices.world import WORLD_OF_ONE, World
@@ -42,7 +42,7 @@ class Run:
     """A run that is ready to train, from its start or from a checkpoint."""
 
     stepper: Stepper
-    validation: Sequence[Row]
+    validation: Sequence[TokenRow]
     training_rows: int
     config: TrainingConfig
     store: CheckpointStore

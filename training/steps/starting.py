@@ -16,7 +16,7 @@ from training.config import JobSpec, Start, StartKind
 from training.errors import StartUnusable
 from training.files import damage
 from training.methods.adapters import TrainableModel
-from training.models.base_models import first_line
+from training.models.tokenizers import first_line
 
 _ADAPTER: str = "adapter_config.json"
 

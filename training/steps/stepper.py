@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from training.config import TrainingConfig
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.devices.errors import PassAbandoned
 from training.devices.sharding import gathered, own_part, whole
 from training.devices.world import WORLD_OF_ONE, World
@@ -62,7 +62,7 @@ class Stepper:
     def __init__(
         self,
         engine: Engine,
-        rows: Sequence[Row],
+        rows: Sequence[TokenRow],
         *,
         config: TrainingConfig,
         total_steps: int,
@@ -146,7 +146,7 @@ class Stepper:
         if fingerprint(self._masters, self._world) == self.state.untrained:
             raise NothingTrained(f"no weight moved in {self.state.step} steps")
 
-    def _step(self, rows: Sequence[Row], watch: Watch) -> bool:
+    def _step(self, rows: Sequence[TokenRow], watch: Watch) -> bool:
         started = time.monotonic()
         rate = learning_rate(self.state.step, config=self._config, steps=self.total_steps)
         scores = self._backward(rows, rate=rate, started=started, watch=watch)
@@ -159,7 +159,7 @@ class Stepper:
         return True
 
     def _backward(
-        self, rows: Sequence[Row], *, rate: float, started: float, watch: Watch
+        self, rows: Sequence[TokenRow], *, rate: float, started: float, watch: Watch
     ) -> Scores | None:
         """The step's gradients, with as many tokens at once as memory takes; None if stopped."""
         while True:
@@ -177,9 +177,9 @@ class Stepper:
                 watch.halved(self.engine.budget, error)
 
     def _gradients(
-        self, rows: Sequence[Row], *, rate: float, started: float, watch: Watch
+        self, rows: Sequence[TokenRow], *, rate: float, started: float, watch: Watch
     ) -> Scores | None:
-        tokens = sum(len(row.input_ids) for row in rows)
+        tokens = sum(row.tokens for row in rows)
         share = 1 / sum(row.trained_tokens for row in rows)
         scores, done = Scores(), 0
         for turn, seeds in self._seeded(turns(self.engine, rows, self._world)):
@@ -231,7 +231,7 @@ class Stepper:
             count += len(turn.packs)
             yield turn, [_seed(self._config.seed, self.state.step, place) for place in places]
 
-    def _apply(self, rate: float, rows: Sequence[Row]) -> None:
+    def _apply(self, rate: float, rows: Sequence[TokenRow]) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
         self.engine.collect()

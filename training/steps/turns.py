@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from training.data.rendering import Row
+from training.data.rows import TokenRow
 from training.devices.world import World
 from training.engine.engine import Engine
 from training.engine.packs import Pack, make_pack
@@ -20,22 +20,26 @@ class Turn(NamedTuple):
     is_last: bool = False
 
 
-def deal(rows: Sequence[Row], hands: int) -> list[list[Row]]:
+def deal(rows: Sequence[TokenRow], hands: int) -> list[list[TokenRow]]:
     """The rows in `hands` shares of about as many tokens each, the longest dealt first.
 
     The same for the same rows, and within a share in their order.
     """
+    return [[rows[index] for index in share] for share in dealt([r.tokens for r in rows], hands)]
+
+
+def dealt(lengths: Sequence[int], hands: int) -> list[list[int]]:
+    """The places of the rows of each share, told from the rows' tokens."""
     shares: list[list[int]] = [[] for _ in range(hands)]
     tokens = [0] * hands
-    longest_first = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids), reverse=True)
-    for index in longest_first:
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         least = tokens.index(min(tokens))
         shares[least].append(index)
-        tokens[least] += len(rows[index].input_ids)
-    return [[rows[index] for index in sorted(share)] for share in shares]
+        tokens[least] += lengths[index]
+    return [sorted(share) for share in shares]
 
 
-def turns(engine: Engine, rows: Sequence[Row], world: World) -> Iterator[Turn]:
+def turns(engine: Engine, rows: Sequence[TokenRow], world: World) -> Iterator[Turn]:
     """This process's turns with its share of the rows, which all processes are given alike.
 
     Where the passes of a sharded model have to be made together, a process that has none left
@@ -51,5 +55,5 @@ def turns(engine: Engine, rows: Sequence[Row], world: World) -> Iterator[Turn]:
         yield Turn(packs, counts=False, is_last=missing == count)
 
 
-def _shortest(rows: Sequence[Row]) -> Row:
-    return min(rows, key=lambda row: len(row.input_ids))
+def _shortest(rows: Sequence[TokenRow]) -> TokenRow:
+    return min(rows, key=lambda row: row.tokens)

@@ -301,10 +301,11 @@ async def test_a_run_that_can_start_is_told_its_size(
     assert (unknown.code, told.code) == (0, 0)
     assert "  memory: No worker is there that says what it has." in unknown.out.splitlines()
     lines = told.out.splitlines()
-    assert lines[:2] == ["This run can start.", "  steps: 9"]
-    assert lines[2].startswith("  tokens trained: about ")
-    assert lines[3].startswith("  memory estimated: ")
-    assert lines[3].endswith("of 8.0 GB")
+    records = "  records: 18 to train on, 2 to test with"
+    assert lines[:3] == ["This run can start.", records, "  steps: 9"]
+    assert lines[3].startswith("  tokens trained: about ")
+    assert lines[4].startswith("  memory estimated: ")
+    assert lines[4].endswith("of 8.0 GB")
 
 
 async def test_a_job_is_followed_in_plain_lines_to_its_end(

@@ -23,6 +23,10 @@ METRICS = {
     "durationSeconds": 61.0,
 }
 PREPARED = {
+    "datasetRecords": 24,
+    "sampledRecords": 24,
+    "leakedRecords": 0,
+    "stratifiedBy": None,
     "trainingRecords": 18,
     "validationRecords": 2,
     "droppedRecords": 1,
@@ -30,6 +34,7 @@ PREPARED = {
     "tokens": 1200,
     "trainedTokens": 300,
     "totalSteps": 24,
+    "tokensReused": False,
 }
 MEASURED = {
     "progress": 12.5,
@@ -56,9 +61,27 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         "status QUEUED: submitted",
     ),
     (
+        "DataProgress",
+        {"records": 12_000, "progress": 34.5},
+        "tokenising: 12,000 records, 34 %",
+    ),
+    (
+        "DataPrepared",
+        PREPARED | {"droppedRecords": 0, "tokensReused": True},
+        "data: 18 records to train, 2 held out, 300 of 1,200 tokens trained, 24 steps, "
+        "3 records cut, tokenised before",
+    ),
+    (
         "DataPrepared",
         PREPARED,
         "data: 18 records to train, 2 held out, 300 of 1,200 tokens trained, 24 steps, "
+        "3 records cut, 1 records dropped",
+    ),
+    (
+        "DataPrepared",
+        PREPARED | {"sampledRecords": 21, "leakedRecords": 2, "stratifiedBy": "answer"},
+        "data: 18 records to train, 2 held out, 300 of 1,200 tokens trained, 24 steps, "
+        "21 of 24 records taken, in shares of each answer, 2 on both sides left out, "
         "3 records cut, 1 records dropped",
     ),
     (

@@ -20,7 +20,7 @@ from training.data.doctor.marks import Marks
 from training.data.doctor.report import TokenStatistics
 from training.data.doctor.tokens import RowLengths
 from training.data.records import Record
-from training.data.rendering import IGNORED
+from training.data.rows import IGNORED
 
 __all__ = ["RowDoctor", "RowExamination"]
 

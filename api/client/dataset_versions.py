@@ -1,0 +1,93 @@
+"""Datasets made of others, and two side by side. Field names are the API's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from api.client.answers import page
+from api.client.datasets import Dataset
+from api.client.record import Record
+from api.client.results import Page
+
+__all__ = [
+    "Comparison",
+    "Derivation",
+    "DerivedDataset",
+    "Lines",
+    "NumberedRecord",
+    "comparison",
+    "derived",
+]
+
+
+class Lines(BaseModel):
+    """Lines of a dataset, both ends included, counted from 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    first: int
+    last: int
+
+
+class Derivation(BaseModel):
+    """What is to be made of a dataset: first some of its records go, then others are added."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str | None = None
+    """The parent's, where left out."""
+    remove: tuple[Lines, ...] = ()
+    remove_duplicates: bool = False
+    add: tuple[Any, ...] = ()
+    drop_invalid: bool = False
+    """Leave out bad records that are to be added, instead of refusing all."""
+
+    def as_input(self, parent_id: str) -> dict[str, object]:
+        """The API's input."""
+        return {
+            "parentId": parent_id,
+            "name": self.name,
+            "remove": {
+                "lines": [each.model_dump() for each in self.remove],
+                "duplicates": self.remove_duplicates,
+            },
+            "add": {"records": list(self.add)},
+            "onInvalid": "DROP" if self.drop_invalid else "ERROR",
+        }
+
+
+class DerivedDataset(Dataset):
+    """A dataset, and how many records it has more and fewer than its parent."""
+
+    added: int
+    removed: int
+
+
+class NumberedRecord(Record):
+    """A record at its line, counted from 1."""
+
+    line: int
+    content: Any
+
+
+class Comparison(Record):
+    """Two datasets, and the first records of what each has alone and of what both have."""
+
+    a: Dataset
+    b: Dataset
+    equal: bool
+    only_in_a: Page[NumberedRecord]
+    only_in_b: Page[NumberedRecord]
+    in_both: Page[NumberedRecord]
+
+
+def derived(answer: Mapping[str, Any]) -> DerivedDataset:
+    """The dataset that the API made."""
+    return DerivedDataset.of({**answer, **answer["derivation"]})
+
+
+def comparison(answer: Mapping[str, Any]) -> Comparison:
+    """What the API found."""
+    sides = {name: page(NumberedRecord, answer[name]) for name in ("onlyInA", "onlyInB", "inBoth")}
+    return Comparison.model_validate({**answer, **sides})

@@ -1,0 +1,188 @@
+"""Making datasets of others, and comparing two."""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import strawberry
+
+from jobs import comparisons, derivation
+from jobs.comparisons import Comparison
+from jobs.datasets import OnInvalid
+from jobs.models import Dataset as DatasetRow
+from schema import ids, numbered
+from schema.context import Info
+from schema.datasets import Dataset, Record
+from schema.enums import Role
+from schema.pagination import After, Connection, First
+from schema.permissions import Requires
+from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
+from schema.scalars import JSON
+from training.data import derivation as training
+
+__all__ = ["DerivationMutations", "DerivationQueries"]
+
+
+@strawberry.input(description="Lines of the parent, both ends included.")
+class LinesInput:
+    first: int = strawberry.field(description="The first line, counted from 1.")
+    last: int | None = strawberry.field(
+        default=None, description="The last line; the first alone, where left out."
+    )
+
+    def range(self) -> training.LineRange:
+        return training.LineRange(self.first, self.first if self.last is None else self.last)
+
+
+@strawberry.input(description="Records to leave out of the parent's.")
+class RemoveRecordsInput:
+    lines: list[LinesInput] | None = strawberry.field(
+        default=None, description="By their lines in the parent."
+    )
+    duplicates: bool = strawberry.field(
+        default=False,
+        description="Whether to leave out every record that is equal to an earlier one that stays.",
+    )
+
+
+@strawberry.input(description="Records to add behind those that stay.")
+class AddRecordsInput:
+    records: list[JSON] = strawberry.field(description="The records, in the parent's shape.")
+
+
+@strawberry.input(
+    description="A dataset to be made of another. Removal comes first, and looks at the parent's "
+    "records alone."
+)
+class DeriveDatasetInput:
+    parent_id: strawberry.ID = strawberry.field(description="The dataset to start from; it stays.")
+    name: str | None = strawberry.field(
+        default=None, description="1 to 100 characters; the parent's name, where left out."
+    )
+    description: str | None = strawberry.field(
+        default=None, description="Whatever helps; the parent's, where left out."
+    )
+    remove: RemoveRecordsInput | None = strawberry.field(
+        default=None, description="What to leave out; nothing, where left out."
+    )
+    add: AddRecordsInput | None = strawberry.field(
+        default=None, description="What to add; nothing, where left out."
+    )
+    on_invalid: OnInvalid = strawberry.field(
+        default=OnInvalid.ERROR, description="What to do where some records to add are invalid."
+    )
+
+    def wanted(self) -> derivation.Derivation:
+        remove = self.remove or RemoveRecordsInput()
+        return derivation.Derivation(
+            parent_id=ids.decode(ids.Kind.DATASET, self.parent_id),
+            name=self.name,
+            description=self.description,
+            add=self.add.records if self.add else (),
+            remove=[each.range() for each in remove.lines or ()],
+            remove_duplicates=remove.duplicates,
+            on_invalid=self.on_invalid,
+        )
+
+
+DeriveDatasetResult: TypeAlias = Annotated[
+    Dataset | InvalidProblem | NotFoundProblem | ConflictProblem,
+    strawberry.union("DeriveDatasetResult", description="The new dataset, or why there is none."),
+]
+
+
+@strawberry.type(
+    description="Two datasets side by side, in whatever order they have their records. Of equal "
+    "records as many are shared as both have."
+)
+class DatasetComparison:
+    a: Dataset = strawberry.field(description="The one.")
+    b: Dataset = strawberry.field(description="The other.")
+    equal: bool = strawberry.field(description="Whether both hold the same records.")
+    compared: strawberry.Private[Comparison]
+
+    @classmethod
+    def of(cls, compared: Comparison) -> "DatasetComparison":
+        return cls(
+            a=Dataset.of(compared.a),
+            b=Dataset.of(compared.b),
+            equal=not compared.lines.only_in_a and not compared.lines.only_in_b,
+            compared=compared,
+        )
+
+    @strawberry.field(description="Records that only the one has, by their lines there.")
+    async def only_in_a(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Record]:
+        lines = self.compared.lines.only_in_a
+        return await _records(info, self.compared.a, lines, first=first, after=after)
+
+    @strawberry.field(description="Records that only the other has, by their lines there.")
+    async def only_in_b(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Record]:
+        lines = self.compared.lines.only_in_b
+        return await _records(info, self.compared.b, lines, first=first, after=after)
+
+    @strawberry.field(description="Records that both have, by their lines in the one.")
+    async def in_both(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Record]:
+        lines = self.compared.lines.in_both
+        return await _records(info, self.compared.a, lines, first=first, after=after)
+
+
+async def _records(
+    info: Info, dataset: DatasetRow, lines: Sequence[int], *, first: int, after: str | None
+) -> Connection[Record]:
+    start = numbered.start(first, after)
+    found = await comparisons.records(
+        dataset, lines[start : start + first], artifacts=info.context.service.artifacts
+    )
+    rows = [
+        (place, Record(line=line, content=JSON(content)))
+        for place, (line, content) in enumerate(found, start + 1)
+    ]
+    return numbered.connection(rows, after=after, total=len(lines))
+
+
+OneDataset: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="A dataset's id.")]
+
+
+@strawberry.type
+class DerivationQueries:
+    @strawberry.field(
+        description="Which records two datasets share, and which only one of them has; null where you "
+        "may not see both.",
+        extensions=[Requires(Role.VIEWER), NullIfNotFound()],
+    )
+    async def compare_datasets(
+        self, info: Info, a: OneDataset, b: OneDataset
+    ) -> DatasetComparison | None:
+        compared = await comparisons.compare(
+            info.context.viewer,
+            ids.decode(ids.Kind.DATASET, a),
+            ids.decode(ids.Kind.DATASET, b),
+            artifacts=info.context.service.artifacts,
+        )
+        return DatasetComparison.of(compared)
+
+
+@strawberry.type
+class DerivationMutations:
+    @strawberry.mutation(
+        description="Make a dataset of another, without some of its records and with more; the "
+        "other stays as it is.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def derive_dataset(
+        self,
+        info: Info,
+        sent: Annotated[
+            DeriveDatasetInput,
+            strawberry.argument(name="input", description="The dataset to make."),
+        ],
+    ) -> DeriveDatasetResult:
+        row = await derivation.derive(
+            info.context.viewer, sent.wanted(), artifacts=info.context.service.artifacts
+        )
+        return Dataset.of(row)

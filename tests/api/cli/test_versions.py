@@ -1,0 +1,118 @@
+"""Deriving, comparing and testing with datasets from the shell."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobs.access import Role, Viewer
+from jobs.models import Dataset, TrainingJob
+from jobs.service import Service
+from schema import ids
+from tests.api.cli.shell import Shell
+from tests.api.client.sessions import session_of
+from tests.factories import QA, make_dataset, make_model, make_viewer
+
+NEW = [{"question": "Who?", "answer": "You."}, {"question": "When?", "answer": "Now."}]
+
+
+@pytest.fixture
+async def ada(shell: Shell, server: str, service: Service) -> Viewer:
+    """A TRAINER whose token the shell has."""
+    viewer = await make_viewer(Role.TRAINER, "ada@example.org")
+    shell.setenv("TUNERY_URL", f"http://{server}")
+    shell.setenv("TUNERY_TOKEN", (await session_of(viewer, service)).access_token)
+    return viewer
+
+
+async def test_a_dataset_is_derived_and_compared_by_names(
+    shell: Shell, ada: Viewer, service: Service, tmp_path: Path
+) -> None:
+    await make_dataset(ada, service, records=[*QA, QA[10]])
+    more = tmp_path / "more.jsonl"
+    more.write_text("".join(json.dumps(record) + "\n" for record in NEW))
+    options = ("--remove", "3", "--remove", "7-9", "--remove-duplicates", "--add", str(more))
+    ran = await shell.run("derive", "sums", *options, "--name", "better")
+    assert ran.code == 0, ran.err
+    stored = await Dataset.get(name="better")
+    made = ids.encode(ids.Kind.DATASET, stored.id)
+    assert ran.out == f"{made}: version 2, 18 records, 5 removed, 2 added\n"
+    compared = await shell.run("compare", "sums", "better", "--first", "2")
+    assert compared.out.splitlines() == [
+        "16 records are in both",
+        "5 are only in sums",
+        f"  line 3: {json.dumps(QA[2], sort_keys=True)}",
+        f"  line 7: {json.dumps(QA[6], sort_keys=True)}",
+        "  … and 3 more",
+        "2 are only in better",
+        '  line 17: {"answer": "You.", "question": "Who?"}',
+        '  line 18: {"answer": "Now.", "question": "When?"}',
+    ]
+    found = json.loads((await shell.run("compare", "sums", made, "--json")).out)
+    assert (found["equal"], found["b"]["version"]) == (False, 2)
+
+
+async def test_records_that_are_left_out_of_a_derivation_are_named(
+    shell: Shell, ada: Viewer, service: Service, tmp_path: Path
+) -> None:
+    await make_dataset(ada, service)
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"question": "Who?"}\n' + json.dumps(NEW[0]) + "\n")
+    refused = await shell.run("derive", "sums", "--add", str(more))
+    assert (refused.code, await Dataset.all().count()) == (1, 1)
+    assert "The field answer is missing." in refused.err
+    ran = await shell.run("derive", "sums", "--add", str(more), "--drop-invalid")
+    assert ran.code == 0, ran.err
+    assert ran.err.startswith("  record 1 was left out: The field answer is missing.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("derive", "sums", "--remove", "x"), "'x' names no lines."),
+        (("derive", "sums", "--remove", "5-"), "'5-' names no lines."),
+        (("derive", "sums", "--remove", "21"), "Lines 21 to 21 are no range"),
+        (("derive", "nothing", "--remove", "1"), "There is no dataset 'nothing'"),
+        (("compare", "sums", "dataset_nothing"), "'dataset_nothing' is no dataset"),
+    ],
+)
+async def test_what_cannot_be_done_is_a_problem_with_a_remedy(
+    shell: Shell, ada: Viewer, service: Service, arguments: tuple[str, ...], told: str
+) -> None:
+    await make_dataset(ada, service)
+    ran = await shell.run(*arguments)
+    assert ran.code == 1
+    assert told in ran.err
+    assert await Dataset.all().count() == 1
+
+
+async def test_a_run_is_tested_with_a_dataset_by_its_name(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    await make_model(ada, name="tiny")
+    await make_dataset(ada, service)
+    tests = await make_dataset(ada, service, name="tests", records=NEW)
+    options = ("--validate-on", "tests", "-s", "dropLeaksFrom=VALIDATION")
+    validated = await shell.run("validate", "tiny", "sums", *options)
+    assert validated.code == 0, validated.out
+    ran = await shell.run("train", "tiny", "sums", *options, "--json")
+    assert ran.code == 0, ran.err
+    job = await TrainingJob.get()
+    assert (job.validation_dataset_id, job.config["drop_leaks_from"]) == (tests.id, "VALIDATION")
+    shown = await shell.run("job", json.loads(ran.out)["id"])
+    lines = dict(line.split("\t") for line in shown.out.splitlines())
+    assert lines["tested with"] == f"tests, version 1, sha256 {tests.sha256[:12]}…"
+    assert lines["dataset"].startswith("sums, version 1, sha256 ")
+
+
+async def test_a_configuration_that_names_a_dataset_to_test_with_is_checked_without_one(
+    shell: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('[data]\nvalidationDatasetId = "dataset_x"\n[earlyStopping]\npatience = 2\n')
+    ran = await shell.run("check-config", str(file), "--records", "500")
+    assert ran.code == 0, ran.out
+    file.write_text('[data]\nvalidationDatasetId = "dataset_x"\nvalidationSplit = 0.2\n')
+    refused = await shell.run("check-config", str(file), "--records", "500")
+    assert refused.code == 1
+    assert "TWO_VALIDATION_SOURCES" in refused.out

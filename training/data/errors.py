@@ -1,0 +1,30 @@
+"""Rows that a run was told not to take."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from training.errors import TrainingError
+
+__all__ = ["RowsTooLong", "numbered"]
+
+_NAMED_LINES: Final = 20
+"""How many line numbers a sentence lists."""
+
+
+class RowsTooLong(TrainingError):
+    """Some records have more tokens than are allowed, which the run was told to end for."""
+
+    def __init__(self, lines: Sequence[int], longest: int) -> None:
+        super().__init__(
+            "ROWS_TOO_LONG",
+            f"{len(lines)} records are longer than {longest} tokens: {numbered(lines)}.",
+            "Raise maxSequenceLength, shorten them, or set onTooLong to DROP or TRUNCATE.",
+        )
+
+
+def numbered(lines: Sequence[int]) -> str:
+    """Line numbers for a sentence, the first of them where there are many."""
+    named = ", ".join(str(line) for line in lines[:_NAMED_LINES])
+    more = len(lines) - _NAMED_LINES
+    word = "line" if len(lines) == 1 else "lines"
+    return f"{word} {named}" + (f" and {more} more" if more > 0 else "")

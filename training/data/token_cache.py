@@ -1,0 +1,270 @@
+"""A dataset's rows, rendered once for whoever renders them alike, and kept beside the records.
+
+    tokens/KEY/lock     held by whoever renders; it dies with its process
+    tokens/KEY/rows/    the token file and its manifest, whole or not there
+
+No torch here: datasets are tokenised in processes that have none, too.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from training.config import DataType
+from training.data.records import Record, parse
+from training.data.rendering import Renderer
+from training.data.token_file import Integers, TokenWriter, token_writer
+from training.errors import DatasetDamaged, RecordError
+from training.files import damage, disk_full_named, remove_leftovers, sha256_of, whole_folder
+from training.locking import folder_lock
+
+__all__ = ["CachedRows", "RecordFile", "Rendering", "count_records", "records_at", "token_rows"]
+
+_FOLDER: Final = "tokens"
+_ROWS: Final = "rows"
+_FILE: Final = "rows.arrow"
+_BATCH_RECORDS: Final = 512
+_BATCH_BYTES: Final = 256 * 1024
+"""Of a batch's records as they lie in their file; a longer record is a batch by itself. A tokenizer
+needs some hundred bytes for each of these while it works."""
+_LINES_A_LOOK: Final = 50_000
+"""Where lines are passed over, so many between two looks at whether to stop."""
+_WAIT_SECONDS: Final = 0.1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """Canonical records in a file, all of them or some."""
+
+    path: Path
+    data_type: DataType
+    sha256: str | None = None
+    """Of the whole file, where somebody knows it."""
+    places: Integers | None = None
+    """Of the records that are wanted, in order, from 0; None for all."""
+
+
+class Rendering(NamedTuple):
+    """How far rendering has come."""
+
+    records: int
+    share: float
+    """Of the file, what was read."""
+
+
+class CachedRows(NamedTuple):
+    """Where rows lie, and how they came there."""
+
+    path: Path
+    """The token file."""
+    has_all: bool
+    """Whether it has a row for every record of the dataset, or for those alone that were wanted."""
+    reused: bool
+    """Whether it was there before."""
+    damage: str | None
+    """What was wrong with one that was there, and is no more."""
+
+
+_BEGUN: Final = Rendering(0, 0.0)
+
+
+def token_rows(
+    records: RecordFile,
+    renderer: Renderer,
+    folders: tuple[Path, ...],
+    *,
+    should_stop: Callable[[], bool],
+    advanced: Callable[[Rendering], None],
+    decided: Callable[
+        [Callable[[], CachedRows | Rendering]], CachedRows | Rendering
+    ] = lambda decide: decide(),
+) -> CachedRows | None:
+    """The dataset's rows in the first of `folders` that has them, else in the first that can be
+    written to, rendered now; None where told to stop.
+
+    Of rows that some records alone were rendered to, another run is served only if it wants the same.
+    `advanced` is told how far that is, several times a second. Of several processes
+    that call this together `decided` lets one of them do the work, bit by bit.
+    Raises what `Renderer.rows` raises, `DatasetDamaged` and `DiskFull`.
+    """
+    with closing(_found_or_rendered(records, renderer, folders)) as work:
+        while not isinstance(state := decided(lambda: next(work)), CachedRows):
+            advanced(state)
+            if should_stop():
+                return None
+    return state
+
+
+def count_records(path: Path) -> int:
+    """How many records a file has, one a line. Raises `DatasetDamaged`."""
+    return sum(1 for _ in _lines(path))
+
+
+def records_at(records: RecordFile, lines: Integers) -> Iterator[Record]:
+    """The records at these lines, which ascend. Raises `DatasetDamaged`."""
+    wanted = iter(lines.tolist())
+    following = next(wanted, -1)
+    for place, content in _lines(records.path):
+        if place + 1 == following:
+            yield _record(records, following, content)
+            following = next(wanted, -1)
+
+
+def _found_or_rendered(
+    records: RecordFile, renderer: Renderer, folders: tuple[Path, ...]
+) -> Generator[CachedRows | Rendering, None, None]:
+    """The number of records rendered so far, again and again, and at last where their rows lie."""
+    sha256 = records.sha256 or _sha256_of(records.path)
+    yield _BEGUN
+    whole = _key(sha256, renderer, None)
+    own = whole if records.places is None else _key(sha256, renderer, records.places)
+    damaged = None
+    for key in dict.fromkeys((whole, own)):
+        for folder in folders:
+            rows = folder / _FOLDER / key / _ROWS
+            if not rows.is_dir():
+                continue
+            reason = damage(rows)
+            if reason is None:
+                yield CachedRows(rows / _FILE, key == whole, reused=True, damage=damaged)
+                return
+            damaged = reason
+            yield _BEGUN
+    place = _writable(own, folders)
+    yield from _rendered_once(records, renderer, place, sha256=sha256, damaged=damaged)
+
+
+def _rendered_once(
+    records: RecordFile, renderer: Renderer, place: Path, *, sha256: str, damaged: str | None
+) -> Iterator[CachedRows | Rendering]:
+    """As above, where another process may be rendering the same at this moment."""
+    rows = place / _ROWS
+    has_all = records.places is None
+    while True:
+        with folder_lock(place, wait_seconds=0) as acquired:
+            if acquired and rows.is_dir() and damage(rows) is None:
+                yield CachedRows(rows / _FILE, has_all, reused=True, damage=damaged)
+                return
+            if acquired:
+                remove_leftovers(place)
+                with whole_folder(rows) as folder, token_writer(folder / _FILE) as writer:
+                    yield from _rendered(records, renderer, writer, sha256=sha256)
+                yield CachedRows(rows / _FILE, has_all, reused=False, damage=damaged)
+                return
+        time.sleep(_WAIT_SECONDS)
+        yield _BEGUN
+
+
+def _rendered(
+    records: RecordFile, renderer: Renderer, writer: TokenWriter, *, sha256: str
+) -> Iterator[Rendering]:
+    """Render batch by batch, and tell how far that is after each."""
+    size = max(1, records.path.stat().st_size)
+    done = 0
+    with _parallel():
+        for batch, position in _batches(records, sha256):
+            if batch:
+                writer.write(renderer.rows(batch))
+                done += len(batch)
+            yield Rendering(done, position / size)
+
+
+def _batches(records: RecordFile, sha256: str) -> Iterator[tuple[list[tuple[int, Record]], int]]:
+    """The wanted records by their lines, some at a time, and how many bytes are read by then; no
+    records where many lines are passed over."""
+    wanted = None if records.places is None else iter(records.places.tolist())
+    following = None if wanted is None else next(wanted, -1)
+    batch: list[tuple[int, Record]] = []
+    size = position = 0
+    found = hashlib.sha256()
+    for place, content in _lines(records.path):
+        if following is None or place == following:
+            if len(batch) == _BATCH_RECORDS or (batch and size + len(content) > _BATCH_BYTES):
+                yield batch, position
+                batch, size = [], 0
+            batch.append((place + 1, _record(records, place + 1, content)))
+            size += len(content)
+            following = None if wanted is None else next(wanted, -1)
+        elif place % _LINES_A_LOOK == 0:
+            yield [], position
+        found.update(content)
+        position += len(content)
+    yield batch, position
+    if found.hexdigest() != sha256:
+        raise DatasetDamaged(records.path, "it has another checksum than when it was stored")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield from enumerate(file)
+    except OSError as error:
+        raise DatasetDamaged(path, str(error.strerror)) from error
+
+
+def _record(records: RecordFile, line: int, content: bytes) -> Record:
+    try:
+        return parse(records.data_type, json.loads(content))
+    except (ValueError, RecursionError, RecordError) as error:
+        raise DatasetDamaged(records.path, f"line {line}: {error}".rstrip(".")) from error
+
+
+def _key(sha256: str, renderer: Renderer, places: Integers | None) -> str:
+    """What decides every token and label, in a name for a folder."""
+    digest = hashlib.sha256(f"{sha256}:{renderer.fingerprint}".encode())
+    if places is not None:
+        digest.update(places.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _writable(key: str, folders: Sequence[Path]) -> Path:
+    """The key's folder in the first of the folders that takes it; the last has to."""
+    for folder in folders[:-1]:
+        place = folder / _FOLDER / key
+        with suppress(OSError):
+            return _made(place)
+    return _made(folders[-1] / _FOLDER / key)
+
+
+def _made(place: Path) -> Path:
+    with disk_full_named(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with folder_lock(place, wait_seconds=0):
+            return place
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise DatasetDamaged(path, str(error.strerror)) from error
+
+
+@contextmanager
+def _parallel() -> Iterator[None]:
+    """Let a tokenizer use the threads that were given to this process: nothing else computes now.
+
+    It counts the machine's cores otherwise, and is kept from that where models are computed.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    before = os.environ.get(_PARALLELISM)
+    os.environ.setdefault("RAYON_NUM_THREADS", threads)
+    os.environ[_PARALLELISM] = "true" if threads != "1" else "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PARALLELISM]
+        else:
+            os.environ[_PARALLELISM] = before
+
+
+_PARALLELISM: Final = "TOKENIZERS_PARALLELISM"

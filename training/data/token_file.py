@@ -1,0 +1,202 @@
+"""Whole rows in one Arrow file, in the streaming format that `datasets` reads, too.
+
+A row has the record's line, its tokens, the spans of them that bear loss (their starts and ends, one
+after the other), a digest of the record, and two counts. No torch here.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
+from numpy.typing import NDArray
+
+from training.data.rows import IGNORED, Row
+
+__all__ = ["Integers", "TokenTable", "TokenWriter", "token_writer"]
+
+Integers: TypeAlias = NDArray[np.int64]
+
+_SCHEMA: Final = pa.schema(
+    {
+        "line": pa.int64(),
+        "input_ids": pa.list_(pa.int32()),
+        "trained_spans": pa.list_(pa.int32()),
+        "content": pa.binary(),
+        "tokens": pa.int32(),
+        "trained_tokens": pa.int32(),
+    }
+)
+_DIGEST_BYTES: Final = 32
+
+
+class TokenWriter:
+    """Appends rows to a file, a batch at a time."""
+
+    def __init__(self, stream: pa.RecordBatchStreamWriter) -> None:
+        self._stream = stream
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append some rows, which are held as they will lie in the file."""
+        lengths = np.array([row.tokens for row in rows], dtype=np.int64)
+        ends = np.cumsum(lengths)
+        total = int(lengths.sum())
+        ids = _flat((row.input_ids for row in rows), total)
+        trained = _flat((row.labels for row in rows), total) != IGNORED
+        spans, counts = _spans(trained, ends, lengths)
+        columns = [
+            _array(pa.int64(), np.array([row.line for row in rows], dtype=np.int64)),
+            _lists(ids, lengths),
+            _lists(spans, counts),
+            _digests([row.content for row in rows]),
+            _array(pa.int32(), lengths.astype(np.int32)),
+            _array(pa.int32(), _sums(trained, lengths).astype(np.int32)),
+        ]
+        self._stream.write_batch(pa.record_batch(columns, schema=_SCHEMA))
+
+
+@contextmanager
+def token_writer(path: Path) -> Iterator[TokenWriter]:
+    """A new file of rows."""
+    with path.open("wb") as file, pa.ipc.new_stream(file, _SCHEMA) as stream:
+        yield TokenWriter(stream)
+
+
+class _Batch(NamedTuple):
+    """A batch of rows as it lies in the file; row i has the items from offset i to i + 1."""
+
+    ids: NDArray[np.int32]
+    id_offsets: NDArray[np.int32]
+    spans: NDArray[np.int32]
+    span_offsets: NDArray[np.int32]
+    contents: NDArray[np.uint8]
+
+
+class TokenTable:
+    """The rows of a file, which is mapped into memory: what is not looked at is not read."""
+
+    def __init__(self, path: Path) -> None:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            table: pa.Table = stream.read_all()
+        self.lines: Integers = table.column("line").to_numpy()
+        self.tokens: Integers = table.column("tokens").to_numpy().astype(np.int64)
+        self._trained: Integers = table.column("trained_tokens").to_numpy().astype(np.int64)
+        self._batches = [_batch(each) for each in table.to_batches()]
+        sizes = [len(batch.id_offsets) - 1 for batch in self._batches]
+        self._begins: Integers = np.cumsum([0, *sizes], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def input_ids(self, index: int, tokens: int) -> list[int]:
+        """The first tokens of a row."""
+        batch, place = self._find(index)
+        start = batch.id_offsets[place]
+        ids: list[int] = batch.ids[start : start + tokens].tolist()
+        return ids
+
+    def labels(self, index: int, tokens: int) -> list[int]:
+        """The labels of the first tokens of a row."""
+        batch, place = self._find(index)
+        labels = [IGNORED] * tokens
+        ids = self.input_ids(index, tokens)
+        spans = batch.spans[batch.span_offsets[place] : batch.span_offsets[place + 1]].tolist()
+        for start, end in zip(spans[::2], spans[1::2], strict=True):
+            labels[start:end] = ids[start:end]  # past the last token both are empty
+        return labels
+
+    def trained_tokens(self, longest: int) -> Integers:
+        """How many tokens of each row bear loss, of its first `longest`."""
+        counts = self._trained.copy()
+        too_long = self.tokens > longest
+        for batch, begin in zip(self._batches, self._begins, strict=False):
+            within = slice(begin, begin + len(batch.id_offsets) - 1)
+            if too_long[within].any():
+                counts[within] = _trained_within(batch, longest)
+        return counts
+
+    def contents(self) -> NDArray[np.void]:
+        """The digest of each row's record: equal for exact duplicates."""
+        whole = np.concatenate([batch.contents for batch in self._batches] or [_NO_BYTES])
+        return whole.view(np.dtype((np.void, _DIGEST_BYTES)))
+
+    def _find(self, index: int) -> tuple[_Batch, int]:
+        number = int(np.searchsorted(self._begins, index, side="right")) - 1
+        return self._batches[number], index - int(self._begins[number])
+
+
+_NO_BYTES: Final = np.empty(0, dtype=np.uint8)
+
+
+def _batch(batch: pa.RecordBatch) -> _Batch:
+    ids, spans, contents = (
+        batch.column(name) for name in ("input_ids", "trained_spans", "content")
+    )
+    return _Batch(
+        ids=ids.values.to_numpy(),
+        id_offsets=ids.offsets.to_numpy(),
+        spans=spans.values.to_numpy(),
+        span_offsets=spans.offsets.to_numpy(),
+        contents=np.frombuffer(contents.buffers()[2] or b"", dtype=np.uint8)[
+            : len(contents) * _DIGEST_BYTES
+        ],
+    )
+
+
+def _trained_within(batch: _Batch, longest: int) -> Integers:
+    starts, ends = np.minimum(batch.spans[0::2], longest), np.minimum(batch.spans[1::2], longest)
+    before = np.concatenate(([0], np.cumsum(ends - starts, dtype=np.int64)))
+    borders = batch.span_offsets // 2
+    return before[borders[1:]] - before[borders[:-1]]
+
+
+def _flat(lists: Iterator[Sequence[int]], total: int) -> NDArray[np.int32]:
+    return np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=total)
+
+
+def _array(kind: pa.DataType, *buffers: NDArray[np.generic] | bytes) -> pa.Array:
+    """The last of the buffers as an array; those before it tell where its items begin.
+
+    `pa.array` would ask whether it is given something of pandas', which it imports for that.
+    """
+    wrapped = [pa.py_buffer(each) for each in buffers]
+    return pa.Array.from_buffers(kind, len(buffers[0]) - len(buffers) + 1, [None, *wrapped])
+
+
+def _lists(values: NDArray[np.int32], lengths: Integers) -> pa.Array:
+    offsets = _array(pa.int32(), _offsets(lengths))
+    return pa.ListArray.from_arrays(offsets, _array(pa.int32(), values))
+
+
+def _digests(contents: Sequence[bytes]) -> pa.Array:
+    lengths = np.full(len(contents), _DIGEST_BYTES, dtype=np.int64)
+    return _array(pa.binary(), _offsets(lengths), b"".join(contents))
+
+
+def _offsets(lengths: Integers) -> NDArray[np.int32]:
+    return np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+
+
+def _spans(
+    trained: NDArray[np.bool_], ends: Integers, lengths: Integers
+) -> tuple[NDArray[np.int32], Integers]:
+    """Starts and ends, in turns and counted from each row's beginning, of all stretches that bear
+    loss; and how many numbers that makes for each row."""
+    before, after = np.zeros_like(trained), np.zeros_like(trained)
+    before[1:], after[:-1] = trained[:-1], trained[1:]
+    filled = ends[lengths > 0]
+    before[(ends - lengths)[lengths > 0]] = False
+    after[filled - 1] = False
+    starts, stops = np.flatnonzero(trained & ~before), np.flatnonzero(trained & ~after) + 1
+    owners = np.searchsorted(ends, starts, side="right")
+    spans = np.stack((starts, stops), axis=1) - (ends - lengths)[owners, None]
+    return spans.astype(np.int32).reshape(-1), 2 * np.bincount(owners, minlength=len(ends))
+
+
+def _sums(trained: NDArray[np.bool_], lengths: Integers) -> Integers:
+    before = np.concatenate(([0], np.cumsum(trained, dtype=np.int64)))
+    borders = np.concatenate(([0], np.cumsum(lengths)))
+    return before[borders[1:]] - before[borders[:-1]]
