@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import DataType, JobSpec, TrainingConfig
+from training.data.choosing import settle_template
 from training.data.records import Record, parse
 from training.data.rendering import Rendered, Renderer, Row
 from training.devices.hardware import Hardware, probe
@@ -20,7 +21,7 @@ from training.errors import DatasetDamaged, NothingToTrain, RecordError
 from training.events import DataPrepared, Event, WarningRaised
 from training.methods.adapters import TrainableModel, load_for_training, make_trainable
 from training.methods.optimizer import PAGED
-from training.models.base_models import load_tokenizer, stop_token_ids
+from training.models.base_models import load_tokenizer, stop_at, stop_token_ids
 from training.models.modules import has_fused_experts
 from training.requests import SaveRequests
 from training.steps.batches import Split, sample, split
@@ -69,6 +70,7 @@ def prepare(
         return None
     base = load_for_training(base_source(spec), config.training_type, hardware)
     _tell_method(config, base, hardware, emit)
+    stop_at(base, settle_template(tokenizer, config.chat_template, stop_token_ids(base, tokenizer)))
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
@@ -169,6 +171,7 @@ def _rows(
         spec.data_type,
         stop_token_ids=stop_token_ids(base, tokenizer),
         max_length=config.max_sequence_length,
+        train_on=config.train_on,
     )
     rendered = renderer.render(records)
     parts = split(rendered.rows, config.validation_split, config.seed)

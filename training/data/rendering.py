@@ -6,26 +6,23 @@ before an answer is, token for token, what it will see when it is asked for one.
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import render_jinja_template
 
-from training.config import DataType
-from training.data.conversations import Message, trained
+from training.config import DataType, TrainOn
+from training.data.chat import Piece, pieces
+from training.data.conversations import Message
+from training.data.fingerprints import fingerprint
 from training.data.records import Record, canonical_line
-from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
+from training.data.tokenising import PieceTokenizer
+from training.errors import StopTokenNotTrained
 
 IGNORED: Final = -100
 """The label of a token that bears no loss."""
-
-_GENERATION_BLOCK: Final = re.compile(r"\{%-?\s*generation\s*-?%\}")
-
-_render: Final[Callable[..., tuple[list[str], list[list[tuple[int, int]]]]]] = render_jinja_template  # type: ignore[assignment]
-"""The renderer under `apply_chat_template`, which is annotated as returning `str` and does not."""
 
 
 class Row(NamedTuple):
@@ -42,6 +39,10 @@ class Row(NamedTuple):
         """Tokens that bear loss."""
         return sum(label != IGNORED for label in self.labels)
 
+    def cut(self, max_length: int) -> "Row":
+        """The row without what is longer, in tokens."""
+        return self._replace(input_ids=self.input_ids[:max_length], labels=self.labels[:max_length])
+
 
 @dataclass
 class Rendered:
@@ -54,16 +55,9 @@ class Rendered:
     """Left without a token that bears loss, and not trained on."""
 
 
-class Piece(NamedTuple):
-    """A stretch of text that bears loss or not."""
-
-    text: str
-    trained: bool
-
-
 @dataclass(frozen=True)
 class Renderer:
-    """Renders records of one type for one model."""
+    """Renders records of one type for one model, whose tokenizer carries the run's template."""
 
     tokenizer: PreTrainedTokenizerBase
     data_type: DataType
@@ -71,29 +65,46 @@ class Renderer:
     """Every token at which generation stops."""
     max_length: int
     """In tokens; longer rows are cut at the end."""
+    train_on: TrainOn = TrainOn.ASSISTANT
 
     def render(self, records: Iterable[tuple[int, Record]]) -> Rendered:
-        """All numbered records as rows, in order.
-
-        Raises `NoChatTemplate`, `TemplateNotPrefixStable` or `StopTokenNotTrained` where the
-        template cannot be trained exactly.
-        """
+        """All numbered records as rows, in order. Raises what `row` raises."""
         rendered = Rendered()
         for line, record in records:
-            input_ids, labels = self._tokens(line, record)
-            row = Row(
-                line=line,
-                input_ids=input_ids[: self.max_length],
-                labels=labels[: self.max_length],
-                content=hashlib.sha256(canonical_line(record)).digest(),
-            )
+            whole = self.row(line, record)
+            row = whole.cut(self.max_length)
             if row.trained_tokens == 0:
                 rendered.dropped.append(line)
                 continue
-            if len(input_ids) > self.max_length:
+            if len(whole.input_ids) > self.max_length:
                 rendered.truncated.append(line)
             rendered.rows.append(row)
         return rendered
+
+    def row(self, line: int, record: Record) -> Row:
+        """A record as a row, however long it is.
+
+        Raises `NoChatTemplate`, `TemplateUnusable`, `TemplateFailed`, `TemplateNotPrefixStable` or
+        `StopTokenNotTrained` where the template cannot be trained exactly.
+        """
+        input_ids, labels = self._tokens(line, record)
+        content = hashlib.sha256(canonical_line(record)).digest()
+        return Row(line=line, input_ids=input_ids, labels=labels, content=content)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hex digest of all that decides the tokens of a record, and which of them bear loss; the
+        longest length is no part of it."""
+        return fingerprint(
+            self.tokenizer,
+            data_type=self.data_type,
+            train_on=self.train_on,
+            stop_token_ids=self.stop_token_ids,
+        )
+
+    @cached_property
+    def _pieces(self) -> PieceTokenizer:
+        return PieceTokenizer(self.tokenizer)
 
     def _tokens(self, line: int, record: Record) -> tuple[list[int], list[int]]:
         """Ids and labels of a whole record; the first token, which nothing predicts, bears none."""
@@ -102,7 +113,8 @@ class Renderer:
         elif self.data_type is DataType.COMPLETION:
             prompt = self._with_beginning(str(record["prompt"]))
             answer = self._closed(self._ids(str(record["completion"])), line)
-            input_ids, labels = prompt + answer, [IGNORED] * len(prompt) + answer
+            asked = prompt if self.train_on is TrainOn.ALL else [IGNORED] * len(prompt)
+            input_ids, labels = prompt + answer, asked + answer
         else:
             text = record["text" if self.data_type is DataType.TEXT else "code"]
             input_ids = self._closed(self._with_beginning(str(text)), line)
@@ -118,20 +130,25 @@ class Renderer:
             messages_of(record),
             line=line,
             tools=tools if isinstance(tools, list) else None,
+            train_on=self.train_on,
         )
-        for piece in cut:
-            ids = self._ids(piece.text)
-            trained = self._up_to_stop(ids, line) if piece.trained else 0
+        tokenised = self._pieces.ids([piece.text for piece in cut])
+        for piece, ids in zip(cut, tokenised, strict=True):
+            trained = self._trained(piece, ids, line)
             input_ids += ids
             labels += ids[:trained] + [IGNORED] * (len(ids) - trained)
         return input_ids, labels
 
-    def _up_to_stop(self, ids: Sequence[int], line: int) -> int:
-        """How many tokens of an assistant turn are trained: all up to its stop token, so that
-        the line feed some templates add after it is not."""
+    def _trained(self, piece: Piece, ids: Sequence[int], line: int) -> int:
+        """How many tokens of a piece bear loss: of an assistant's turn all up to its stop token, so
+        that the line feed some templates add after it does not."""
+        if not piece.trained:
+            return 0
+        if not piece.said:
+            return len(ids)
         for index in range(len(ids) - 1, -1, -1):
             if ids[index] in self.stop_token_ids:
-                return index + 1
+                return len(ids) if self.train_on is TrainOn.ALL else index + 1
         raise StopTokenNotTrained(line)
 
     def _ids(self, text: str) -> list[int]:
@@ -165,107 +182,6 @@ def messages_of(record: Record) -> list[Message]:
         _message("user", record["question"]),
         _message("assistant", record["answer"]),
     ]
-
-
-def pieces(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: Sequence[Mapping[str, object]],
-    *,
-    line: int,
-    tools: list[object] | None = None,
-) -> list[Piece]:
-    """The rendered conversation, cut at the borders of the assistant's text.
-
-    A turn of weight 0 is rendered as the others and bears no loss. `line` names the record in the
-    errors that `Renderer.render` documents.
-    """
-    if tokenizer.chat_template is None:
-        raise NoChatTemplate(tokenizer.name_or_path)
-    template = tokenizer.get_chat_template()
-    if _GENERATION_BLOCK.search(template):
-        text, spans = _marked_spans(tokenizer, template, messages, tools=tools, line=line)
-    else:
-        text, spans = _rendered_spans(tokenizer, messages, tools=tools, line=line)
-    cut: list[Piece] = []
-    position = 0
-    for start, end in spans:
-        cut += [Piece(text[position:start], False), Piece(text[start:end], True)]
-        position = end
-    return [piece for piece in (*cut, Piece(text[position:], False)) if piece.text]
-
-
-def _marked_spans(
-    tokenizer: PreTrainedTokenizerBase,
-    template: str,
-    messages: Sequence[Mapping[str, object]],
-    *,
-    tools: list[object] | None,
-    line: int,
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text, and the spans that the template itself marks as the assistant's."""
-    texts, spans = _render(
-        conversations=[[_shown(message) for message in messages]],
-        tools=tools,
-        chat_template=template,
-        return_assistant_tokens_mask=True,
-        **tokenizer.special_tokens_map,
-    )
-    weights = [trained(message) for message in messages if message["role"] == "assistant"]
-    if all(weights):
-        return texts[0], [(start, end) for start, end in spans[0] if start < end]
-    if len(weights) != len(spans[0]):
-        raise TemplateNotPrefixStable(
-            line, f"it marks {len(spans[0])} stretches for {len(weights)} turns, some of weight 0"
-        )
-    kept = [span for span, weight in zip(spans[0], weights, strict=True) if weight]
-    return texts[0], [(start, end) for start, end in kept if start < end]
-
-
-def _rendered_spans(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: Sequence[Mapping[str, object]],
-    *,
-    tools: list[object] | None,
-    line: int,
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text, and the spans found by rendering the conversation up to each assistant turn."""
-    shown = [_shown(message) for message in messages]
-    text = _rendered(tokenizer, shown, tools=tools)
-    spans = []
-    for index, message in enumerate(messages):
-        if not trained(message):
-            continue
-        before = _rendered(tokenizer, shown[:index], tools=tools, add_generation_prompt=True)
-        through = _rendered(tokenizer, shown[: index + 1], tools=tools)
-        for shorter, longer in ((before, through), (through, text)):
-            if not longer.startswith(shorter):
-                raise TemplateNotPrefixStable(
-                    line, f"turn {index + 1} is rendered otherwise once the next one follows"
-                )
-        spans.append((len(before), len(through)))
-    return text, spans
-
-
-def _shown(message: Mapping[str, object]) -> Message:
-    """The message as a template takes it: with a content, and without what is for training."""
-    return {"content": ""} | {key: value for key, value in message.items() if key != "weight"}
-
-
-def _rendered(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: list[Message],
-    *,
-    tools: list[object] | None,
-    add_generation_prompt: bool = False,
-) -> str:
-    return str(
-        tokenizer.apply_chat_template(
-            messages,  # type: ignore[arg-type]  # annotated for text alone
-            tools=tools,  # type: ignore[arg-type]  # annotated for objects alone, which they are
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-        )
-    )
 
 
 def _message(role: str, content: object) -> Message:

@@ -1,19 +1,34 @@
 """Loading a base model and its tokenizer, without what trains adapters and takes long to import."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from training.errors import ModelUnreadable
+from training.models.tokenizers import first_line, load_tokenizer, stop_ids
+
+__all__ = [
+    "GENERATION_CONFIG",
+    "first_line",
+    "load_base",
+    "load_tokenizer",
+    "stop_at",
+    "stop_token_ids",
+    "take_generation_config",
+]
+
+GENERATION_CONFIG: Final = "generation_config.json"
+"""By transformers' name for it."""
 
 _load_with_report: Final[Callable[..., tuple[PreTrainedModel, dict[str, Iterable[object]]]]] = (
     AutoModelForCausalLM.from_pretrained  # type: ignore[assignment]  # with output_loading_info
@@ -21,16 +36,6 @@ _load_with_report: Final[Callable[..., tuple[PreTrainedModel, dict[str, Iterable
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 """What transformers raises for a folder that is no model, depending on what is wrong with it."""
-
-
-def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or hub id. Raises `ModelUnreadable`."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except _UNREADABLE as error:
-        raise ModelUnreadable(source, f"no tokenizer: {first_line(error)}") from error
-    assert isinstance(tokenizer, PreTrainedTokenizerBase)  # noqa: S101 - AutoTokenizer is untyped
-    return tokenizer
 
 
 def load_base(
@@ -61,13 +66,23 @@ def load_base(
 
 def stop_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token at which the model's generation stops."""
-    named = getattr(model.generation_config, "eos_token_id", None)
-    listed = named if isinstance(named, list) else [named]
-    ids = [*listed, tokenizer.eos_token_id]
-    return frozenset(int(each) for each in ids if each is not None)
+    return stop_ids(getattr(model.generation_config, "eos_token_id", None), tokenizer)
 
 
-def first_line(error: BaseException) -> str:
-    """The gist of a library's error, without its paragraphs of advice."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+def stop_at(model: PreTrainedModel, ids: frozenset[int]) -> None:
+    """Let the model's generation stop at these tokens too."""
+    config = model.generation_config
+    if config is None:
+        return
+    named = config.eos_token_id
+    known = list(named) if isinstance(named, list) else [] if named is None else [int(named)]
+    new = sorted(ids - set(known))
+    if new:
+        config.eos_token_id = [*known, *new]
+
+
+def take_generation_config(model: PreTrainedModel, folder: Path) -> None:
+    """Let the model generate as a trained version does that was stored in a folder; one stored
+    before there was such a file changes nothing."""
+    if (folder / GENERATION_CONFIG).is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
