@@ -162,6 +162,7 @@ async def _judge(
         linear_parameters=facts.linear_parameters if facts else None,
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
+        chat_templates=facts.chat_templates if facts else None,
     )
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)

@@ -2,7 +2,14 @@
 
 import strawberry
 
-from schema.enums import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
+from schema.enums import (
+    LoraInitialisation,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    TrainingType,
+    TrainOn,
+)
 from training import config as training
 
 __all__ = [
@@ -182,6 +189,10 @@ class TrainingConfig:
         description="Whether embeddings and head are trained too; null but for FREEZE."
     )
     max_sequence_length: int = strawberry.field(description="In tokens; longer examples are cut.")
+    chat_template: str | None = strawberry.field(
+        description="The chat template's name or text; null for the model's own."
+    )
+    train_on: TrainOn = strawberry.field(description="Which part of a record is trained.")
     validation_split: float = strawberry.field(description="Share of the records held out.")
     shuffle: bool = strawberry.field(description="Whether each epoch has an order of its own.")
     max_samples: int | None = strawberry.field(description="Takes only so many records.")

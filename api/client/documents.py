@@ -139,7 +139,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
       gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
       loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
-      maxSequenceLength validationSplit shuffle maxSamples seed
+      maxSequenceLength chatTemplate trainOn validationSplit shuffle maxSamples seed
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}

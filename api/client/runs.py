@@ -6,7 +6,14 @@ The same shape is read from a run's configuration file.
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from training.config import LoraInitialisation, Optimizer, Scheduler, Sharding, TrainingType
+from training.config import (
+    LoraInitialisation,
+    Optimizer,
+    Scheduler,
+    Sharding,
+    TrainingType,
+    TrainOn,
+)
 
 __all__ = [
     "CheckpointingOptions",
@@ -89,6 +96,8 @@ class RunOptions(_Options):
     data: DataOptions = Field(default_factory=DataOptions)
     early_stopping: EarlyStoppingOptions | None = None
     checkpointing: CheckpointingOptions | None = None
+    chat_template: str | None = None
+    train_on: TrainOn | None = None
     devices: int | None = None
     sharding: Sharding | None = None
     sample_prompts: tuple[str, ...] | None = None
