@@ -12,8 +12,8 @@ from training.templates.guard import TookTooLong, time_limited
 
 __all__ = ["TRIAL_SECONDS", "settle_template"]
 
-TRIAL_SECONDS: Final = 5.0
-"""A template that renders two short turns in some 100 microseconds is usual."""
+TRIAL_SECONDS: Final = 2.0
+"""A template that renders two short turns in some 100 microseconds of computing is usual."""
 
 _ANSWER: Final = "Yes"
 _TRIAL: Final = ({"role": "user", "content": "Hello"}, {"role": "assistant", "content": _ANSWER})
@@ -36,7 +36,7 @@ def settle_template(
             cut = pieces(tokenizer, _TRIAL, line=OF_NO_RECORD)
     except TookTooLong:
         raise TemplateUnusable(
-            f"two short turns are not rendered after {TRIAL_SECONDS:.0f} seconds: does it loop?"
+            f"two short turns are not rendered after {TRIAL_SECONDS:.0f} seconds of computing"
         ) from None
     except TrainingError:
         if chosen is not None:

@@ -19,7 +19,7 @@ _render: Final[Callable[..., tuple[list[str], list[list[tuple[int, int]]]]]] = r
 """The renderer under `apply_chat_template`, which is annotated as returning `str` and does not."""
 
 _OF_A_TEMPLATE: Final = (
-    TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+    TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
 """What the code in a template raises where it stumbles, or means to."""
 
