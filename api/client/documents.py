@@ -21,6 +21,7 @@ __all__ = [
     "LOGIN",
     "ME",
     "PAUSE_TRAINING",
+    "PREVIEW_DATASET",
     "REFRESH_TOKEN",
     "REGISTER_MODEL",
     "RESUME_TRAINING",
@@ -130,6 +131,29 @@ mutation DeleteDataset($datasetId: ID!) {
     ... on Problem { code message remedy }
   }
 }
+"""
+PREVIEW_DATASET: Final = f"""
+query PreviewDataset(
+  $datasetId: ID!, $modelId: ID!, $first: Int!, $after: String, $options: PreviewOptionsInput
+) {{
+  previewDataset(
+    datasetId: $datasetId, modelId: $modelId, first: $first, after: $after, options: $options
+  ) {{
+    __typename
+    ... on DatasetPreview {{
+      chatTemplate stopTokens
+      records {{
+        edges {{
+          node {{
+            line tokens {{ id text trained }} tokensCut tokenCount trainedTokenCount truncated
+          }}
+        }}
+        {_PAGE}
+      }}
+    }}
+    {_PROBLEMS}
+  }}
+}}
 """
 VALIDATE_CONFIG: Final = f"""
 query ValidateConfig($input: RunPipelineInput!) {{
