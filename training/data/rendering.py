@@ -146,10 +146,24 @@ class Renderer:
             return 0
         if not piece.said:
             return len(ids)
+        end = self._end_of_turn(ids)
+        if end is None:
+            raise StopTokenNotTrained(line)
+        return len(ids) if self.train_on is TrainOn.ALL else end
+
+    def _end_of_turn(self, ids: Sequence[int]) -> int | None:
+        """Behind the first of the stop tokens that a turn closes with, and behind the last in it
+        where it closes with other text. Some templates close a conversation with one more."""
+        end = None
         for index in range(len(ids) - 1, -1, -1):
             if ids[index] in self.stop_token_ids:
-                return len(ids) if self.train_on is TrainOn.ALL else index + 1
-        raise StopTokenNotTrained(line)
+                end = index + 1
+            elif end is not None and not self._is_blank(ids[index]):
+                break
+        return end
+
+    def _is_blank(self, token_id: int) -> bool:
+        return not str(self.tokenizer.decode([token_id])).strip()
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -23,8 +23,8 @@ class PieceTokenizer:
         self._tokenizer = tokenizer
         alone, after = self._ids(["x", f"{_NEUTRAL}x"])
         self._minds_context = after != self._ids([_NEUTRAL])[0] + alone
-        added = (each.content for each in tokenizer.added_tokens_decoder.values())
-        self._added = tuple(sorted(added, key=len, reverse=True)) if self._minds_context else ()
+        added = tokenizer.added_tokens_decoder.values() if self._minds_context else ()
+        self._added = sorted(added, key=lambda each: len(each.content), reverse=True)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each piece of one text, in order."""
@@ -45,8 +45,14 @@ class PieceTokenizer:
         return [first, *alone]
 
     def _end_of(self, text: str) -> str:
-        """A short text that ends as this one does: with the same special token, or with none."""
-        return next((each for each in self._added if text.endswith(each)), _NEUTRAL)
+        """A short text that ends as this one does: with the same special token and the blanks that
+        it swallows, or with none."""
+        stripped = text.rstrip()
+        for each in self._added:
+            end = stripped if each.rstrip else text
+            if end.endswith(each.content):
+                return text[len(end) - len(each.content) :]
+        return _NEUTRAL
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         found: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
