@@ -28,6 +28,7 @@ def fingerprint(
     stop_token_ids: frozenset[int],
 ) -> str:
     """A hex digest: equal where every record is rendered to the same ids and labels."""
+    tokenizer("")  # forgets the longest length that its file may name, as the first use does
     template = json.dumps(tokenizer.chat_template, sort_keys=True)
     parts = {
         "rendering": RENDERING_VERSION,
@@ -35,12 +36,17 @@ def fingerprint(
         "tokenizer": _serialised(tokenizer),
         "special tokens": tokenizer.special_tokens_map,
         "template": template,
-        "day": datetime.now(UTC).date().isoformat() if _CLOCK in template else None,
+        "day": _today() if _CLOCK in template else None,
         "data type": data_type,
         "train on": train_on,
         "stop tokens": sorted(stop_token_ids),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _today() -> str:
+    """As a template's clock has it, which is the machine's own."""
+    return datetime.now(UTC).astimezone().date().isoformat()
 
 
 def _serialised(tokenizer: PreTrainedTokenizerBase) -> str:

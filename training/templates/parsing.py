@@ -36,8 +36,9 @@ def check_syntax(text: str) -> None:
         raise TemplateUnusable(
             f"it has {len(text)} characters, and may have at most {MAX_CHARACTERS}"
         )
+    environment = _environment()
     try:
-        parsed = _environment().parse(text)
+        parsed = environment.parse(text)
     except TemplateSyntaxError as error:
         reason = (error.message or "it is no Jinja").rstrip(".")
         raise TemplateUnusable(reason, template_line=error.lineno) from error
@@ -45,6 +46,10 @@ def check_syntax(text: str) -> None:
         raise TemplateUnusable("it is nested too deep") from error
     for power in parsed.find_all(nodes.Pow):
         raise TemplateUnusable("powers are not computed", template_line=power.lineno)
+    for each in parsed.find_all((nodes.Filter, nodes.Test)):
+        known = environment.filters if isinstance(each, nodes.Filter) else environment.tests
+        if each.name not in known:
+            raise TemplateUnusable(f"there is no {each.name!r}", template_line=each.lineno)
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
