@@ -106,12 +106,16 @@ class NoChatTemplate(TrainingError):
 
 
 class TemplateNotPrefixStable(TrainingError):
-    """What the template renders for a turn changes when a later turn is added."""
+    """What the template renders for a turn changes when a later turn is added.
+
+    `line` is 0 where it was tried before there was a record.
+    """
 
     def __init__(self, line: int, reason: str) -> None:
+        where = f" at record {line}" if line else ""
         super().__init__(
             "TEMPLATE_NOT_PREFIX_STABLE",
-            f"The chat template cannot be split into turns at record {line}: {reason}.",
+            f"The chat template cannot be split into turns{where}: {reason}.",
             "Mark assistant text with {% generation %} in the template, or choose another with chatTemplate.",
         )
 

@@ -68,9 +68,8 @@ def prepare(
     records = _records(spec)
     if should_stop():
         return None
-    base = load_for_training(base_source(spec), config.training_type, hardware)
+    base = _base(spec, tokenizer, hardware)
     _tell_method(config, base, hardware, emit)
-    stop_at(base, settle_template(tokenizer, config.chat_template, stop_token_ids(base, tokenizer)))
     parts = _rows(spec, records, base=base, tokenizer=tokenizer, emit=emit)
     world.raise_unless_same("rows", _as_bytes(parts))
     if should_stop():
@@ -101,6 +100,14 @@ def prepare(
     take_up_bid(engine, run.token_budget, emit=emit, world=world)
     emit(chosen(engine, hardware))
     return Prepared(run, parts.training, model, tokenizer, hardware)
+
+
+def _base(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, hardware: Hardware) -> PreTrainedModel:
+    """The base, which stops where the run's template ends a turn; the tokenizer carries that."""
+    base = load_for_training(base_source(spec), spec.config.training_type, hardware)
+    declared = stop_token_ids(base, tokenizer)
+    stop_at(base, settle_template(tokenizer, spec.config.chat_template, declared))
+    return base
 
 
 def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]]:

@@ -43,6 +43,10 @@ def settle_template(
             raise
         return stop_token_ids  # what the model's own template can take, its records will show
     turn = "".join(piece.text for piece in cut if piece.said)
+    if _ANSWER not in turn:
+        if chosen is not None:
+            raise TemplateUnusable("it does not write what the assistant says")
+        return stop_token_ids
     return stop_token_ids | _end_of_turn(tokenizer, turn, stop_token_ids)
 
 
