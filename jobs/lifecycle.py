@@ -19,7 +19,7 @@ from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
-from jobs.status import JobStatus, TaskStatus
+from jobs.status import JobStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest_machine
 from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
@@ -68,7 +68,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
     validation = await _judge(request, settings, model, dataset, origin)
     try:
-        _refuse_unready(model)
+        registry.refuse_unready(model)
     except Conflict as error:
         unready = _error("MODEL_NOT_READY", ("modelId",), error.message, error.remedy or "")
         return replace(validation, findings=(unready, *validation.findings))
@@ -85,7 +85,7 @@ async def submit(
     model = await registry.get(viewer, request.model_id)
     dataset = await datasets.get(viewer, request.dataset_id)
     origin = await starts.find(viewer, request.start) if request.start else None
-    _refuse_unready(model)
+    registry.refuse_unready(model)
     validation = await _judge(request, settings, model, dataset, origin)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
@@ -162,6 +162,7 @@ async def _judge(
         linear_parameters=facts.linear_parameters if facts else None,
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
+        chat_templates=facts.chat_templates if facts else None,
     )
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
@@ -217,18 +218,6 @@ def _error(code: str, path: tuple[str, ...], message: str, remedy: str) -> Findi
         remedy=remedy,
         suggested_patch=None,
     )
-
-
-def _refuse_unready(model: BaseModel) -> None:
-    if model.status is TaskStatus.FAILED:
-        raise Conflict(
-            f"The model {model.name!r} could not be loaded when it was registered.",
-            "See its `error`, mend the source and register it under another name.",
-        )
-    if model.status is not TaskStatus.READY:
-        raise Conflict(
-            f"The model {model.name!r} is still being looked at.", "Wait until it is READY."
-        )
 
 
 async def _insert(

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from jobs.artifacts import Artifacts
+from jobs.companion import Companion
 from jobs.database import connect
 from jobs.events import EventHub, open_hub
+from jobs.previews import MODULE
 from jobs.queue import Queue, open_queue
 from jobs.settings import Settings
 from jobs.tokens import Tokens
@@ -23,6 +25,8 @@ class Service:
     queue: Queue
     hub: EventHub
     tokens: Tokens
+    previews: Companion
+    """Started when a preview is first asked for."""
 
 
 @asynccontextmanager
@@ -39,4 +43,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             refresh_seconds=settings.refresh_token_seconds,
             download_seconds=settings.download_seconds,
         )
-        yield Service(settings, Artifacts(settings.artifacts), queue, hub, tokens)
+        previews = Companion(MODULE)
+        try:
+            yield Service(settings, Artifacts(settings.artifacts), queue, hub, tokens, previews)
+        finally:
+            await previews.close()

@@ -20,6 +20,7 @@ from schema.errors import coded_all
 from schema.exports import ExportMutations, ExportQueries
 from schema.lookup import NodeQueries
 from schema.models import ModelMutations, ModelQueries
+from schema.previews import PreviewQueries
 from schema.problems import HANDLERS
 from schema.scalars import SCALARS
 from schema.subscriptions import TrainingSubscriptions
@@ -40,6 +41,7 @@ class Query(
     AccountQueries,
     UploadQueries,
     DatasetQueries,
+    PreviewQueries,
     ModelQueries,
     VersionQueries,
     TrainingQueries,

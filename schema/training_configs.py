@@ -9,6 +9,7 @@ from schema.enums import (
     Scheduler,
     Sharding,
     TrainingType,
+    TrainOn,
 )
 from training import config as training
 
@@ -196,6 +197,10 @@ class TrainingConfig:
         description="Whether embeddings and head are trained too; null but for FREEZE."
     )
     max_sequence_length: int = strawberry.field(description="The most tokens of an example.")
+    chat_template: str | None = strawberry.field(
+        description="The chat template's name or text; null for the model's own."
+    )
+    train_on: TrainOn = strawberry.field(description="Which part of a record is trained.")
     validation_split: float = strawberry.field(description="Share of the records held out.")
     shuffle: bool = strawberry.field(description="Whether each epoch has an order of its own.")
     max_samples: int | None = strawberry.field(description="Takes only so many records.")

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import JobSpec, TrainingConfig
+from training.data.choosing import settle_template
 from training.data.rendering import Renderer
 from training.data.selection import Rows
 from training.devices.hardware import Hardware, probe
@@ -16,8 +17,9 @@ from training.engine.making import chosen, place
 from training.events import Event, WarningRaised
 from training.methods.adapters import TrainableModel, load_for_training, make_trainable
 from training.methods.optimizer import PAGED
+from training.models.base_models import stop_at
 from training.models.modules import has_fused_experts
-from training.models.tokenizers import load_tokenizer, stop_ids_of
+from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.requests import SaveRequests
 from training.run_rows import run_rows
 from training.steps.checkpoints import CheckpointStore
@@ -58,16 +60,20 @@ def prepare(
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     source = base_source(spec)
+    declared = declared_stop_ids(source, tokenizer)
+    stops = settle_template(tokenizer, config.chat_template, declared)
     renderer = Renderer(
         tokenizer,
         spec.data_type,
-        stop_token_ids=stop_ids_of(source, tokenizer),
+        stop_token_ids=stops,
         max_length=config.max_sequence_length,
+        train_on=config.train_on,
     )
     parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
     if parts is None or should_stop():
         return None
     base = load_for_training(source, config.training_type, hardware)
+    stop_at(base, stops)  # where the run's template ends a turn
     _tell_method(config, base, hardware, emit)
     if should_stop():
         return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
-from api.cli import accounts, configs, control, data, models, runs, server, workers
+from api.cli import accounts, configs, control, data, models, previews, runs, server, workers
 from api.cli.output import complain, complain_of, complain_of_settings
 from api.client import ClientError, Refused
 from jobs.errors import TuneryError
@@ -24,7 +24,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (server, configs, accounts, models, data, runs, control, workers):
+    for part in (server, configs, accounts, models, data, previews, runs, control, workers):
         part.add_to(app)
     return app
 

@@ -12,6 +12,7 @@ from api.cli.assignments import with_assignments
 from api.cli.configs import read_options
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
 from api.cli.facts import forecast_facts, job_facts
+from api.cli.names import Dataset, Model, ids_of
 from api.cli.output import (
     complain,
     finding_lines,
@@ -29,8 +30,6 @@ from training.config import TrainingType
 
 __all__ = ["JobId", "add_to"]
 
-Model = Annotated[str, typer.Argument(help="The model's name or id.")]
-Dataset = Annotated[str, typer.Argument(help="The dataset's id, or its name: the newest counts.")]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 Config = Annotated[
     Path | None,
@@ -86,7 +85,7 @@ def train(  # noqa: PLR0913  # each is an option of the verb
     options = _starting(_options(config, method, assignments, prompt), start)
 
     async def work(client: Client) -> Job:
-        model_id, dataset_id = await _ids(client, model, dataset)
+        model_id, dataset_id = await ids_of(client, model, dataset)
         return await client.run(model_id, dataset_id, options)
 
     started = run(url, work)
@@ -112,7 +111,7 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     options = _starting(_options(config, method, assignments, None), start)
 
     async def work(client: Client) -> Validation:
-        model_id, dataset_id = await _ids(client, model, dataset)
+        model_id, dataset_id = await ids_of(client, model, dataset)
         return await client.validate(model_id, dataset_id, options)
 
     validation = run(url, work)
@@ -221,31 +220,6 @@ def _starting(options: RunOptions, start: str | None) -> RunOptions:
     is_version = start.startswith("version_")
     place = StartOptions(**{"version_id" if is_version else "checkpoint_id": start})
     return options.model_copy(update={"start": place})
-
-
-async def _ids(client: Client, model: str, dataset: str) -> tuple[str, str]:
-    """The ids of a model and a dataset that were given by id or by name."""
-    found = None if model.startswith("model_") else await client.model(model)
-    if found is None and not model.startswith("model_"):
-        raise ClientError(f"There is no model {model!r}.", "List them with: tunery models")
-    return found.id if found else model, await _dataset_id(client, dataset)
-
-
-async def _dataset_id(client: Client, dataset: str) -> str:
-    if dataset.startswith("dataset_"):
-        return dataset
-    after = None
-    while True:
-        page = await client.datasets(100, after)
-        for each in page.nodes:
-            if each.name == dataset:
-                return each.id
-        if not page.has_next_page:
-            raise ClientError(
-                f"There is no dataset {dataset!r} that you can see.",
-                "List them with: tunery datasets",
-            )
-        after = page.end_cursor
 
 
 async def _job(client: Client, job_id: str) -> Job:

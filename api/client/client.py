@@ -4,23 +4,23 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from api.client import documents, events
+from api.client.answers import accepted, optional, page
 from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
-from api.client.errors import NotLoggedIn, Refused, Unreachable
+from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
+from api.client.previews import DatasetPreview, PreviewOptions
 from api.client.resources import Worker
 from api.client.results import (
     Dataset,
     DeletedDataset,
     Export,
-    Finding,
     Job,
     Model,
     Page,
-    Record,
     Session,
     User,
     Validation,
@@ -33,8 +33,6 @@ from training.config import DataType
 from training.export.spec import ExportFormat
 
 __all__ = ["Client"]
-
-RecordT = TypeVar("RecordT", bound=Record)
 
 SILENCE_SECONDS: Final = 120.0
 """So long `events` tries to reach a server that has gone."""
@@ -85,27 +83,27 @@ class Client:
     async def models(self, first: int = 20, after: str | None = None) -> Page[Model]:
         """The registered models, newest first."""
         answer = await self._ask(documents.LIST_MODELS, first=first, after=after)
-        return _page(Model, answer)
+        return page(Model, answer)
 
     async def model(self, name: str) -> Model | None:
         """A model by its name."""
-        return _optional(Model, await self._ask(documents.GET_MODEL, name=name))
+        return optional(Model, await self._ask(documents.GET_MODEL, name=name))
 
     async def register_model(self, name: str, source: str) -> Model:
         """Make a model known; its `status` then tells whether it loads."""
         answer = await self._ask(documents.REGISTER_MODEL, name=name, source=source)
-        return Model.model_validate(_accepted(answer))
+        return Model.model_validate(accepted(answer))
 
     async def datasets(self, first: int = 20, after: str | None = None) -> Page[Dataset]:
         """The datasets that the account can see, newest first."""
         answer = await self._ask(documents.LIST_DATASETS, first=first, after=after)
-        return _page(Dataset, answer)
+        return page(Dataset, answer)
 
     async def create_upload(self, name: str, size_bytes: int, sha256: str) -> Upload:
         """Announce a file; the account's own unused upload of the same content is given again."""
         given = {"name": name, "sizeBytes": size_bytes, "sha256": sha256}
         answer = await self._ask(documents.CREATE_UPLOAD, input=given)
-        return Upload.model_validate(_accepted(answer))
+        return Upload.model_validate(accepted(answer))
 
     async def create_dataset(
         self,
@@ -125,7 +123,7 @@ class Client:
             "source": source,
             "onInvalid": "DROP" if drop_invalid else "ERROR",
         }
-        made = _accepted(await self._ask(documents.CREATE_DATASET, input=given))
+        made = accepted(await self._ask(documents.CREATE_DATASET, input=given))
         rejected = made["rejected"]
         return Dataset.model_validate(
             {
@@ -135,10 +133,30 @@ class Client:
             }
         )
 
+    async def preview(
+        self,
+        dataset_id: str,
+        model_id: str,
+        options: PreviewOptions,
+        *,
+        first: int = 3,
+        after: str | None = None,
+    ) -> DatasetPreview:
+        """Records as a run of the model would see them, token for token."""
+        answer = await self._ask(
+            documents.PREVIEW_DATASET,
+            datasetId=dataset_id,
+            modelId=model_id,
+            first=first,
+            after=after,
+            options=options.as_input(),
+        )
+        return DatasetPreview.of(accepted(answer))
+
     async def delete_dataset(self, dataset_id: str) -> DeletedDataset:
         """Remove a dataset and its files."""
         answer = await self._ask(documents.DELETE_DATASET, datasetId=dataset_id)
-        return DeletedDataset.model_validate(_accepted(answer))
+        return DeletedDataset.model_validate(accepted(answer))
 
     async def validate(self, model_id: str, dataset_id: str, options: RunOptions) -> Validation:
         """What `run` would be told, without starting anything."""
@@ -152,7 +170,7 @@ class Client:
         answer = await self._ask(
             documents.RUN_PIPELINE, input=_run_input(model_id, dataset_id, options)
         )
-        return Job.model_validate(_accepted(answer))
+        return Job.model_validate(accepted(answer))
 
     async def jobs(
         self, status: JobStatus | None = None, *, first: int = 20, after: str | None = None
@@ -162,36 +180,36 @@ class Client:
         answer = await self._ask(
             documents.LIST_TRAINING_JOBS, status=wanted, first=first, after=after
         )
-        return _page(Job, answer)
+        return page(Job, answer)
 
     async def job(self, job_id: str) -> Job | None:
         """A job as it stands."""
-        return _optional(Job, await self._ask(documents.GET_TRAINING_STATUS, jobId=job_id))
+        return optional(Job, await self._ask(documents.GET_TRAINING_STATUS, jobId=job_id))
 
     async def cancel(self, job_id: str) -> Job:
         """Ask a job to stop."""
         answer = await self._ask(documents.CANCEL_TRAINING, jobId=job_id)
-        return Job.model_validate(_accepted(answer))
+        return Job.model_validate(accepted(answer))
 
     async def workers(self, first: int = 20, after: str | None = None) -> Page[Worker]:
         """The workers that are there, newest first."""
         answer = await self._ask(documents.LIST_WORKERS, first=first, after=after)
-        return _page(Worker, answer)
+        return page(Worker, answer)
 
     async def pause(self, job_id: str) -> Job:
         """Let a job rest; one that runs saves a checkpoint first."""
         answer = await self._ask(documents.PAUSE_TRAINING, jobId=job_id)
-        return Job.model_validate(_accepted(answer))
+        return Job.model_validate(accepted(answer))
 
     async def resume(self, job_id: str) -> Job:
         """Let a paused job go on."""
         answer = await self._ask(documents.RESUME_TRAINING, jobId=job_id)
-        return Job.model_validate(_accepted(answer))
+        return Job.model_validate(accepted(answer))
 
     async def save_checkpoint(self, job_id: str) -> Job:
         """Ask a running job for a checkpoint; the event CheckpointSaved tells when it is there."""
         answer = await self._ask(documents.SAVE_CHECKPOINT, jobId=job_id)
-        return Job.model_validate(_accepted(answer))
+        return Job.model_validate(accepted(answer))
 
     async def checkpoints(self, job_id: str) -> tuple[Checkpoint, ...] | None:
         """The stored checkpoints of a job, in order; null where there is no such job."""
@@ -201,7 +219,7 @@ class Client:
     async def clean_up(self, job_id: str, keep_best: int) -> CleanedCheckpoints:
         """Delete a job's checkpoints but the best so many."""
         answer = await self._ask(documents.CLEANUP_CHECKPOINTS, jobId=job_id, keepBest=keep_best)
-        return CleanedCheckpoints.model_validate(_accepted(answer))
+        return CleanedCheckpoints.model_validate(accepted(answer))
 
     async def versions(
         self, model_name: str, *, first: int = 20, after: str | None = None
@@ -210,7 +228,7 @@ class Client:
         answer = await self._ask(
             documents.LIST_MODEL_VERSIONS, modelName=model_name, first=first, after=after
         )
-        return _page(Version, answer)
+        return page(Version, answer)
 
     async def export_version(
         self, version_id: str, format_: ExportFormat, *, adapter_only: bool = False
@@ -222,11 +240,11 @@ class Client:
             "adapterOnly": adapter_only,
         }
         answer = await self._ask(documents.EXPORT_MODEL, input=given)
-        return Export.model_validate(_accepted(answer))
+        return Export.model_validate(accepted(answer))
 
     async def export(self, export_id: str) -> Export | None:
         """An export as it stands."""
-        return _optional(Export, await self._ask(documents.GET_EXPORT, id=export_id))
+        return optional(Export, await self._ask(documents.GET_EXPORT, id=export_id))
 
     async def events(self, job_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """Every event of a job above `after`, once and in order, until the job has ended.
@@ -274,24 +292,3 @@ class Client:
 
 def _run_input(model_id: str, dataset_id: str, options: RunOptions) -> dict[str, object]:
     return {"modelId": model_id, "datasetId": dataset_id, **options.as_input()}
-
-
-def _accepted(answer: dict[str, Any]) -> dict[str, Any]:
-    """The success in a union of it and problems; raises Refused for a problem."""
-    if not answer["__typename"].endswith("Problem"):
-        return answer
-    findings = [Finding.model_validate(each) for each in answer.get("findings", ())]
-    raise Refused(answer["code"], answer["message"], answer["remedy"], findings)
-
-
-def _optional(record: type[RecordT], answer: object) -> RecordT | None:
-    return None if answer is None else record.model_validate(answer)
-
-
-def _page(record: type[RecordT], answer: dict[str, Any]) -> Page[RecordT]:
-    return Page(
-        nodes=tuple(record.model_validate(edge["node"]) for edge in answer["edges"]),
-        total_count=answer["totalCount"],
-        has_next_page=answer["pageInfo"]["hasNextPage"],
-        end_cursor=answer["pageInfo"]["endCursor"],
-    )

@@ -13,6 +13,7 @@ from training.config import (
     Scheduler,
     Sharding,
     TrainingType,
+    TrainOn,
 )
 
 __all__ = [
@@ -97,6 +98,8 @@ class RunOptions(_Options):
     data: DataOptions = Field(default_factory=DataOptions)
     early_stopping: EarlyStoppingOptions | None = None
     checkpointing: CheckpointingOptions | None = None
+    chat_template: str | None = None
+    train_on: TrainOn | None = None
     devices: int | None = None
     sharding: Sharding | None = None
     sample_prompts: tuple[str, ...] | None = None
