@@ -58,12 +58,7 @@ def prepare(
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     source = base_source(spec)
-    renderer = Renderer(
-        tokenizer,
-        spec.data_type,
-        stop_token_ids=stop_ids_of(source, tokenizer),
-        max_length=config.max_sequence_length,
-    )
+    renderer = _renderer(spec, tokenizer, source)
     parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
     if parts is None or should_stop():
         return None
@@ -97,6 +92,16 @@ def prepare(
     take_up_bid(engine, run.token_budget, emit=emit, world=world)
     emit(chosen(engine, hardware))
     return Prepared(run, parts.training, model, tokenizer, hardware)
+
+
+def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) -> Renderer:
+    """What renders the run's records as the model of `source` will be trained on them."""
+    return Renderer(
+        tokenizer,
+        spec.data_type,
+        stop_token_ids=stop_ids_of(source, tokenizer),
+        max_length=spec.config.max_sequence_length,
+    )
 
 
 def _be_deterministic() -> None:
