@@ -62,13 +62,7 @@ def prepare(
     source = base_source(spec)
     declared = declared_stop_ids(source, tokenizer)
     stops = settle_template(tokenizer, config.chat_template, declared)
-    renderer = Renderer(
-        tokenizer,
-        spec.data_type,
-        stop_token_ids=stops,
-        max_length=config.max_sequence_length,
-        train_on=config.train_on,
-    )
+    renderer = _renderer(spec, tokenizer, stops)
     parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
     if parts is None or should_stop():
         return None
@@ -103,6 +97,17 @@ def prepare(
     take_up_bid(engine, run.token_budget, emit=emit, world=world)
     emit(chosen(engine, hardware))
     return Prepared(run, parts.training, model, tokenizer, hardware)
+
+
+def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, stops: frozenset[int]) -> Renderer:
+    """What renders the run's records."""
+    return Renderer(
+        tokenizer,
+        spec.data_type,
+        stop_token_ids=stops,
+        max_length=spec.config.max_sequence_length,
+        train_on=spec.config.train_on,
+    )
 
 
 def _be_deterministic() -> None:
