@@ -60,14 +60,12 @@ def prepare(
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     source = base_source(spec)
-    declared = declared_stop_ids(source, tokenizer)
-    stops = settle_template(tokenizer, config.chat_template, declared)
-    renderer = _renderer(spec, tokenizer, stops)
+    renderer = _renderer(spec, tokenizer, source)
     parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
     if parts is None or should_stop():
         return None
     base = load_for_training(source, config.training_type, hardware)
-    stop_at(base, stops)  # where the run's template ends a turn
+    stop_at(base, renderer.stop_token_ids)  # where the run's template ends a turn
     _tell_method(config, base, hardware, emit)
     if should_stop():
         return None
@@ -99,12 +97,13 @@ def prepare(
     return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
-def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, stops: frozenset[int]) -> Renderer:
-    """What renders the run's records."""
+def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) -> Renderer:
+    """What renders the run's records, its template settled, as a model of `source` stops."""
+    declared = declared_stop_ids(source, tokenizer)
     return Renderer(
         tokenizer,
         spec.data_type,
-        stop_token_ids=stops,
+        stop_token_ids=settle_template(tokenizer, spec.config.chat_template, declared),
         max_length=spec.config.max_sequence_length,
         train_on=spec.config.train_on,
     )

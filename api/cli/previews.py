@@ -16,7 +16,7 @@ from api.client import Client
 from api.client.previews import DatasetPreview, PreviewedRecord, PreviewOptions
 from training.config import TrainOn
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "is_coloured", "parts"]
 
 _OPENING, _CLOSING = "⟦", "⟧"
 """Around what is trained, where there are no colours."""
@@ -66,10 +66,10 @@ def preview(  # noqa: PLR0913  # each is an option of the verb
         print_json(shown)
         return
     console = Console(soft_wrap=True, highlight=False)
-    coloured = console.is_terminal and not console.no_color
+    coloured = is_coloured(console)
     for record in shown.records:
         console.print(_heading(record), style="bold", markup=False)
-        console.print(Text.assemble(*_parts(record, coloured)))
+        console.print(Text.assemble(*parts(record, coloured=coloured)))
         if ids:
             numbers = " ".join(str(token.id) for token in record.tokens)
             console.print(numbers, markup=False)
@@ -91,7 +91,12 @@ def _heading(record: PreviewedRecord) -> str:
     return f"Record {record.line}: {counted}{cut}"
 
 
-def _parts(record: PreviewedRecord, coloured: bool) -> Iterator[str | tuple[str, str]]:
+def is_coloured(console: Console) -> bool:
+    """Whether it shows colours: a terminal does, unless NO_COLOR is set."""
+    return console.is_terminal and not console.no_color
+
+
+def parts(record: PreviewedRecord, *, coloured: bool) -> Iterator[str | tuple[str, str]]:
     """Stretches of text that are trained or are not."""
     for trained, tokens in groupby(record.tokens, lambda token: token.trained):
         text = "".join(token.text for token in tokens)

@@ -145,6 +145,17 @@ async def test_a_preview_is_what_the_loop_sees(
             assert node["text"] == loop.tokenizer.decode([token["id"] for token in node["tokens"]])
 
 
+async def test_its_process_is_small_and_without_torch(
+    client: Client, viewer: Viewer, model: BaseModel, service: Service
+) -> None:
+    dataset = await make_dataset(viewer, service)
+    await preview(client, viewer, dataset, model)
+    process = Path(f"/proc/{service.previews.pid}")
+    assert "libtorch" not in (process / "maps").read_text()
+    resident = (process / "status").read_text().partition("VmRSS:")[2].split()
+    assert (int(resident[0]) < 150_000, resident[1]) == (True, "kB")
+
+
 TEXTS: dict[DataType, list[Any]] = {
     DataType.QA: QA[:4],
     DataType.TEXT: [{"text": "one two"}],

@@ -24,7 +24,7 @@ __all__ = [
 
 MOST_RECORDS: Final = 20
 """Of one preview."""
-MOST_TOKENS: Final = 1024
+MOST_TOKENS: Final = 512
 """Of one record that are shown; all of them are counted."""
 
 
