@@ -55,7 +55,6 @@ def prepare(
     Raises a `TrainingError` for what cannot be read, rendered or trained.
     """
     config = spec.config
-    store = CheckpointStore(job_dir / "checkpoints")
     hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
@@ -85,7 +84,7 @@ def prepare(
         validation=parts.validation,
         training_rows=len(parts.training),
         config=config,
-        store=store,
+        store=CheckpointStore(job_dir / "checkpoints"),
         emit=emit,
         should_stop=should_stop,
         requests=SaveRequests(job_dir),
