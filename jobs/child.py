@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Child"]
+__all__ = ["Child", "child_environment"]
 
 TAIL_BYTES = 2000
 _OF_A_LAUNCHER: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -44,7 +44,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env=_environment(threads, cuda_devices),
+                env=child_environment(threads, cuda_devices),
                 start_new_session=True,
             )
         return cls(process, log)
@@ -97,7 +97,7 @@ class Child:
                 self._process.send_signal(number)
 
 
-def _environment(threads: int, cuda_devices: Sequence[str]) -> dict[str, str]:
+def child_environment(threads: int, cuda_devices: Sequence[str] = ()) -> dict[str, str]:
     """This process's environment without the service's own secrets, however they are spelt, and
     without what a launcher of training processes told it of itself."""
     inherited = {

@@ -19,7 +19,7 @@ from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
-from jobs.status import JobStatus, TaskStatus
+from jobs.status import JobStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest_machine
 from training.compatibility import inherited
 from training.config import TrainingConfig, TrainingType, resolve
@@ -69,7 +69,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
     validation = await _judge(request, named, settings=settings)
     try:
-        _refuse_unready(named.model)
+        registry.refuse_unready(named.model)
     except Conflict as error:
         unready = _error("MODEL_NOT_READY", ("modelId",), error.message, error.remedy or "")
         return replace(validation, findings=(unready, *validation.findings))
@@ -84,7 +84,7 @@ async def submit(
     The row is committed before a worker is told of it, so that a lost message loses no job.
     """
     named = await _find(viewer, request)
-    _refuse_unready(named.model)
+    registry.refuse_unready(named.model)
     validation = await _judge(request, named, settings=settings)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
@@ -182,6 +182,7 @@ async def _judge(request: RunRequest, named: _Named, *, settings: Settings) -> V
         context_length=facts.context_length if facts else None,
         has_chat_template=facts.has_chat_template if facts else True,
         held_out=held_out.facts(named.held_out, dataset),
+        chat_templates=facts.chat_templates if facts else None,
     )
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
@@ -239,18 +240,6 @@ def _error(code: str, path: tuple[str, ...], message: str, remedy: str) -> Findi
         remedy=remedy,
         suggested_patch=None,
     )
-
-
-def _refuse_unready(model: BaseModel) -> None:
-    if model.status is TaskStatus.FAILED:
-        raise Conflict(
-            f"The model {model.name!r} could not be loaded when it was registered.",
-            "See its `error`, mend the source and register it under another name.",
-        )
-    if model.status is not TaskStatus.READY:
-        raise Conflict(
-            f"The model {model.name!r} is still being looked at.", "Wait until it is READY."
-        )
 
 
 async def _insert(viewer: Viewer, named: _Named, validation: Validation) -> TrainingJob:

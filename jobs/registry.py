@@ -17,8 +17,9 @@ from jobs.models import BaseModel, ModelVersion
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
+from jobs.status import TaskStatus
 
-__all__ = ["find", "get", "get_version", "listing", "register", "versions"]
+__all__ = ["find", "get", "get_version", "listing", "refuse_unready", "register", "versions"]
 
 MAX_SOURCE = 1000
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -53,6 +54,19 @@ async def get(viewer: Viewer, model_id: UUID) -> BaseModel:
     if model is None:
         raise NotFound("model", model_id)
     return model
+
+
+def refuse_unready(model: BaseModel) -> None:
+    """Conflict where the model could not be loaded, or was not looked at yet."""
+    if model.status is TaskStatus.FAILED:
+        raise Conflict(
+            f"The model {model.name!r} could not be loaded when it was registered.",
+            "See its `error`, mend the source and register it under another name.",
+        )
+    if model.status is not TaskStatus.READY:
+        raise Conflict(
+            f"The model {model.name!r} is still being looked at.", "Wait until it is READY."
+        )
 
 
 async def find(viewer: Viewer, name: str) -> BaseModel:

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from jobs.artifacts import Artifacts
+from jobs.companion import Companion
 from jobs.database import connect
 from jobs.events import EventHub, open_hub
 from jobs.inspections import Inspector
+from jobs.previews import MODULE
 from jobs.queue import Queue, open_queue
 from jobs.settings import Settings
 from jobs.tokens import Tokens
@@ -25,6 +27,8 @@ class Service:
     hub: EventHub
     tokens: Tokens
     inspector: Inspector
+    previews: Companion
+    """Started when a preview is first asked for."""
 
 
 @asynccontextmanager
@@ -42,4 +46,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             download_seconds=settings.download_seconds,
         )
         artifacts = Artifacts(settings.artifacts)
-        yield Service(settings, artifacts, queue, hub, tokens, Inspector(artifacts))
+        inspector, previews = Inspector(artifacts), Companion(MODULE)
+        try:
+            yield Service(settings, artifacts, queue, hub, tokens, inspector, previews)
+        finally:
+            await previews.close()

@@ -19,13 +19,16 @@ from training.config import (
     Side,
     StartKind,
     TrainingType,
+    TrainOn,
 )
 from training.estimates import EstimateMethod
 from training.events import ComputePath
 from training.export.spec import ExportFormat
+from training.templates.named import NamedTemplate as ChatTemplate
 from training.validation import Severity
 
 __all__ = [
+    "ChatTemplate",
     "ComputePath",
     "DataType",
     "EstimateMethod",
@@ -41,6 +44,7 @@ __all__ = [
     "Side",
     "StartKind",
     "TaskStatus",
+    "TrainOn",
     "TrainingType",
     "UploadStatus",
     "VersionStatus",
@@ -103,6 +107,27 @@ describe(
         "QLORA": "Adapters beside a base whose linear layers are held in 4 bits.",
         "FULL": "Every parameter of the model.",
         "FREEZE": "The last layers of the model; the others stay as they are.",
+    },
+)
+describe(
+    TrainOn,
+    "Which part of a record is trained. Texts and source files are trained whole in any case.",
+    {
+        "ASSISTANT": "Every assistant turn with the token that ends it; of a completion, the completion.",
+        "LAST_ASSISTANT": "The last assistant turn of each conversation.",
+        "ALL": "Prompts too: every token but the first, which nothing predicts.",
+    },
+)
+describe(
+    ChatTemplate,
+    "A chat template that can be chosen by name.",
+    {
+        "CHATML": "Turns between <|im_start|> and <|im_end|>; takes tools.",
+        "LLAMA_3": "Turns under headers, each ended by <|eot_id|>; takes tools.",
+        "GEMMA": "Turns between <start_of_turn> and <end_of_turn>.",
+        "MISTRAL": "Questions between [INST] and [/INST], answers ended by the model's end token.",
+        "ZEPHYR": "Turns under <|user|> and <|assistant|>, each ended by the model's end token.",
+        "ALPACA": "Plain headings, answers ended by the model's end token.",
     },
 )
 describe(

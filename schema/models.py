@@ -1,7 +1,8 @@
 """Registered base models."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import strawberry
 
@@ -11,7 +12,7 @@ from jobs.pages import Page
 from schema import ids
 from schema.accounts import User
 from schema.context import Info
-from schema.enums import Role, TaskStatus
+from schema.enums import ChatTemplate, Role, TaskStatus
 from schema.nodes import Failure, Node, failure
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
@@ -22,6 +23,8 @@ from schema.versions import ModelVersion
 from training.models.facts import ModelFacts
 
 __all__ = ["Model", "ModelMutations", "ModelQueries"]
+
+NodeT = TypeVar("NodeT")
 
 
 @strawberry.type(description="A base model that versions are trained from; every account sees it.")
@@ -49,7 +52,14 @@ class Model(Node):
         description="Its licence; null until it was looked at, or if not stated."
     )
     has_chat_template: bool | None = strawberry.field(
-        description="Whether it can be trained on conversations; null until it was looked at."
+        description="Whether it has a chat template of its own; null until it was looked at."
+    )
+    chat_templates: list[ChatTemplate] | None = strawberry.field(
+        description="The templates that can be chosen by name whose end of a turn is one token of it; "
+        "null until it was looked at."
+    )
+    stop_tokens: list[str] | None = strawberry.field(
+        description="The tokens at which it stops to generate; null until it was looked at."
     )
     created_at: datetime = strawberry.field(description="When it was registered.")
     row: strawberry.Private[ModelRow]
@@ -69,6 +79,8 @@ class Model(Node):
             context_length=facts.context_length if facts else None,
             licence=facts.licence if facts else None,
             has_chat_template=facts.has_chat_template if facts else None,
+            chat_templates=_listed(facts.chat_templates) if facts else None,
+            stop_tokens=_listed(facts.stop_tokens) if facts else None,
             created_at=row.created_at,
             row=row,
         )
@@ -91,6 +103,11 @@ class Model(Node):
     @strawberry.field(description="Who registered it; null if that is not you, unless ADMIN.")
     async def owner(self, info: Info) -> User | None:
         return await info.context.loaders.users.load(self.row.owner_id)
+
+
+def _listed(noted: Sequence[NodeT] | None) -> list[NodeT] | None:
+    """What was noted; null for a model that was looked at before it was."""
+    return None if noted is None else list(noted)
 
 
 RegisterModelResult: TypeAlias = Annotated[

@@ -23,6 +23,7 @@ from schema.exports import ExportMutations, ExportQueries
 from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
 from schema.models import ModelMutations, ModelQueries
+from schema.previews import PreviewQueries
 from schema.problems import HANDLERS
 from schema.scalars import SCALARS
 from schema.subscriptions import DatasetSubscriptions, TrainingSubscriptions
@@ -45,6 +46,7 @@ class Query(
     InspectionQueries,
     DatasetQueries,
     DerivationQueries,
+    PreviewQueries,
     ModelQueries,
     VersionQueries,
     TrainingQueries,

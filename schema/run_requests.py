@@ -8,7 +8,7 @@ import strawberry
 
 from jobs.lifecycle import RunRequest
 from schema import ids
-from schema.enums import Sharding, TrainingType
+from schema.enums import Sharding, TrainingType, TrainOn
 from schema.starts import StartFromInput
 from schema.training_configs import (
     CheckpointingInput,
@@ -38,6 +38,14 @@ class RunPipelineInput:
     checkpointing: CheckpointingInput | None = strawberry.field(
         default=None, description="Which checkpoints to keep."
     )
+    chat_template: str | None = strawberry.field(
+        default=None,
+        description="A template's name, such as CHATML, or its text in Jinja; the model's own, if "
+        "left out. The version keeps it.",
+    )
+    train_on: TrainOn | None = strawberry.field(
+        default=None, description="Which part of a record is trained; ASSISTANT by default."
+    )
     devices: int | None = strawberry.field(
         default=None,
         description="How many devices of one worker train it together; 1 by default.",
@@ -55,8 +63,8 @@ class RunPipelineInput:
     def request(self) -> RunRequest:
         choices = _given(self.hyperparameters) | _given(self.data)
         held_out = choices.pop("validation_dataset_id", None)
-        placement = {"devices": self.devices, "sharding": self.sharding}
-        choices |= {name: value for name, value in placement.items() if value is not None}
+        single = {"train_on": self.train_on, "devices": self.devices, "sharding": self.sharding}
+        choices |= {name: value for name, value in single.items() if value is not None}
         if self.early_stopping is not None:
             choices["early_stopping"] = EarlyStopping(**_given(self.early_stopping))
         if self.checkpointing is not None:
@@ -76,6 +84,11 @@ class StartTrainingInput:
     )
     validation_split: float | None = strawberry.field(
         default=None, description="Share of the records held out to test with; 0.1 by default."
+    )
+    chat_template: str | None = strawberry.field(
+        default=None,
+        description="A template's name, such as CHATML, or its text in Jinja; the model's own, if "
+        "left out. The version keeps it.",
     )
     early_stopping: bool = strawberry.field(
         default=False, description="Whether to stop early, with the default patience."
@@ -98,6 +111,8 @@ class StartTrainingInput:
 def _request(sent: RunPipelineInput | StartTrainingInput, choices: dict[str, object]) -> RunRequest:
     if sent.sample_prompts is not None:
         choices["sample_prompts"] = tuple(sent.sample_prompts)
+    if sent.chat_template is not None:
+        choices["chat_template"] = sent.chat_template
     return RunRequest(
         model_id=ids.decode(ids.Kind.MODEL, sent.model_id),
         dataset_id=ids.decode(ids.Kind.DATASET, sent.dataset_id),

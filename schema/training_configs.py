@@ -10,6 +10,7 @@ from schema.enums import (
     Sharding,
     Side,
     TrainingType,
+    TrainOn,
 )
 from training import config as training
 
@@ -218,6 +219,10 @@ class TrainingConfig:
         description="Whether embeddings and head are trained too; null but for FREEZE."
     )
     max_sequence_length: int = strawberry.field(description="The most tokens of an example.")
+    chat_template: str | None = strawberry.field(
+        description="The chat template's name or text; null for the model's own."
+    )
+    train_on: TrainOn = strawberry.field(description="Which part of a record is trained.")
     validation_split: float = strawberry.field(description="Share of the records held out.")
     drop_leaks_from: Side = strawberry.field(
         description="Which side leaves out records that are in the dataset to test with, too."

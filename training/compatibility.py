@@ -19,7 +19,8 @@ SHAPES: Final[Mapping[TrainingType, tuple[str, ...]]] = {
 
 def inherited(source: TrainingConfig) -> dict[str, object]:
     """The choices that a run takes over from what it starts from, where it makes none itself."""
-    return {field: getattr(source, field) for field in SHAPES[source.training_type]}
+    fields = (*SHAPES[source.training_type], "chat_template")
+    return {field: getattr(source, field) for field in fields}
 
 
 def misfits(config: TrainingConfig, source: TrainingConfig, name: str) -> Iterator[Finding]:

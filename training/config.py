@@ -91,6 +91,19 @@ class Side(StrEnum):
     VALIDATION = "VALIDATION"
 
 
+class TrainOn(StrEnum):
+    """Which part of a record bears loss. Nothing predicts its first token, which never does.
+
+    ASSISTANT is every assistant's turn with the token that ends it, LAST_ASSISTANT the last turn of
+    each conversation, and ALL the prompts too; a turn of weight 0 bears none in any case. Of a
+    completion, the first two are the completion. A text or a source file bears loss in every case.
+    """
+
+    ASSISTANT = "ASSISTANT"
+    LAST_ASSISTANT = "LAST_ASSISTANT"
+    ALL = "ALL"
+
+
 class EarlyStopping(Frozen):
     """Stop once validation loss has not fallen by `min_delta` for `patience` epochs."""
 
@@ -152,6 +165,9 @@ class TrainingConfig(Frozen):
     train_embeddings: bool = False
     """Whether FREEZE trains the token embeddings and the output head too."""
     max_sequence_length: int = 1024
+    chat_template: str | None = None
+    """The name of a `NamedTemplate`, or the text of a template; None for the tokenizer's own."""
+    train_on: TrainOn = TrainOn.ASSISTANT
     validation_split: float = 0.1
     stratify: bool = False
     """Hold out each label in its share, where the records have labels."""

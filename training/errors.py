@@ -10,6 +10,7 @@
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
   x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly
+  x TemplateUnusable, TemplateFailed, EndOfTurnSplit    in `templates.errors`: of a chosen template
   x NothingToTrain         no row has a token that bears loss
   x TargetModulesNotFound  LoRA was told to adapt modules that the model lacks
   x DecoderLayersNotFound, TooFewLayers, NothingTrainable    FREEZE cannot train what it was told
@@ -115,18 +116,22 @@ class NoChatTemplate(TrainingError):
         super().__init__(
             "NO_CHAT_TEMPLATE",
             f"The tokenizer of {source} has no chat template, so conversations cannot be rendered.",
-            "Use an instruction-tuned model, or data of type TEXT, CODE or COMPLETION.",
+            "Choose a template with chatTemplate, or use data of type TEXT, CODE or COMPLETION.",
         )
 
 
 class TemplateNotPrefixStable(TrainingError):
-    """What the template renders for a turn changes when a later turn is added."""
+    """What the template renders for a turn changes when a later turn is added.
+
+    `line` is 0 where it was tried before there was a record.
+    """
 
     def __init__(self, line: int, reason: str) -> None:
+        where = f" at record {line}" if line else ""
         super().__init__(
             "TEMPLATE_NOT_PREFIX_STABLE",
-            f"The chat template cannot be split into turns at record {line}: {reason}.",
-            "Mark assistant text with {% generation %} in the template, or use another model.",
+            f"The chat template cannot be split into turns{where}: {reason}.",
+            "Mark assistant text with {% generation %} in the template, or choose another with chatTemplate.",
         )
 
 

@@ -62,6 +62,8 @@ PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "checkpointing.enabled": ("checkpointing", "enabled"),
     "checkpointing.interval": ("checkpointing", "interval"),
     "checkpointing.keep_best": ("checkpointing", "keepBest"),
+    "chat_template": ("chatTemplate",),
+    "train_on": ("trainOn",),
     "devices": ("devices",),
     "sharding": ("sharding",),
     "sample_prompts": ("samplePrompts",),

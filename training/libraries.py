@@ -32,7 +32,7 @@ _FALLBACK: Final = " failed, switching to "
 from then on every one, a hundred times slower."""
 
 
-def prepare_environment(source: str) -> None:
+def prepare_environment(source: str | None = None) -> None:
     """Set what must be set before torch is imported: threads that wait without burning a core,
     and for a model in a local folder no network."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -41,7 +41,7 @@ def prepare_environment(source: str) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if Path(source).is_dir():
+    if source is not None and Path(source).is_dir():
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
@@ -61,6 +61,12 @@ def leave_out_bitsandbytes() -> None:
     """Keep peft and transformers from importing it, as they do wherever it is installed: it takes
     two seconds and 50 MB, and most runs have no use for it."""
     sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # how Python notes an absence
+
+
+def leave_out_torch() -> None:
+    """Keep transformers from importing torch, which tokenizers do without."""
+    os.environ["USE_TORCH"] = "0"
+    sys.modules["torch"] = None  # type: ignore[assignment]  # as above
 
 
 def silence() -> None:

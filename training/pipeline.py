@@ -231,7 +231,9 @@ def _save_model(prepared: Prepared, spec: JobSpec, model_dir: Path) -> int:
     if world.is_sharded:
         state = trained_state(model, keep=world.leads)
         if world.leads and not isinstance(model, PeftModel):
-            model, state = laid_over_base(state, base_source(spec)), None
+            whole = laid_over_base(state, base_source(spec))
+            whole.generation_config = model.generation_config
+            model, state = whole, None
     elif world.leads:
         restore_frozen(model, base_source(spec))
     if world.leads:

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.config import JobSpec, TrainingConfig
+from training.data.choosing import settle_template
 from training.data.rendering import Renderer
 from training.data.selection import Rows
 from training.devices.hardware import Hardware, probe
@@ -17,8 +18,9 @@ from training.engine.making import chosen, place
 from training.events import Event, WarningRaised
 from training.methods.adapters import TrainableModel, load_for_training, make_trainable
 from training.methods.optimizer import PAGED
+from training.models.base_models import stop_at
 from training.models.modules import has_fused_experts
-from training.models.tokenizers import load_tokenizer, stop_ids_of
+from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.requests import SaveRequests
 from training.run_rows import run_rows
 from training.steps.checkpoints import CheckpointStore
@@ -58,11 +60,12 @@ def prepare(
     _be_deterministic()
     tokenizer = load_tokenizer(spec.model_path)
     source = base_source(spec)
-    renderer = _renderer(spec, source, tokenizer)
+    renderer = _renderer(spec, tokenizer, source)
     parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
     if parts is None or should_stop():
         return None
     base = load_for_training(source, config.training_type, hardware)
+    stop_at(base, renderer.stop_token_ids)  # where the run's template ends a turn
     _tell_method(config, base, hardware, emit)
     if should_stop():
         return None
@@ -94,12 +97,15 @@ def prepare(
     return Prepared(run, parts.training, model, tokenizer, hardware)
 
 
-def _renderer(spec: JobSpec, source: str, tokenizer: PreTrainedTokenizerBase) -> Renderer:
+def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) -> Renderer:
+    """What renders the run's records, its template settled, as a model of `source` stops."""
+    declared = declared_stop_ids(source, tokenizer)
     return Renderer(
         tokenizer,
         spec.data_type,
-        stop_token_ids=stop_ids_of(source, tokenizer),
+        stop_token_ids=settle_template(tokenizer, spec.config.chat_template, declared),
         max_length=spec.config.max_sequence_length,
+        train_on=spec.config.train_on,
     )
 
 

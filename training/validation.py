@@ -19,6 +19,8 @@ from training.held_out import HeldOut, held_out_advice, held_out_errors
 from training.limits import beyond_limits, beyond_usual
 from training.methods.checks import method_advice, method_errors
 from training.steps.schedule import total_steps, validation_rows
+from training.templates.checks import has_template, template_findings
+from training.templates.named import NamedTemplate
 
 __all__ = ["MAX_SAMPLE_PROMPTS", "Finding", "RunFacts", "Severity", "check"]
 
@@ -40,6 +42,8 @@ class RunFacts(Frozen):
     has_chat_template: bool = True
     held_out: HeldOut | None = None
     """A dataset to test with, where one is named."""
+    chat_templates: tuple[NamedTemplate, ...] | None = None
+    """The named templates whose end of a turn is one token of the model; None if not noted."""
 
 
 def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
@@ -51,6 +55,9 @@ def check(config: TrainingConfig, facts: RunFacts) -> list[Finding]:
     """
     findings = list(
         beyond_limits(config, context_length=facts.context_length, layer_count=facts.layer_count)
+    )
+    findings += template_findings(
+        config, facts.data_type, own=facts.has_chat_template, supported=facts.chat_templates
     )
     repaired = apply(config, combined_patch(findings))
     findings += [*held_out_errors(repaired, facts.held_out, facts.data_type)]
@@ -74,21 +81,13 @@ def _data(facts: RunFacts) -> Iterator[Finding]:
             message="The dataset has 0 valid records.",
             remedy="Add records, or choose another dataset.",
         )
-    if facts.data_type in (DataType.CHAT, DataType.QA) and not facts.has_chat_template:
-        yield Finding(
-            severity=Severity.ERROR,
-            code="NO_CHAT_TEMPLATE",
-            path=("modelId",),
-            message=f"The model has no chat template, which {facts.data_type} data needs.",
-            remedy="Use an instruction-tuned model, or data of type TEXT, CODE or COMPLETION.",
-        )
 
 
 def _sample_prompts(config: TrainingConfig, facts: RunFacts) -> Iterator[Finding]:
     prompts = config.sample_prompts
     fitting = [each for each in prompts if each.strip()][:MAX_SAMPLE_PROMPTS]
     problems = []
-    if prompts and not facts.has_chat_template:
+    if prompts and not has_template(config, facts.has_chat_template):
         problems.append(
             ("NO_CHAT_TEMPLATE", "need a model with a chat template, and this has none")
         )

@@ -12,6 +12,7 @@ from api.cli import (
     control,
     data,
     models,
+    previews,
     runs,
     server,
     uploading,
@@ -35,8 +36,8 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    parts = (server, configs, accounts, models, uploading, data, versions, runs, control, workers)
-    for part in parts:
+    shown = (server, configs, accounts, models, uploading, data, versions, previews)
+    for part in (*shown, runs, control, workers):
         part.add_to(app)
     return app
 

@@ -12,6 +12,7 @@ from api.cli.assignments import with_assignments
 from api.cli.configs import read_options
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, dataset_id, run
 from api.cli.facts import forecast_facts, job_facts
+from api.cli.names import Dataset, Model, ids_of
 from api.cli.output import (
     complain,
     finding_lines,
@@ -29,11 +30,6 @@ from training.config import TrainingType
 
 __all__ = ["JobId", "add_to"]
 
-Model = Annotated[str, typer.Argument(help="The model's name or id.")]
-Dataset = Annotated[
-    str,
-    typer.Argument(help="The dataset's id, or its name: the newest counts that did not fail."),
-]
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 Config = Annotated[
     Path | None,
@@ -96,7 +92,7 @@ def train(  # noqa: PLR0913  # each is an option of the verb
     options = _starting(_options(config, method, assignments, prompt), start)
 
     async def work(client: Client) -> Job:
-        model_id, data_id = await _ids(client, model, dataset)
+        model_id, data_id = await ids_of(client, model, dataset)
         return await client.run(model_id, data_id, await _tested(client, options, validate_on))
 
     started = run(url, work)
@@ -123,7 +119,7 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     options = _starting(_options(config, method, assignments, None), start)
 
     async def work(client: Client) -> Validation:
-        model_id, data_id = await _ids(client, model, dataset)
+        model_id, data_id = await ids_of(client, model, dataset)
         return await client.validate(model_id, data_id, await _tested(client, options, validate_on))
 
     validation = run(url, work)
@@ -240,14 +236,6 @@ async def _tested(client: Client, options: RunOptions, validate_on: str | None) 
         return options
     place = {"validation_dataset_id": await dataset_id(client, validate_on)}
     return options.model_copy(update={"data": options.data.model_copy(update=place)})
-
-
-async def _ids(client: Client, model: str, dataset: str) -> tuple[str, str]:
-    """The ids of a model and a dataset that were given by id or by name."""
-    found = None if model.startswith("model_") else await client.model(model)
-    if found is None and not model.startswith("model_"):
-        raise ClientError(f"There is no model {model!r}.", "List them with: tunery models")
-    return found.id if found else model, await dataset_id(client, dataset)
 
 
 async def _job(client: Client, job_id: str) -> Job:

@@ -14,6 +14,7 @@ from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
 from api.client.datasets import Dataset, DeletedDataset, Inspection, MappingOptions
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
+from api.client.previews import DatasetPreview, PreviewOptions
 from api.client.resources import Worker
 from api.client.results import (
     Export,
@@ -139,6 +140,26 @@ class Client:
         given = mapping and mapping.as_input()
         answer = await self._ask(documents.INSPECT_UPLOAD, uploadId=upload.id, mapping=given)
         return Inspection.model_validate(answer)
+
+    async def preview(
+        self,
+        dataset_id: str,
+        model_id: str,
+        options: PreviewOptions,
+        *,
+        first: int = 3,
+        after: str | None = None,
+    ) -> DatasetPreview:
+        """Records as a run of the model would see them, token for token."""
+        answer = await self._ask(
+            documents.PREVIEW_DATASET,
+            datasetId=dataset_id,
+            modelId=model_id,
+            first=first,
+            after=after,
+            options=options.as_input(),
+        )
+        return DatasetPreview.of(accepted(answer))
 
     async def delete_dataset(self, dataset_id: str) -> DeletedDataset:
         """Remove a dataset and its files."""

@@ -25,6 +25,7 @@ __all__ = [
     "LOGIN",
     "ME",
     "PAUSE_TRAINING",
+    "PREVIEW_DATASET",
     "REFRESH_TOKEN",
     "REGISTER_MODEL",
     "RESUME_TRAINING",
@@ -168,6 +169,29 @@ query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
   }}
 }}
 """
+PREVIEW_DATASET: Final = f"""
+query PreviewDataset(
+  $datasetId: ID!, $modelId: ID!, $first: Int!, $after: String, $options: PreviewOptionsInput
+) {{
+  previewDataset(
+    datasetId: $datasetId, modelId: $modelId, first: $first, after: $after, options: $options
+  ) {{
+    __typename
+    ... on DatasetPreview {{
+      chatTemplate stopTokens
+      records {{
+        edges {{
+          node {{
+            line tokens {{ id text trained }} tokensCut tokenCount trainedTokenCount truncated
+          }}
+        }}
+        {_PAGE}
+      }}
+    }}
+    {_PROBLEMS}
+  }}
+}}
+"""
 VALIDATE_CONFIG: Final = f"""
 query ValidateConfig($input: RunPipelineInput!) {{
   validateConfig(input: $input) {{
@@ -176,7 +200,8 @@ query ValidateConfig($input: RunPipelineInput!) {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
       gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
       loraDropout targetModules rsLora dora loraInitialisation trainableLayers trainEmbeddings
-      maxSequenceLength validationSplit stratify dropLeaksFrom shuffle maxSamples onTooLong seed
+      maxSequenceLength chatTemplate trainOn validationSplit stratify dropLeaksFrom shuffle maxSamples onTooLong
+      seed
       earlyStopping {{ enabled patience minDelta }}
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}

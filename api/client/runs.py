@@ -14,6 +14,7 @@ from training.config import (
     Sharding,
     Side,
     TrainingType,
+    TrainOn,
 )
 
 __all__ = [
@@ -101,6 +102,8 @@ class RunOptions(_Options):
     data: DataOptions = Field(default_factory=DataOptions)
     early_stopping: EarlyStoppingOptions | None = None
     checkpointing: CheckpointingOptions | None = None
+    chat_template: str | None = None
+    train_on: TrainOn | None = None
     devices: int | None = None
     sharding: Sharding | None = None
     sample_prompts: tuple[str, ...] | None = None

@@ -85,6 +85,18 @@ async def test_a_run_takes_over_the_shape_it_starts_from_and_remembers_where(
     )
 
 
+@pytest.mark.parametrize("chosen", [None, "ZEPHYR"])
+async def test_a_run_takes_over_the_template_it_starts_from_unless_it_chooses_one(
+    service: Service, viewer: Viewer, source: TrainingJob, chosen: str | None
+) -> None:
+    config = source.config | {"chat_template": "CHATML"}
+    await TrainingJob.filter(id=source.id).update(config=config)
+    choices = {} if chosen is None else {"chat_template": chosen}
+    start = await _of(source, StartKind.VERSION)
+    job = await _submit(viewer, service, _request(source, start, **choices))
+    assert job.config["chat_template"] == (chosen or "CHATML")
+
+
 @pytest.mark.usefixtures("scripted")
 async def test_the_child_is_told_where_to_start(
     service: Service, viewer: Viewer, source: TrainingJob

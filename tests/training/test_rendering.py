@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from training.config import DataType
+from training.config import DataType, TrainOn
 from training.data.records import Record
 from training.data.rendering import IGNORED, Rendered, Renderer
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
@@ -199,6 +199,43 @@ def test_a_tokenizer_without_a_template_is_refused(tokenizer: PreTrainedTokenize
     tokenizer.chat_template = None
     with pytest.raises(NoChatTemplate):
         render(tokenizer, DataType.QA, QA)
+
+
+@pytest.mark.parametrize("train_on", TrainOn)
+def test_thoughts_that_earlier_turns_lose_can_be_trained_in_the_last_one_alone(
+    tokenizer: PreTrainedTokenizerBase, train_on: TrainOn
+) -> None:
+    tokenizer.chat_template = FORGETFUL
+    stops = frozenset({tokenizer.convert_tokens_to_ids("<|im_end|>")})
+    renderer = Renderer(
+        tokenizer, DataType.CHAT, stop_token_ids=stops, max_length=512, train_on=train_on
+    )
+    if train_on is not TrainOn.LAST_ASSISTANT:
+        with pytest.raises(TemplateNotPrefixStable, match="record 1: the assistant's turn 1 is"):
+            renderer.row(1, CHAT)
+        return
+    rendered = renderer.render([(1, CHAT)])
+    assert trained_runs(tokenizer, rendered) == ["See you<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "record", "text"),
+    [
+        (DataType.COMPLETION, {"prompt": "one two", "completion": " three"}, "one two three"),
+        (DataType.TEXT, {"text": "one two"}, "one two"),
+        (DataType.QA, QA, None),
+    ],
+)
+def test_all_is_every_token_but_the_first(
+    tokenizer: PreTrainedTokenizerBase, data_type: DataType, record: Record, text: str | None
+) -> None:
+    stops = frozenset({tokenizer.convert_tokens_to_ids("<|im_end|>")})
+    every = Renderer(tokenizer, data_type, stops, max_length=512, train_on=TrainOn.ALL)
+    row = every.row(1, record)
+    assert row.labels == [IGNORED, *row.input_ids[1:]]
+    assert row.input_ids == render(tokenizer, data_type, record).rows[0].input_ids
+    if text is not None:
+        assert tokenizer.decode(row.input_ids) == text + "<|im_end|>"
 
 
 def test_a_completion_bears_loss_and_its_prompt_does_not(

@@ -16,7 +16,7 @@ from training.data.rows import TokenRow
 from training.devices.world import WORLD_OF_ONE
 from training.errors import NothingToTrain
 from training.events import DataPrepared, DataProgress, Event, WarningRaised
-from training.models.tokenizers import load_tokenizer, stop_ids_of
+from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.run_rows import RunRows, run_rows
 
 MakeJob = Callable[..., Path]
@@ -26,7 +26,7 @@ LONG = [*qa_rows(6), {"question": "x", "answer": "long " * 60}]
 
 def renderer(spec: JobSpec) -> Renderer:
     tokenizer = load_tokenizer(spec.model_path)
-    stops = stop_ids_of(spec.model_path, tokenizer)
+    stops = declared_stop_ids(spec.model_path, tokenizer)
     return Renderer(
         tokenizer,
         spec.data_type,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from tests.tiny_model import make_architecture, make_tiny_model
 from tests.training.jobs import losses, of_kind, qa_rows, read_events, run_here
@@ -35,6 +35,13 @@ def compute_in_bfloat16(_rank: int) -> None:
     hardware._cpu_has_bfloat16 = lambda: True
 
 
+ENDS_TURNS_OTHERWISE = (
+    "{% for message in messages %}{{ message.role + ': ' + message.content + '<|endoftext|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+)
+"""Than the model does, which stops at <|im_end|> alone."""
+
+
 def test_what_freeze_leaves_alone_is_saved_as_the_base_has_it(
     make_job: MakeJob, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,6 +50,7 @@ def test_what_freeze_leaves_alone_is_saved_as_the_base_has_it(
         "trainable_layers": 1,
         "rows": qa_rows(12),
         "max_steps": 2,
+        "chat_template": ENDS_TURNS_OTHERWISE,
     }
     one = make_job("one", **choices)
     two = make_job("two", sharding=Sharding.FULL, **choices)
@@ -58,6 +66,8 @@ def test_what_freeze_leaves_alone_is_saved_as_the_base_has_it(
     assert moved == {name for name in base if ".layers.1." in name}
     configs = [json.loads((job / "model" / "config.json").read_text()) for job in (one, two)]
     assert configs[0] == configs[1]
+    for job in (one, two):
+        assert GenerationConfig.from_pretrained(job / "model").eos_token_id == [2, 0]
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

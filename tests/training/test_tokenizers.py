@@ -10,7 +10,7 @@ import torch
 from tests.tiny_model import make_architecture, make_tiny_model
 from training.errors import ModelUnreadable
 from training.models.base_models import load_base, stop_token_ids
-from training.models.tokenizers import load_tokenizer, stop_ids_of
+from training.models.tokenizers import declared_stop_ids, load_tokenizer
 
 
 def without_generation_config(folder: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_stop_tokens_are_those_of_the_loaded_model(
         change(folder)
     tokenizer = load_tokenizer(str(folder))
     model = load_base(str(folder), torch.float32)
-    assert stop_ids_of(str(folder), tokenizer) == stop_token_ids(model, tokenizer)
+    assert declared_stop_ids(str(folder), tokenizer) == stop_token_ids(model, tokenizer)
 
 
 def test_a_model_without_a_configuration_is_named(tmp_path: Path) -> None:
@@ -47,4 +47,4 @@ def test_a_model_without_a_configuration_is_named(tmp_path: Path) -> None:
         (folder / name).unlink()
     tokenizer = load_tokenizer(str(folder))
     with pytest.raises(ModelUnreadable, match="it has no config"):
-        stop_ids_of(str(folder), tokenizer)
+        declared_stop_ids(str(folder), tokenizer)

@@ -5,10 +5,19 @@ import random
 
 import pytest
 
-from training.config import DataType, Optimizer, Side, TrainingConfig, TrainingType, resolve
+from training.config import (
+    DataType,
+    Optimizer,
+    Side,
+    TrainingConfig,
+    TrainingType,
+    TrainOn,
+    resolve,
+)
 from training.devices.placement import placement_findings
 from training.findings import apply, combined_patch
 from training.held_out import HeldOut
+from training.templates.named import NamedTemplate
 from training.validation import Finding, RunFacts, Severity, check
 
 FACTS = RunFacts(records=200, data_type=DataType.QA, parameter_count=10**8, context_length=2048)
@@ -186,9 +195,70 @@ def test_early_stopping_without_validation_records_is_an_error() -> None:
 @pytest.mark.parametrize("data_type", [DataType.QA, DataType.CHAT])
 def test_conversations_need_a_chat_template(data_type: DataType) -> None:
     facts = FACTS.model_copy(update={"data_type": data_type, "has_chat_template": False})
-    assert errors(check(config(), facts)) == [("NO_CHAT_TEMPLATE", "modelId")]
+    assert errors(check(config(), facts)) == [("NO_CHAT_TEMPLATE", "chatTemplate")]
     text = facts.model_copy(update={"data_type": DataType.TEXT})
     assert errors(check(config(), text)) == []
+
+
+CHATML, ALPACA = NamedTemplate.CHATML, NamedTemplate.ALPACA
+
+
+@pytest.mark.parametrize(
+    ("supported", "patch"),
+    [
+        ((CHATML, ALPACA), {"chatTemplate": "CHATML"}),
+        ((ALPACA,), {"chatTemplate": "ALPACA"}),
+        (None, {"chatTemplate": "ALPACA"}),
+        ((), None),
+    ],
+)
+def test_a_template_is_suggested_that_the_tokenizer_can_write(
+    supported: tuple[NamedTemplate, ...] | None, patch: dict[str, str] | None
+) -> None:
+    facts = FACTS.model_copy(update={"has_chat_template": False, "chat_templates": supported})
+    finding = check(config(sample_prompts=("Hi",)), facts)[0]
+    assert (finding.code, finding.suggested_patch) == ("NO_CHAT_TEMPLATE", patch)
+    if patch is not None:
+        assert check(apply(config(sample_prompts=("Hi",)), patch), facts) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "code", "said"),
+    [
+        ("MISTRAL", "END_OF_TURN_SPLIT", "MISTRAL ends a turn with the end token, which is not"),
+        ("LLAMA_3", "END_OF_TURN_SPLIT", "LLAMA_3 ends a turn with <|eot_id|>, which is not one"),
+        ("chatml", "UNKNOWN_CHAT_TEMPLATE", "There is no chat template 'chatml'"),
+        ("{% if %}", "CHAT_TEMPLATE_UNUSABLE", "line 1 of the template: Expected an expression"),
+        ("{" * 70_000, "CHAT_TEMPLATE_UNUSABLE", "it has 70000 characters, and may have at most"),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_a_template_that_cannot_be_used_is_an_error_that_its_patch_cures(
+    chosen: str, code: str, said: str, own: bool
+) -> None:
+    facts = FACTS.model_copy(update={"has_chat_template": own, "chat_templates": (CHATML,)})
+    bad = config(chat_template=chosen)
+    found = check(bad, facts)
+    assert errors(found) == [(code, "chatTemplate")]
+    assert said in found[0].message
+    assert found[0].suggested_patch == {"chatTemplate": None if own else "CHATML"}
+    assert errors(check(apply(bad, combined_patch(found)), facts)) == []
+
+
+@pytest.mark.parametrize("chosen", ["CHATML", "{{ messages }}"])
+def test_a_template_makes_up_for_one_that_is_missing(chosen: str) -> None:
+    facts = FACTS.model_copy(update={"has_chat_template": False, "chat_templates": (CHATML,)})
+    assert check(config(chat_template=chosen, sample_prompts=("Hi",)), facts) == []
+
+
+def test_what_is_trained_says_nothing_to_texts() -> None:
+    whole = config(train_on=TrainOn.ALL)
+    for data_type in (DataType.TEXT, DataType.CODE):
+        [finding] = check(whole, FACTS.model_copy(update={"data_type": data_type}))
+        assert (finding.code, finding.path) == ("OPTION_WITHOUT_EFFECT", ("trainOn",))
+        assert apply(whole, finding.suggested_patch or {}).train_on is TrainOn.ASSISTANT
+    for data_type in (DataType.CHAT, DataType.QA, DataType.COMPLETION):
+        assert check(whole, FACTS.model_copy(update={"data_type": data_type})) == []
 
 
 def test_sample_prompts_are_few_not_blank_and_answerable() -> None:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from jinja2 import Environment, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import Environment, TemplateSyntaxError, nodes
 from transformers.utils.chat_template_utils import render_jinja_template
+
+from training.templates.rendering import OF_A_TEMPLATE
 
 __all__ = ["Turns", "turns_in_one_pass"]
 
@@ -62,7 +64,10 @@ def turns_in_one_pass(
     marking = _marking(template, tokens)
     if marking is None:
         return None
-    parts = _rendered(marking.template, messages, tokens, tools=tools).split(_MARK)
+    try:
+        parts = _rendered(marking.template, messages, tokens, tools=tools).split(_MARK)
+    except OF_A_TEMPLATE:  # to be said by whoever renders it as it is
+        return None
     if len(parts) != len(messages) + 1:  # one says the mark, or the loop was left
         return None
     spans = []
@@ -89,7 +94,7 @@ def _marking(template: str, tokens: _Tokens) -> _Marking | None:
             _rendered(template, _PROBE, tokens, asks_for_answer=asks) for asks in (False, True)
         )
         same = _rendered(marked, _PROBE, tokens).replace(_MARK, "") == plain
-    except TemplateError:  # it wants other messages than these
+    except OF_A_TEMPLATE:  # it wants other messages than these
         return None
     return _Marking(marked, asking.removeprefix(plain)) if same else None
 

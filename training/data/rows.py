@@ -51,3 +51,7 @@ class Row(NamedTuple):
     def trained_tokens(self) -> int:
         """Tokens that bear loss."""
         return sum(label != IGNORED for label in self.labels)
+
+    def cut(self, max_length: int) -> "Row":
+        """The row without what is longer, in tokens."""
+        return self._replace(input_ids=self.input_ids[:max_length], labels=self.labels[:max_length])

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 from training.config import DataType
 from training.data.records import Record, parse
 from training.data.rendering import Renderer
+from training.data.rows import Row
 from training.data.token_file import Integers, TokenWriter, token_writer
 from training.errors import DatasetDamaged, RecordError
 from training.files import damage, disk_full_named, remove_leftovers, sha256_of, whole_folder
@@ -29,10 +30,12 @@ __all__ = ["CachedRows", "RecordFile", "Rendering", "count_records", "records_at
 _FOLDER: Final = "tokens"
 _ROWS: Final = "rows"
 _FILE: Final = "rows.arrow"
-_BATCH_RECORDS: Final = 512
-_BATCH_BYTES: Final = 256 * 1024
-"""Of a batch's records as they lie in their file; a longer record is a batch by itself. A tokenizer
-needs some hundred bytes for each of these while it works."""
+_BATCH_RECORDS: Final = 128
+_BATCH_BYTES: Final = 64 * 1024
+"""Of records as they lie in their file, that are rendered between two looks at whether to stop; a longer
+one is rendered by itself. A tokenizer needs some hundred bytes for each of these while it works."""
+_WRITTEN_TOKENS: Final = 2**16
+"""Gathered before they are written: a file of many small parts takes long to open."""
 _LINES_A_LOOK: Final = 50_000
 """Where lines are passed over, so many between two looks at whether to stop."""
 _WAIT_SECONDS: Final = 0.1
@@ -169,12 +172,16 @@ def _rendered(
     """Render batch by batch, and tell how far that is after each."""
     size = max(1, records.path.stat().st_size)
     done = 0
+    rows: list[Row] = []
     with _parallel():
         for batch, position in _batches(records, sha256):
-            if batch:
-                writer.write(renderer.rows(batch))
-                done += len(batch)
+            rows += renderer.rows(batch)
+            done += len(batch)
+            if sum(row.tokens for row in rows) >= _WRITTEN_TOKENS:
+                writer.write(rows)
+                rows = []
             yield Rendering(done, position / size)
+        writer.write(rows)
 
 
 def _batches(records: RecordFile, sha256: str) -> Iterator[tuple[list[tuple[int, Record]], int]]:

@@ -18,10 +18,14 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedTokenizerBase
 
-from training.data.rendering import pieces
+from training.data.chat import pieces
 from training.libraries import silence
-from training.models.base_models import load_base, stop_token_ids
-from training.models.tokenizers import load_tokenizer
+from training.models.base_models import (
+    load_base,
+    load_tokenizer,
+    stop_token_ids,
+    take_generation_config,
+)
 
 LONGEST_TEXT: Final = 128
 """In tokens; longer texts are cut, so that a long sample does not outweigh the others."""
@@ -75,6 +79,7 @@ def adapter_answers(folder: Path, base: str, texts: Sequence[str], *, quantised:
 
     load = load_quantised if quantised else load_base
     model = load(base, torch.float32)
+    take_generation_config(model, folder)
     tokenizer = load_tokenizer(str(folder))
     stops = stop_token_ids(model, tokenizer)
     return answers(with_adapter(model, folder), tokenizer, texts, stops=stops)

@@ -11,10 +11,14 @@ from transformers import PreTrainedModel
 from training.export.spec import ExportSpec
 from training.methods.adapters import merged
 from training.methods.quantisation import load_dequantised
-from training.models.base_models import load_base
+from training.models.base_models import (
+    GENERATION_CONFIG,
+    load_base,
+    load_tokenizer,
+    take_generation_config,
+)
 from training.models.licences import declared_licence
 from training.models.sources import local_folder
-from training.models.tokenizers import load_tokenizer
 from training.models.weights import stored_weights
 
 _TORCH_DTYPES: Final = {
@@ -37,6 +41,7 @@ def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> No
     else:
         stored = "float32" if full_precision else stored_weights(base).dtype
         model = _whole_model(spec)
+        take_generation_config(model, Path(spec.version_path))
         model.to(_TORCH_DTYPES.get(stored, torch.float32))  # type: ignore[arg-type]  # annotated wrongly
         model.save_pretrained(folder)
         load_tokenizer(spec.version_path).save_pretrained(folder)
@@ -72,6 +77,8 @@ def _card(spec: ExportSpec, base: Path) -> str:
     loading = _MODEL_LOADING
     if spec.adapter_only:
         loading = _QUANTISED_LOADING if spec.quantised else _ADAPTER_LOADING
+    if not (Path(spec.version_path) / GENERATION_CONFIG).is_file():
+        loading = loading.replace(_STOPPING, "")
     licence = declared_licence(base)
     front_matter = [
         *([f"license: {licence}"] if licence else []),
@@ -114,19 +121,28 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
 """
 
+_STOPPING: Final = "model.generation_config = GenerationConfig.from_pretrained(folder)\n"
+"""Left out for a version that was stored before this was kept."""
+
 _ADAPTER_LOADING: Final = """\
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base_name}"), folder)
+model.generation_config = GenerationConfig.from_pretrained(folder)
 """
 
 _QUANTISED_LOADING: Final = """\
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GenerationConfig,
+)
 
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -138,4 +154,5 @@ nf4 = BitsAndBytesConfig(
 )
 base = AutoModelForCausalLM.from_pretrained("{base_name}", quantization_config=nf4)
 model = PeftModel.from_pretrained(base, folder)
+model.generation_config = GenerationConfig.from_pretrained(folder)
 """

@@ -15,14 +15,13 @@ from training.devices.hardware import Hardware
 from training.errors import NothingTrainable, TargetModulesNotFound
 from training.methods.freezing import freeze_all_but
 from training.methods.quantisation import load_quantised, require_bitsandbytes
-from training.models.base_models import load_base
+from training.models.base_models import GENERATION_CONFIG, first_line, load_base
 from training.models.modules import (
     has_fused_experts,
     head_and_embeddings,
     inputs_first,
     linear_layers,
 )
-from training.models.tokenizers import first_line
 
 TrainableModel: TypeAlias = PreTrainedModel | PeftModel
 
@@ -79,13 +78,17 @@ def save_trained(
     folder: Path,
     state: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write the adapter, or the whole fp32 weights, and the tokenizer with its chat template.
+    """Write the adapter, or the whole fp32 weights, the tokenizer with its chat template, and at which
+    tokens generation stops.
 
     `base_name` is the public name by which an adapter refers to its base. `state` has the tensors
     to write of an adapter where the model's own are split among processes.
     """
     model.save_pretrained(str(folder), state_dict=dict(state) if state else None)
     tokenizer.save_pretrained(folder)
+    generation = causal_model(model).generation_config
+    if generation is not None:  # peft writes none, nor the stop tokens that the run has added
+        generation.to_json_file(folder / GENERATION_CONFIG)
     if isinstance(model, PeftModel):
         (folder / "README.md").unlink(missing_ok=True)  # peft's card template, all blanks
         path = folder / "adapter_config.json"

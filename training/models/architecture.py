@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from training.errors import ModelUnreadable
 from training.models.base_models import load_base
@@ -14,9 +20,10 @@ from training.models.licences import declared_licence
 from training.models.modules import decoder_layers, linear_parameters
 from training.models.shape import shape_of
 from training.models.sources import local_folder
-from training.models.tokenizers import load_tokenizer
+from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.models.tokens import tokenizer_facts
 from training.models.weights import StoredWeights, stored_weights
+from training.templates.applying import supported
 
 _CONTEXT_OPTIONS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
@@ -39,10 +46,18 @@ def facts(source: str) -> ModelFacts:
         context_length=_context_length(config),
         licence=declared_licence(folder),
         has_chat_template=tokenizer.chat_template is not None,
+        chat_templates=supported(tokenizer),
+        stop_tokens=_stop_tokens(tokenizer, folder),
         dtype=stored.dtype,
         size_bytes=stored.size_bytes,
         sha256=_checksum(folder, stored),
     )
+
+
+def _stop_tokens(tokenizer: PreTrainedTokenizerBase, folder: Path) -> tuple[str, ...]:
+    ids = sorted(declared_stop_ids(str(folder), tokenizer))
+    known = len(tokenizer)  # a configuration may name more than there are
+    return tuple(str(tokenizer.convert_ids_to_tokens(each)) for each in ids if each < known)
 
 
 def _config(folder: Path, source: str) -> PretrainedConfig:

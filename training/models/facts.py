@@ -1,6 +1,7 @@
 """What is known of a base model once its files were inspected."""
 
 from training.config import Frozen
+from training.templates.named import NamedTemplate
 
 
 class Linear(Frozen):
@@ -71,6 +72,11 @@ class ModelFacts(Frozen):
     """The longest input in tokens, where the configuration names one."""
     licence: str | None
     has_chat_template: bool
+    chat_templates: tuple[NamedTemplate, ...] | None = None
+    """Those templates that can be chosen by name whose end of a turn is one token of the tokenizer;
+    None for a model inspected before this was noted."""
+    stop_tokens: tuple[str, ...] | None = None
+    """The tokens at which generation stops; None for a model inspected before this was noted."""
     dtype: str
     """The element type most weights are stored in, such as `bfloat16`."""
     size_bytes: int

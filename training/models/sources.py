@@ -8,8 +8,9 @@ from huggingface_hub.errors import HFValidationError
 
 from training.errors import ModelUnreadable
 
+_WEIGHTS: Final = "*.safetensors"
 _WANTED: Final = [
-    "*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*",
+    _WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*",
 ]  # fmt: skip
 
 
@@ -18,12 +19,24 @@ def local_folder(source: str) -> Path:
 
     Raises `ModelUnreadable` where there is neither.
     """
+    return _folder(source, _WANTED)
+
+
+def tokenizer_folder(source: str) -> Path:
+    """The folder of a model's files but for its weights, downloaded where `source` is a hub id.
+
+    Raises `ModelUnreadable` where there is neither.
+    """
+    return _folder(source, [pattern for pattern in _WANTED if pattern != _WEIGHTS])
+
+
+def _folder(source: str, wanted: list[str]) -> Path:
     if Path(source).is_dir():
         return Path(source)
     if source.startswith(("/", ".", "~")):
         raise ModelUnreadable(source, "there is no such folder")
     try:
-        return Path(snapshot_download(source, allow_patterns=_WANTED))
+        return Path(snapshot_download(source, allow_patterns=wanted))
     except HFValidationError as error:
         raise ModelUnreadable(source, "it is neither a folder nor a hub id") from error
     except OSError as error:  # every other failure of the hub, offline included

@@ -1,14 +1,15 @@
-"""Loading a tokenizer, and at which tokens its model stops, without the model and without torch."""
+"""Loading a tokenizer, and at which tokens its model stops: all without torch."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from training.errors import ModelUnreadable
 
-__all__ = ["UNREADABLE", "first_line", "load_tokenizer", "stop_ids", "stop_ids_of"]
+__all__ = ["declared_stop_ids", "first_line", "load_tokenizer", "stop_ids"]
 
-UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError)
+_UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError)
 """What transformers raises for a folder that is no model, depending on what is wrong with it."""
 
 
@@ -16,36 +17,34 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder or hub id. Raises `ModelUnreadable`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise ModelUnreadable(source, f"no tokenizer: {first_line(error)}") from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)  # noqa: S101 - AutoTokenizer is untyped
     return tokenizer
 
 
-def stop_ids(
-    generation: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase
-) -> frozenset[int]:
-    """Every token at which generation stops."""
-    named = getattr(generation, "eos_token_id", None)
-    listed = named if isinstance(named, list) else [named]
-    ids = [*listed, tokenizer.eos_token_id]
-    return frozenset(int(each) for each in ids if each is not None)
-
-
-def stop_ids_of(source: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The same as a loaded model of this folder or hub id would tell. Raises `ModelUnreadable`."""
+def declared_stop_ids(source: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token at which generation stops, as the files of a folder or hub id have it: what
+    `stop_token_ids` finds once the model is loaded. Raises `ModelUnreadable`."""
     try:
         try:
-            generation = GenerationConfig.from_pretrained(source)
+            declared = GenerationConfig.from_pretrained(source)
         except OSError:  # there is no file of it: what a model does then, too
-            generation = GenerationConfig.from_pretrained(
+            declared = GenerationConfig.from_pretrained(
                 source, config_file_name="config.json", _from_model_config=True
             )
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise ModelUnreadable(source, first_line(error)) from error
     except TypeError as error:  # what comes of opening a file that it knows to be missing
         raise ModelUnreadable(source, "it has no config.json") from error
-    return stop_ids(generation, tokenizer)
+    return stop_ids(declared.eos_token_id, tokenizer)
+
+
+def stop_ids(declared: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The ids that a model declares, one or several or none, and its tokenizer's end token."""
+    listed: Iterable[object] = declared if isinstance(declared, list) else [declared]
+    ids = [*listed, tokenizer.eos_token_id]
+    return frozenset(each for each in ids if isinstance(each, int))
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean, pstdev
 from typing import Final
 
-from training.config import DataType, OnTooLong, TrainingConfig
+from training.config import DataType, OnTooLong, TrainingConfig, TrainOn
 from training.data.records import Statistics, canonical_line
 from training.models.facts import TokenizerFacts
 from training.steps.schedule import total_steps, validation_rows
@@ -94,15 +94,25 @@ def expected_rows(
     if count < 1:
         return None
     tokens = [min(longest, each) for each in taken]
-    trained = statistics.trained_characters
     return ExpectedRows(
         count=count,
         steps=total_steps(count, config),
         mean=fmean(tokens),
         deviation=pstdev(tokens),
         longest=min(longest, frame + per_character * statistics.length_percentiles[-1][1]),
-        trained_share=None if trained is None else trained / statistics.characters,
+        trained_share=_trained_share(dataset, config.train_on),
     )
+
+
+def _trained_share(dataset: Stored, train_on: TrainOn) -> float | None:
+    """Of a record's tokens, those that bear loss; how long last turns are is not known."""
+    statistics = dataset.statistics
+    if train_on is TrainOn.ALL:
+        return 1.0
+    if train_on is TrainOn.LAST_ASSISTANT and dataset.data_type is DataType.CHAT:
+        return None
+    trained = statistics.trained_characters
+    return None if trained is None else trained / statistics.characters
 
 
 def _lengths(statistics: Statistics) -> list[float]:

@@ -260,7 +260,7 @@ def test_long_records_are_rendered_a_few_at_a_time(
     records.write_text("".join(json.dumps(each) + "\n" for each in [long, *qa_rows(3), long, long]))
     states: list[Rendering] = []
     cached(records, renderer(tokenizer), advanced=states.append)
-    assert [state.records for state in states if state.records] == [4, 5, 6]
+    assert [state.records for state in states if state.records] == [1, 4, 5, 6]
 
 
 def test_tokenising_needs_no_torch(records: Path, tiny_model: Path) -> None:
@@ -271,9 +271,9 @@ from pathlib import Path
 from training.config import DataType
 from training.data.rendering import Renderer
 from training.data.token_cache import RecordFile, token_rows
-from training.models.tokenizers import load_tokenizer, stop_ids_of
+from training.models.tokenizers import load_tokenizer, declared_stop_ids
 tokenizer = load_tokenizer({str(tiny_model)!r})
-stops = stop_ids_of({str(tiny_model)!r}, tokenizer)
+stops = declared_stop_ids({str(tiny_model)!r}, tokenizer)
 found = token_rows(
     RecordFile(Path({str(records)!r}), DataType.QA),
     Renderer(tokenizer, DataType.QA, stop_token_ids=stops, max_length=64),
