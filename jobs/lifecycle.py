@@ -11,8 +11,9 @@ from tortoise.expressions import F, Q
 from jobs import audit, datasets, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
+from jobs.earlier import earlier_run
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.forecasts import NOTHING_FORESEEN, Forecast, forecast
+from jobs.forecasts import NOTHING_FORESEEN, Forecast, Surroundings
 from jobs.history import STATUS_CHANGED, Entry, append
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
@@ -20,11 +21,11 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
 from jobs.status import JobStatus, TaskStatus
-from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest_machine
-from training.compatibility import inherited
+from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest
+from training.compatibility import decided_by, inherited
 from training.config import TrainingConfig, TrainingType, resolve
 from training.models.facts import ModelFacts
-from training.validation import Finding, RunFacts, Severity, check
+from training.validation import Finding, Severity, check
 
 __all__ = ["RunRequest", "Validation", "get", "listing", "queue_position", "submit"]
 
@@ -66,7 +67,9 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         message = f"There is no {error.kind} with this id that you can see."
         remedy = "Choose one of those that are listed to you."
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
-    validation = await _judge(request, settings, model, dataset, origin)
+    validation = await _judge(
+        viewer, request, settings=settings, model=model, dataset=dataset, origin=origin
+    )
     try:
         _refuse_unready(model)
     except Conflict as error:
@@ -86,7 +89,9 @@ async def submit(
     dataset = await datasets.get(viewer, request.dataset_id)
     origin = await starts.find(viewer, request.start) if request.start else None
     _refuse_unready(model)
-    validation = await _judge(request, settings, model, dataset, origin)
+    validation = await _judge(
+        viewer, request, settings=settings, model=model, dataset=dataset, origin=origin
+    )
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
@@ -141,7 +146,9 @@ _PLACES: Final = {
 
 
 async def _judge(
+    viewer: Viewer,
     request: RunRequest,
+    *,
     settings: Settings,
     model: BaseModel,
     dataset: Dataset,
@@ -154,44 +161,17 @@ async def _judge(
         config = resolve(request.training_type, chosen)
     except ValidationError as error:
         return Validation(tuple(_as_finding(item) for item in error.errors()), None)
-    known = RunFacts(
-        records=dataset.record_count,
-        data_type=dataset.data_type,
-        parameter_count=facts.parameter_count if facts else None,
-        layer_count=facts.layer_count if facts else None,
-        linear_parameters=facts.linear_parameters if facts else None,
-        context_length=facts.context_length if facts else None,
-        has_chat_template=facts.has_chat_template if facts else True,
-    )
+    place = await roomiest(config.devices, settings.lease_seconds)
+    around = Surroundings(facts, dataset, place)
+    held = decided_by(origin.config) if origin else ()
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
-    validation = Validation(
-        (*unfit, *check(config, known), *([waiting] if waiting else [])), config
-    )
-    return await _with_forecast(
-        validation, config, facts=facts, dataset=dataset, lease_seconds=settings.lease_seconds
-    )
-
-
-async def _with_forecast(
-    validation: Validation,
-    config: TrainingConfig,
-    *,
-    facts: ModelFacts | None,
-    dataset: Dataset,
-    lease_seconds: float,
-) -> Validation:
-    """What can run has a size; a warning is added where the memory for it will hardly do."""
+    found = check(config, around.run_facts(held), around.memory_estimator())
+    validation = Validation((*unfit, *found, *([waiting] if waiting else [])), config)
     if not validation.valid:
         return validation
-    machine = await roomiest_machine(config.devices, lease_seconds)
-    foreseen = forecast(config, facts, dataset=dataset, machine=machine)
-    found = (
-        validation.findings
-        if foreseen.finding is None
-        else (*validation.findings, foreseen.finding)
-    )
-    return Validation(found, config, foreseen)
+    earlier = await earlier_run(viewer, model.id, config, worker=place.worker) if place else None
+    return replace(validation, forecast=around.forecast(config, earlier))
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:

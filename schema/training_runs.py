@@ -18,7 +18,7 @@ from schema.problems import (
     NotFoundProblem,
     NullIfNotFound,
 )
-from schema.resources import MemoryEstimate
+from schema.resources import MemoryEstimate, TimeEstimate
 from schema.run_requests import RunPipelineInput, StartTrainingInput
 from schema.scalars import BigInt
 from schema.training_configs import TrainingConfig
@@ -54,6 +54,13 @@ class ConfigValidation:
     memory_unknown: str | None = strawberry.field(
         description="Why `memory` is null; null where it is not, or the run cannot start."
     )
+    time: TimeEstimate | None = strawberry.field(
+        description="How long it will take, once a worker has taken it up; null where that cannot be "
+        "told. The run itself tells it better from its first steps."
+    )
+    time_unknown: str | None = strawberry.field(
+        description="Why `time` is null; null where it is not, or the run cannot start."
+    )
 
     @classmethod
     def of(cls, validation: lifecycle.Validation) -> "ConfigValidation":
@@ -72,6 +79,8 @@ class ConfigValidation:
             tokens_trained=None if tokens is None else BigInt(tokens),
             memory=None if memory is None else MemoryEstimate.of(memory),
             memory_unknown=foreseen.memory_unknown,
+            time=None if foreseen.time is None else TimeEstimate.of(foreseen.time),
+            time_unknown=foreseen.time_unknown,
         )
 
 

@@ -144,6 +144,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
     steps tokensTrained {_MEMORY} memoryUnknown
+    time {{ preparing training validating total factor method }} timeUnknown
   }}
 }}
 """

@@ -35,6 +35,7 @@ TORCH_FREE = (
     "training.scores",
     "training.steps.state",
     "training.steps.time_left",
+    "training.timing.estimate",
     "training.validation",
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
-from typing import Final
+from typing import Final, NamedTuple
 
 from training.config import DataType, TrainingConfig
 from training.data.records import Statistics, canonical_line
@@ -74,19 +74,38 @@ def expected_rows(
     count = training_rows(statistics.records, config)
     if count < 1 or not statistics.characters:
         return None
-    per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
-    frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
-    longest = config.max_sequence_length
-    tokens = [
-        min(longest, frame + per_character * characters) for characters in _lengths(statistics)
-    ]
-    trained = statistics.trained_characters
+    limit = config.max_sequence_length
+    lengths = token_lengths(dataset, tokenizer)
+    tokens = [min(limit, each) for each in lengths.typical]
     return ExpectedRows(
         count=count,
         steps=total_steps(count, config),
         mean=fmean(tokens),
         deviation=pstdev(tokens),
-        longest=min(longest, frame + per_character * statistics.length_percentiles[-1][1]),
+        longest=min(limit, lengths.longest),
+        trained_share=lengths.trained_share,
+    )
+
+
+class TokenLengths(NamedTuple):
+    """How long rows would be if none were cut."""
+
+    typical: tuple[float, ...]
+    """Shortest first, each for an equal share of the rows."""
+    longest: float
+    trained_share: float | None
+    """Of tokens, those that bear loss; None where the statistics do not say."""
+
+
+def token_lengths(dataset: Stored, tokenizer: TokenizerFacts) -> TokenLengths:
+    """The lengths of the rows of a dataset that has any."""
+    statistics = dataset.statistics
+    per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
+    frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
+    trained = statistics.trained_characters
+    return TokenLengths(
+        typical=tuple(frame + per_character * characters for characters in _lengths(statistics)),
+        longest=frame + per_character * statistics.length_percentiles[-1][1],
         trained_share=None if trained is None else trained / statistics.characters,
     )
 
