@@ -198,6 +198,7 @@ def took(folder: Path, config: TrainingConfig) -> EarlierRun:
         tokens=data.tokens,
         trained_tokens=data.trained_tokens,
         steps=data.total_steps,
+        same_rows=False,
         preparing_seconds=(training - preparing).total_seconds(),
         training_seconds=(validating - training).total_seconds(),
         validating_seconds=(end.at - validating).total_seconds(),

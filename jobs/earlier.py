@@ -23,7 +23,7 @@ _TOLD: Final = (STATUS_CHANGED, "DataPrepared", JOB_FINISHED)
 
 
 async def earlier_run(
-    viewer: Viewer, model_id: UUID, config: TrainingConfig, *, worker: str
+    viewer: Viewer, model_id: UUID, config: TrainingConfig, *, dataset_sha256: str, worker: str
 ) -> EarlierRun | None:
     """The viewer's newest run of this model by the same method on the machine of this worker, which
     was neither interrupted nor resumed; None where there is none."""
@@ -33,7 +33,8 @@ async def earlier_run(
         then = TrainingConfig.model_validate(job.config)
         ran_on = (job.usage or {}).get("worker")
         if ran_on and host_of(ran_on) == host_of(worker) and _is_like(then, config):
-            return await _told(job, then)
+            cut = then.max_sequence_length == config.max_sequence_length
+            return await _told(job, then, same_rows=cut and job.dataset_sha256 == dataset_sha256)
     return None
 
 
@@ -45,7 +46,7 @@ def _is_like(then: TrainingConfig, now: TrainingConfig) -> bool:
     )
 
 
-async def _told(job: TrainingJob, config: TrainingConfig) -> EarlierRun | None:
+async def _told(job: TrainingJob, config: TrainingConfig, *, same_rows: bool) -> EarlierRun | None:
     rows = await JobEvent.filter(job_id=job.id, kind__in=_TOLD).order_by("seq")
     began: dict[str, datetime] = {}
     prepared: DataPrepared | None = None
@@ -70,6 +71,7 @@ async def _told(job: TrainingJob, config: TrainingConfig) -> EarlierRun | None:
         steps=min(
             prepared.total_steps, epochs * steps_per_epoch(prepared.training_records, config)
         ),
+        same_rows=same_rows,
         preparing_seconds=seconds[0],
         training_seconds=seconds[1],
         validating_seconds=seconds[2],

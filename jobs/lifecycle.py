@@ -170,7 +170,11 @@ async def _judge(
     validation = Validation((*unfit, *found, *([waiting] if waiting else [])), config)
     if not validation.valid:
         return validation
-    earlier = await earlier_run(viewer, model.id, config, worker=place.worker) if place else None
+    earlier = None
+    if place is not None:
+        earlier = await earlier_run(
+            viewer, model.id, config, dataset_sha256=dataset.sha256, worker=place.worker
+        )
     return replace(validation, forecast=around.forecast(config, earlier))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 import strawberry
 
 from jobs import lifecycle
+from jobs.errors import InvalidInput
 from jobs.pages import Page
 from schema import ids
 from schema.context import Info
@@ -21,6 +22,7 @@ from schema.problems import (
 from schema.resources import MemoryEstimate, TimeEstimate
 from schema.run_requests import RunPipelineInput, StartTrainingInput
 from schema.scalars import BigInt
+from schema.short_form import in_short_form
 from schema.training_configs import TrainingConfig
 from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
@@ -163,7 +165,10 @@ class TrainingMutations:
             StartTrainingInput, strawberry.argument(name="input", description="The run.")
         ],
     ) -> StartTrainingResult:
-        return await _submit(info, sent.request())
+        try:
+            return await _submit(info, sent.request())
+        except InvalidInput as error:
+            raise InvalidInput(error.message, [*map(in_short_form, error.findings)]) from error
 
     @strawberry.mutation(
         description="Queue a training run, with everything that can be chosen.",

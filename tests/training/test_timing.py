@@ -136,6 +136,7 @@ def earlier_of(run: Recorded, **phases: float) -> EarlierRun:
         tokens=run.tokens,
         trained_tokens=run.trained_tokens,
         steps=total_steps(run.records, config),
+        same_rows=False,
         **phases,
     )
 

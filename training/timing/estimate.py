@@ -1,7 +1,7 @@
 """The seconds of a run's phases, from its operations and a pace that was measured."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -81,6 +81,8 @@ class EarlierRun(Frozen):
     """Those of them that bear loss."""
     steps: int
     """That it took."""
+    same_rows: bool
+    """Whether the next run's rows are those, or as long as those, since both are of one dataset."""
     preparing_seconds: float
     training_seconds: float
     validating_seconds: float
@@ -135,6 +137,8 @@ def by_earlier(
 ) -> TimeEstimate:
     """The estimate from the pace of an earlier run of the same model by the same method."""
     mean = earlier.tokens / earlier.training_records
+    if earlier.same_rows:
+        rows = replace(rows, mean=mean, trained_share=earlier.trained_tokens / earlier.tokens)
     then = _amount(
         facts,
         earlier.config,
