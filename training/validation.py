@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from training.advice.adapters import unknown_targets
 from training.advice.case import Case, RunFacts
 from training.advice.holding_out import fitting_split
 from training.advice.rules import RULES
@@ -34,8 +35,9 @@ def check(
     that lie in the data or the model and carry no patch; with those of a second or third check
     applied as well, no finding that carries one. `estimate` tells the memory of a config.
 
-    What depends on several options is judged on the config as the limits' patches leave it, so
-    that one bad value neither hides a second finding nor invents one.
+    What depends on several options is judged on the config as the limits' patches leave it, and
+    advice on that which the patches of all errors leave, so that one bad value neither hides a
+    second finding nor invents one.
     """
     findings = list(
         beyond_limits(config, context_length=facts.context_length, layer_count=facts.layer_count)
@@ -44,6 +46,9 @@ def check(
     case = Case(repaired, facts, estimate)
     findings += [*_data(facts), *_sample_prompts(repaired, facts), *_relations(case)]
     findings += [*method_errors(repaired, facts.layer_count), *placement_findings(repaired)]
+    findings += unknown_targets(case)
+    errors = [each for each in findings if each.severity is Severity.ERROR]
+    case = Case(apply(config, combined_patch(errors)), facts, estimate)
     findings += [finding for rule in RULES for finding in rule(case)]
     findings = [each for each in findings if not _is_held(each, facts.held)]
     if not any(each.severity is Severity.ERROR for each in findings):

@@ -1,4 +1,4 @@
-"""All rules, in the order in which what they say is shown among findings of one severity."""
+"""All rules that advise, in the order in which what they say is shown among findings of one severity."""
 
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
@@ -25,7 +25,6 @@ def _methods(case: Case) -> Iterator[Finding]:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    adapters.unknown_targets,
     rates.learning_rate,
     _usual_ranges,
     amount.batch_larger_than_data,
