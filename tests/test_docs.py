@@ -1,10 +1,24 @@
 """The documentation names what there is."""
 
+import re
 from pathlib import Path
 
 from jobs.settings import Settings
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+FINDING_SOURCES = (
+    "training/advice/*.py",
+    "training/compatibility.py",
+    "training/devices/placement.py",
+    "training/limits.py",
+    "training/memory/advice.py",
+    "training/methods/checks.py",
+    "training/validation.py",
+    "jobs/lifecycle.py",
+    "jobs/starts.py",
+    "jobs/workers.py",
+)
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:
@@ -14,3 +28,13 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
         if line.startswith("| `TUNERY_")
     ]
     assert rows == [f"TUNERY_{name.upper()}" for name in Settings.model_fields]
+
+
+def test_every_code_of_a_finding_is_documented_and_nothing_else() -> None:
+    sources = [path for each in FINDING_SOURCES for path in ROOT.glob(each)]
+    written = "".join(path.read_text() for path in sources)
+    codes = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', written)) - {"MAX_SAMPLE_PROMPTS"}
+    documented = re.findall(
+        r"^\| `([A-Z_]+)` \|", (DOCS / "validation.md").read_text(), re.MULTILINE
+    )
+    assert set(documented) - {"EARLIER_RUN", "MACHINE_RATE"} == codes

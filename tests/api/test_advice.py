@@ -94,7 +94,7 @@ def findings(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 async def test_following_every_patch_leads_to_a_run_that_can_start(client: Client) -> None:
     user, named = await prepared(client)
-    for seed in range(40):
+    for seed in range(20):
         sent = named | drawn(seed)
         rounds = 0
         while patches := [
@@ -114,7 +114,7 @@ async def test_following_every_patch_leads_to_a_run_that_can_start(client: Clien
 async def test_a_run_is_refused_for_what_its_validation_names(client: Client) -> None:
     user, named = await prepared(client)
     refused = 0
-    for seed in range(40, 80):
+    for seed in range(20, 60):
         sent = named | drawn(seed)
         before = await TrainingJob.all().count()
         answer = await validated(user, sent)

@@ -241,6 +241,14 @@ async def test_a_run_that_can_start_is_told_its_size(
     assert lines[2].startswith("  tokens trained: about ")
     assert lines[3].startswith("  memory estimated: ")
     assert lines[3].endswith("of 8.0 GB")
+    assert lines[4] == ("  time: The worker has not measured yet how fast its machine computes.")
+    measured = machine.model_copy(update={"operations_per_second": 1e11})
+    await say_present("worker", devices=1, devices_in_use=0, slots=1, machine=measured)
+    timed = (await shell.run("validate", "tiny", "sums")).out.splitlines()
+    assert timed[4] == (
+        "  time estimated: 0:04 (preparing 0:04, training 0:00, validating 0:00), "
+        "between 0:02 and 0:08"
+    )
 
 
 async def test_a_job_is_followed_in_plain_lines_to_its_end(

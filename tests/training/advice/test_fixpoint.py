@@ -11,7 +11,7 @@ from training.validation import RunFacts, check
 ROUNDS = 5
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(config=configs, situation=situations())
 def test_following_all_advice_ends_within_a_few_rounds(
     config: TrainingConfig, situation: tuple[RunFacts, Estimator]
@@ -26,7 +26,7 @@ def test_following_all_advice_ends_within_a_few_rounds(
     assert last == []
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(config=configs, situation=situations())
 def test_all_patches_together_leave_no_error_that_has_a_patch(
     config: TrainingConfig, situation: tuple[RunFacts, Estimator]
