@@ -127,6 +127,38 @@ def test_a_run_is_told_from_the_machines_rate_within_the_factor_that_is_named(na
     assert told.total == pytest.approx(run.whole_seconds, rel=0.15)
 
 
+SMALL = llama_like("qwen2", 512, 1536, layers=8, vocabulary=32_000, keys=256, size=41_563_648)
+
+
+@pytest.mark.parametrize(
+    ("method", "choices", "processor_seconds"),
+    [
+        (TrainingType.LORA, {}, 19.6),
+        (TrainingType.LORA, {"dora": True}, 34.8),
+        (TrainingType.QLORA, {}, 25.4),
+        (TrainingType.FREEZE, {}, 19.3),
+        (TrainingType.FULL, {}, 33.0),
+    ],
+)
+def test_every_method_is_told_as_long_as_it_kept_a_processor_busy(
+    method: TrainingType, choices: dict[str, Any], processor_seconds: float
+) -> None:
+    # runs of benchmarks/time_estimates.py on one thread of the same machine, two epochs of 27 rows and
+    # 3 held out, every token trained; other programs ran, so that their seconds on the clock say less
+    config = resolve(method, {"epochs": 2} | choices)
+    rows = ExpectedRows(
+        count=27,
+        steps=total_steps(27, config),
+        mean=9050 / 27,
+        deviation=90,
+        longest=500,
+        trained_share=1.0,
+    )
+    told = by_rate(SMALL, config, rows=rows, validation_rows=3, machine=machine(4.7e11))
+    assert told is not None
+    assert told.total == pytest.approx(processor_seconds, rel=0.2)
+
+
 def earlier_of(run: Recorded, **phases: float) -> EarlierRun:
     config = recorded_config(run)
     return EarlierRun(

@@ -90,17 +90,26 @@ class EarlierRun(Frozen):
 
 @dataclass(frozen=True)
 class _Amount:
-    """What a run does, whatever the pace."""
+    """What a run has to do, whatever the pace."""
 
     operations: float
     """Of its training phase."""
     scoring: float
-    """Of one validation."""
-    tokens: float
-    """That are tokenised."""
+    """Operations of one validation."""
+    preparing: float
+    """Seconds of that phase, on a machine as quick as that of the constants."""
     fixed: float
-    """Seconds of the training phase that do not depend on the rows."""
-    saved_bytes: float
+    """Seconds of the training phase beside the operations."""
+    closing: float
+    """Seconds of the last phase beside its validation."""
+
+    def training_seconds(self, pace: float) -> float:
+        """Where an operation takes so long."""
+        return self.fixed + self.operations * pace
+
+    def validating_seconds(self, pace: float) -> float:
+        """Where an operation takes so long."""
+        return self.closing + self.scoring * pace
 
 
 def by_rate(
@@ -121,10 +130,12 @@ def by_rate(
     amount = _amount(facts, config, rows, validation_rows)
     reached = EFFICIENCY[config.training_type] * _way(facts, config)
     pace = 1 / (machine.operations_per_second * reached)
-    preparing = _START_SECONDS + (_BITSANDBYTES_SECONDS if config.needs_bitsandbytes else 0)
-    preparing += facts.size_bytes / _LOADED_BYTES_PER_SECOND
-    preparing += amount.tokens / _TOKENISED_PER_SECOND
-    return _told(facts, config, amount, pace, preparing=preparing, method=TimeMethod.MACHINE_RATE)
+    return TimeEstimate(
+        preparing=amount.preparing,
+        training=amount.training_seconds(pace),
+        validating=amount.validating_seconds(pace),
+        method=TimeMethod.MACHINE_RATE,
+    )
 
 
 def by_earlier(
@@ -153,32 +164,20 @@ def by_earlier(
         earlier.validation_records,
     )
     now = _amount(facts, config, rows, validation_rows)
-    computing = earlier.training_seconds - then.fixed
-    pace = max(computing, earlier.training_seconds / 10) / then.operations
-    more = (now.tokens - then.tokens) / _TOKENISED_PER_SECOND
-    preparing = max(earlier.preparing_seconds / 2, earlier.preparing_seconds + more)
-    return _told(facts, config, now, pace, preparing=preparing, method=TimeMethod.EARLIER_RUN)
-
-
-def _told(
-    facts: ModelFacts,
-    config: TrainingConfig,
-    amount: _Amount,
-    pace: float,
-    *,
-    preparing: float,
-    method: TimeMethod,
-) -> TimeEstimate:
-    answering = len(config.sample_prompts) * _ANSWER_TOKENS * facts.size_bytes
-    seconds = answering / _READ_BYTES_PER_SECOND
-    validating = _CHECKED_SECONDS + amount.scoring * pace
-    validating += amount.saved_bytes / WRITING_BYTES_PER_SECOND
+    computing = max(earlier.training_seconds - then.fixed, earlier.training_seconds / 10)
+    pace = computing / then.operations
+    closing = now.validating_seconds(pace) - then.validating_seconds(pace)
     return TimeEstimate(
-        preparing=preparing + seconds,
-        training=amount.fixed + amount.operations * pace,
-        validating=validating + seconds,
-        method=method,
+        preparing=_moved(earlier.preparing_seconds, now.preparing - then.preparing),
+        training=now.training_seconds(pace),
+        validating=_moved(earlier.validating_seconds, closing),
+        method=TimeMethod.EARLIER_RUN,
     )
+
+
+def _moved(seconds: float, more: float) -> float:
+    """What a phase took, and what the next one has to do more, or less: half of it stays."""
+    return max(seconds / 2, seconds + more)
 
 
 def _amount(
@@ -190,14 +189,19 @@ def _amount(
     trained = min(rows.steps * rows_per_step(config), rows.count * rows.steps / per_epoch)
     policy = config.checkpointing
     checkpoints = math.ceil(epochs / policy.interval) if policy.enabled else 1
-    weights = _trained_bytes(facts, config)
-    fixed = rows.steps * (_STEP_SECONDS + _LAYER_SECONDS * (facts.layer_count or 1))
+    saving = _trained_bytes(facts, config) / WRITING_BYTES_PER_SECOND
+    asked = len(config.sample_prompts) * _ANSWER_TOKENS
+    answering = asked * facts.size_bytes / _READ_BYTES_PER_SECOND
+    steps = rows.steps * (_STEP_SECONDS + _LAYER_SECONDS * (facts.layer_count or 1))
+    tokenising = (rows.count + validation_rows) * rows.mean / _TOKENISED_PER_SECOND
+    loading = facts.size_bytes / _LOADED_BYTES_PER_SECOND
+    starting = _START_SECONDS + (_BITSANDBYTES_SECONDS if config.needs_bitsandbytes else 0.0)
     return _Amount(
         operations=trained * row.training + epochs * validation_rows * row.scoring,
         scoring=validation_rows * row.scoring,
-        tokens=(rows.count + validation_rows) * rows.mean,
-        fixed=fixed + checkpoints * 3 * weights / WRITING_BYTES_PER_SECOND,
-        saved_bytes=weights,
+        preparing=starting + loading + tokenising + answering,
+        fixed=steps + checkpoints * 3 * saving,
+        closing=_CHECKED_SECONDS + saving + answering,
     )
 
 
