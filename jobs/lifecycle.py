@@ -24,6 +24,7 @@ from jobs.status import JobStatus, TaskStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest
 from training.compatibility import decided_by, inherited
 from training.config import TrainingConfig, TrainingType, resolve
+from training.findings import in_order
 from training.models.facts import ModelFacts
 from training.validation import Finding, Severity, check
 
@@ -167,7 +168,8 @@ async def _judge(
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
     found = check(config, around.run_facts(held), around.memory_estimator())
-    validation = Validation((*unfit, *found, *([waiting] if waiting else [])), config)
+    findings = in_order((*unfit, *found, *([waiting] if waiting else [])))
+    validation = Validation(tuple(findings), config)
     if not validation.valid:
         return validation
     earlier = None

@@ -127,6 +127,12 @@ def changes(patch: Mapping[str, object], field: str) -> bool:
     return _at(patch, PATHS[field]) is not _ABSENT
 
 
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings by severity, errors first, and else as they came."""
+    order = list(Severity)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
 def combined_patch(findings: Iterable[Finding]) -> dict[str, object]:
     """All suggested patches as one; of two for the same option the later wins."""
     patch: dict[str, object] = {}

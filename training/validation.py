@@ -16,6 +16,7 @@ from training.findings import (
     changes,
     combined_patch,
     error,
+    in_order,
     merge,
     patch_for,
 )
@@ -53,9 +54,7 @@ def check(
     findings = [each for each in findings if not _is_held(each, facts.held)]
     if not any(each.severity is Severity.ERROR for each in findings):
         findings += _memory(case)
-    findings = _with_fitting_warmup(findings, config, facts)
-    order = list(Severity)
-    return sorted(findings, key=lambda finding: order.index(finding.severity))
+    return _with_fitting_warmup(in_order(findings), config, facts)
 
 
 def _is_held(finding: Finding, held: Collection[str]) -> bool:

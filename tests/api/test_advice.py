@@ -52,7 +52,7 @@ REST: Mapping[str, list[Any]] = {
     "trainingType": ["LORA", "QLORA", "FULL", "FREEZE"],
     "earlyStopping": [None, {"enabled": True}, {"patience": 0}, {"patience": 9}],
     "checkpointing": [None, {"interval": 7}, {"keepBest": 0}],
-    "devices": [None, 0, 2],
+    "devices": [None, 0, 2, 4],
     "sharding": [None, "FULL"],
     "samplePrompts": [None, ["Hi", " "]],
 }
