@@ -4,6 +4,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from jobs.models import TrainingJob
 from jobs.workers import say_present
 from schema import ids
@@ -92,6 +94,7 @@ def findings(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*answer["errors"], *answer["warnings"], *answer["recommendations"]]
 
 
+@pytest.mark.slow
 async def test_following_every_patch_leads_to_a_run_that_can_start(client: Client) -> None:
     user, named = await prepared(client)
     for seed in range(20):
