@@ -1,22 +1,33 @@
 """What a run will take of the machine that may train it, told before it is started."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from jobs import held_out
 from jobs.models import Dataset
+from jobs.workers import Place
 from training.config import TrainingConfig
 from training.data.records import Statistics
 from training.devices.machine import Machine
 from training.estimates import MemoryEstimate
-from training.findings import Finding
-from training.memory.advice import memory_finding
+from training.memory.advice import Estimator
 from training.memory.closed_form import closed_form
 from training.models.facts import ModelFacts
-from training.steps.expected import Stored, expected_rows, tested_rows, training_rows
+from training.steps.expected import (
+    ExpectedRows,
+    Stored,
+    expected_rows,
+    tested_rows,
+    token_lengths,
+    training_rows,
+)
 from training.steps.schedule import total_steps
+from training.timing.estimate import EarlierRun, TimeEstimate, by_earlier, by_rate
+from training.validation import RunFacts
 
-__all__ = ["NOTHING_FORESEEN", "Forecast", "forecast"]
+__all__ = ["NOTHING_FORESEEN", "Forecast", "Surroundings"]
 
 
 @dataclass(frozen=True)
@@ -30,46 +41,108 @@ class Forecast:
     memory: MemoryEstimate | None = None
     memory_unknown: str | None = None
     """Why there is no estimate of memory."""
-    finding: Finding | None = None
-    """What there is to say where the memory will hardly do."""
+    time: TimeEstimate | None = None
+    time_unknown: str | None = None
+    """Why there is no estimate of time."""
 
 
 NOTHING_FORESEEN: Final = Forecast()
 """Of what cannot run."""
 
 
-def forecast(
-    config: TrainingConfig,
-    facts: ModelFacts | None,
-    *,
-    dataset: Dataset,
-    held_out: Dataset | None,
-    machine: Machine | None,
-) -> Forecast:
-    """The forecast of a run whose config can run; `held_out` is a dataset to test with."""
-    stored = Stored(
-        dataset.data_type, dataset.size_bytes, Statistics.model_validate(dataset.statistics)
-    )
-    rows = expected_rows(stored, facts.tokenizer, config) if facts and facts.tokenizer else None
-    count = training_rows(dataset.record_count, config)
-    steps = total_steps(count, config) if count else None
-    tokens = rows.trained_tokens(config) if rows else None
-    known = Forecast(
-        training_records=count,
-        validation_records=tested_rows(
-            dataset.record_count, config, held_out=held_out.record_count if held_out else None
-        ),
-        steps=steps,
-        tokens_trained=tokens,
-    )
-    reason = _unknown(facts, machine)
-    if facts is None or machine is None or reason is not None:
-        return replace(known, memory_unknown=reason)
-    estimate = partial(_estimate, facts=facts, stored=stored, machine=machine)
-    memory = estimate(config)
-    if memory is None:
-        return replace(known, memory_unknown=_NOT_TOLD)
-    return replace(known, memory=memory, finding=memory_finding(config, estimate))
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run is asked for with: its model, its data, and where it may be trained."""
+
+    facts: ModelFacts | None
+    dataset: Dataset
+    place: Place | None
+    held_out: Dataset | None = None
+    """A dataset to test with, where one is named."""
+
+    def run_facts(self, held: Collection[str] = ()) -> RunFacts:
+        """What the checks of a config look at; `held` are options that are not to be chosen."""
+        stored, facts = self._stored, self.facts
+        counted = stored.statistics
+        tokenizer = facts.tokenizer if facts else None
+        lengths = token_lengths(stored, tokenizer) if tokenizer and counted.characters else None
+        return RunFacts(
+            records=self.dataset.record_count,
+            data_type=stored.data_type,
+            duplicates=counted.duplicates,
+            row_tokens=lengths.typical if lengths else (),
+            longest_row=lengths.longest if lengths else None,
+            trained_share=lengths.trained_share if lengths else None,
+            parameter_count=facts.parameter_count if facts else None,
+            layer_count=facts.layer_count if facts else None,
+            linear_parameters=facts.linear_parameters if facts else None,
+            shape=facts.shape if facts else None,
+            context_length=facts.context_length if facts else None,
+            has_chat_template=facts.has_chat_template if facts else True,
+            chat_templates=facts.chat_templates if facts else None,
+            held_out=held_out.facts(self.held_out, self.dataset),
+            device=self.place.machine.device if self.place else None,
+            held=frozenset(held),
+        )
+
+    def memory_estimator(self) -> Estimator | None:
+        """What tells the memory of any config; None where that cannot be told."""
+        if self.facts is None or self.place is None:
+            return None
+        return partial(_memory, facts=self.facts, stored=self._stored, machine=self.place.machine)
+
+    def forecast(self, config: TrainingConfig, earlier: EarlierRun | None) -> Forecast:
+        """The forecast of a run whose config can run. `earlier` is one that was like it."""
+        count = training_rows(self.dataset.record_count, config)
+        rows = _rows(config, self.facts, self._stored)
+        estimate = self.memory_estimator()
+        unknown = _unknown(self.facts, self.place)
+        memory = estimate(config) if estimate and unknown is None else None
+        time = self._time(config, earlier)
+        return Forecast(
+            training_records=count,
+            validation_records=self._tested(config),
+            steps=total_steps(count, config) if count else None,
+            tokens_trained=rows.trained_tokens(config) if rows else None,
+            memory=memory,
+            memory_unknown=None if memory else unknown or _NOT_TOLD,
+            time=time,
+            time_unknown=None if time else self._time_unknown(config),
+        )
+
+    @property
+    def _stored(self) -> Stored:
+        dataset = self.dataset
+        counted = Statistics.model_validate(dataset.statistics)
+        assert dataset.data_type is not None  # noqa: S101 - it is READY
+        return Stored(dataset.data_type, dataset.size_bytes, counted)
+
+    def _tested(self, config: TrainingConfig) -> int:
+        others = self.held_out.record_count if self.held_out else None
+        return tested_rows(self.dataset.record_count, config, held_out=others)
+
+    def _time(self, config: TrainingConfig, earlier: EarlierRun | None) -> TimeEstimate | None:
+        rows = _rows(config, self.facts, self._stored)
+        if rows is None or self.facts is None or self.place is None:
+            return None
+        tested = self._tested(config)
+        if earlier is not None:
+            return by_earlier(
+                self.facts, config, rows=rows, validation_rows=tested, earlier=earlier
+            )
+        machine = self.place.machine
+        return by_rate(self.facts, config, rows=rows, validation_rows=tested, machine=machine)
+
+    def _time_unknown(self, config: TrainingConfig) -> str:
+        if self.facts is None:
+            return "The model is not READY."
+        if self.facts.tokenizer is None:
+            return f"How the model's tokenizer cuts texts {_NOT_NOTED}"
+        if self.place is None:
+            return "No worker is there that says what it has."
+        if self.place.machine.device == "cpu" and config.devices == 1:
+            return "The worker has not measured yet how fast its machine computes."
+        return "It is told once a run of this model by this method has completed on that machine."
 
 
 _NOT_TOLD: Final = (
@@ -83,7 +156,7 @@ _NOT_NOTED: Final = (
 )
 
 
-def _unknown(facts: ModelFacts | None, machine: Machine | None) -> str | None:
+def _unknown(facts: ModelFacts | None, place: Place | None) -> str | None:
     """What is missing for an estimate of memory."""
     if facts is None:
         return "The model is not READY."
@@ -91,13 +164,19 @@ def _unknown(facts: ModelFacts | None, machine: Machine | None) -> str | None:
         return f"What {facts.architecture} takes {_NOT_NOTED}"
     if facts.tokenizer is None:
         return f"How the model's tokenizer cuts texts {_NOT_NOTED}"
-    if machine is None:
+    if place is None:
         return "No worker is there that says what it has."
     return None
 
 
-def _estimate(
+def _rows(config: TrainingConfig, facts: ModelFacts | None, stored: Stored) -> ExpectedRows | None:
+    if facts is None or facts.tokenizer is None:
+        return None
+    return expected_rows(stored, facts.tokenizer, config)
+
+
+def _memory(
     config: TrainingConfig, *, facts: ModelFacts, stored: Stored, machine: Machine
 ) -> MemoryEstimate | None:
-    rows = expected_rows(stored, facts.tokenizer, config) if facts.tokenizer else None
+    rows = _rows(config, facts, stored)
     return closed_form(facts, config, rows=rows, machine=machine) if rows else None

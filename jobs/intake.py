@@ -203,7 +203,8 @@ def _resources(
             job.estimate = (job.estimate or {}) | {"seconds": event.seconds}
             return {"estimate": job.estimate}
         case ResourcesUsed():
-            return {"usage": event.model_dump(mode="json", exclude={"kind", "at"})}
+            used = event.model_dump(mode="json", exclude={"kind", "at"})
+            return {"usage": used | {"worker": job.worker_id}}
 
 
 def _with_samples(

@@ -11,8 +11,9 @@ from tortoise.expressions import Q
 from jobs import audit, datasets, held_out, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
+from jobs.earlier import earlier_run
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.forecasts import NOTHING_FORESEEN, Forecast, forecast
+from jobs.forecasts import NOTHING_FORESEEN, Forecast, Surroundings
 from jobs.history import STATUS_CHANGED, Entry, append
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
@@ -20,12 +21,13 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
 from jobs.status import JobStatus
-from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest_machine
-from training.compatibility import inherited
+from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest
+from training.compatibility import decided_by, inherited
 from training.config import TrainingConfig, TrainingType, resolve
+from training.findings import in_order
 from training.held_out import VALIDATION_DATASET
 from training.models.facts import ModelFacts
-from training.validation import Finding, RunFacts, Severity, check
+from training.validation import Finding, Severity, check
 
 __all__ = ["RunRequest", "Validation", "get", "listing", "queue_position", "submit"]
 
@@ -67,7 +69,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         message = f"There is no {error.kind} with this id that you can see."
         remedy = "Choose one of those that are listed to you."
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
-    validation = await _judge(request, named, settings=settings)
+    validation = await _judge(viewer, request, named, settings=settings)
     try:
         registry.refuse_unready(named.model)
     except Conflict as error:
@@ -85,7 +87,7 @@ async def submit(
     """
     named = await _find(viewer, request)
     registry.refuse_unready(named.model)
-    validation = await _judge(request, named, settings=settings)
+    validation = await _judge(viewer, request, named, settings=settings)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
@@ -159,7 +161,9 @@ async def _find(viewer: Viewer, request: RunRequest) -> _Named:
     )
 
 
-async def _judge(request: RunRequest, named: _Named, *, settings: Settings) -> Validation:
+async def _judge(
+    viewer: Viewer, request: RunRequest, named: _Named, *, settings: Settings
+) -> Validation:
     model, dataset, origin = named.model, named.dataset, named.origin
     facts = ModelFacts.model_validate(model.facts) if model.facts else None
     shape = inherited(origin.config) if origin else {}
@@ -173,48 +177,22 @@ async def _judge(request: RunRequest, named: _Named, *, settings: Settings) -> V
         return Validation((*unready, *(_as_finding(item) for item in error.errors())), None)
     if unready or dataset.data_type is None:
         return Validation(unready, config)  # nothing more is known of it
-    known = RunFacts(
-        records=dataset.record_count,
-        data_type=dataset.data_type,
-        parameter_count=facts.parameter_count if facts else None,
-        layer_count=facts.layer_count if facts else None,
-        linear_parameters=facts.linear_parameters if facts else None,
-        context_length=facts.context_length if facts else None,
-        has_chat_template=facts.has_chat_template if facts else True,
-        held_out=held_out.facts(named.held_out, dataset),
-        chat_templates=facts.chat_templates if facts else None,
-    )
+    place = await roomiest(config.devices, settings.lease_seconds)
+    around = Surroundings(facts, dataset, place, held_out=named.held_out)
+    held = decided_by(origin.config) if origin else ()
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
-    validation = Validation(
-        (*unfit, *check(config, known), *([waiting] if waiting else [])), config
-    )
-    return await _with_forecast(
-        validation, config, facts=facts, named=named, lease_seconds=settings.lease_seconds
-    )
-
-
-async def _with_forecast(
-    validation: Validation,
-    config: TrainingConfig,
-    *,
-    facts: ModelFacts | None,
-    named: _Named,
-    lease_seconds: float,
-) -> Validation:
-    """What can run has a size; a warning is added where the memory for it will hardly do."""
+    found = check(config, around.run_facts(held), around.memory_estimator())
+    findings = in_order((*unfit, *found, *([waiting] if waiting else [])))
+    validation = Validation(tuple(findings), config)
     if not validation.valid:
         return validation
-    machine = await roomiest_machine(config.devices, lease_seconds)
-    foreseen = forecast(
-        config, facts, dataset=named.dataset, held_out=named.held_out, machine=machine
-    )
-    found = (
-        validation.findings
-        if foreseen.finding is None
-        else (*validation.findings, foreseen.finding)
-    )
-    return Validation(found, config, foreseen)
+    earlier = None
+    if place is not None and dataset.sha256 is not None:
+        earlier = await earlier_run(
+            viewer, model.id, config, dataset_sha256=dataset.sha256, worker=place.worker
+        )
+    return replace(validation, forecast=around.forecast(config, earlier))
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:

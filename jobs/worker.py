@@ -23,9 +23,10 @@ from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
 from jobs.artifacts import Artifacts
-from jobs.database import AWAY, connect
+from jobs.database import connect
 from jobs.devices import DevicePool, cuda_devices, open_pool
 from jobs.models import TrainingJob
+from jobs.presence import present_forever
 from jobs.queue import (
     EXPIRES_MS,
     QUEUE_NAME,
@@ -41,8 +42,6 @@ from jobs.status import JobStatus, TaskStatus
 from jobs.supervisor import Seat, supervise
 from jobs.sweep import sweep
 from jobs.tasks import TASKS, perform
-from jobs.workers import forget, say_present
-from training.devices.machine import Machine, look
 
 __all__ = ["Lane", "WorkerSettings", "run_worker"]
 
@@ -63,7 +62,7 @@ async def run_worker(settings: Settings) -> None:
             tasks = [group.create_task(lane.run()) for lane in lanes.values()]
             tasks.append(group.create_task(_sweep_forever(settings, queue)))
             tasks.append(group.create_task(_listen_forever(settings, lanes)))
-            tasks.append(group.create_task(_present_forever(worker_id, settings, pool)))
+            tasks.append(group.create_task(present_forever(worker_id, settings, pool)))
             _cancel_on_signals(tasks)
     logger.info("worker %s has left", worker_id)
 
@@ -197,30 +196,6 @@ async def _waiting_jobs(pool: DevicePool, limit: int) -> list[UUID]:
 async def _waiting_tasks(work: Work, limit: int) -> list[UUID]:
     rows = TASKS[work].table.filter(status=TaskStatus.QUEUED).order_by("created_at").limit(limit)
     return [row.id for row in await rows.only("id")]
-
-
-async def _present_forever(worker_id: str, settings: Settings, pool: DevicePool) -> None:
-    """Say what this worker has, three times in a lease. What memory it has for a job is seen while
-    it has none."""
-    machine: Machine | None = None
-    try:
-        while True:
-            if machine is None or not pool.in_use:
-                machine = await asyncio.to_thread(look, cuda_devices(), threads=settings.threads)
-            try:
-                await say_present(
-                    worker_id,
-                    devices=pool.size,
-                    devices_in_use=pool.in_use,
-                    slots=settings.worker_slots,
-                    machine=machine,
-                )
-            except AWAY as error:
-                logger.warning("cannot say that this worker is there: %s", error)
-            await asyncio.sleep(settings.lease_seconds / 3)
-    finally:
-        with suppress(*AWAY):
-            await forget(worker_id, settings.lease_seconds)
 
 
 async def _sweep_forever(settings: Settings, queue: Queue) -> None:

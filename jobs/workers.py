@@ -13,12 +13,14 @@ from training.findings import PATHS, Finding, Severity, patch_for
 __all__ = [
     "NO_WORKER_HAS_DEVICES",
     "Hindrance",
+    "Place",
     "device_finding",
     "forget",
     "hindrance",
+    "host_of",
     "listing",
     "most_devices",
-    "roomiest_machine",
+    "roomiest",
     "say_present",
 ]
 
@@ -31,6 +33,13 @@ class Hindrance(NamedTuple):
     code: str
     message: str
     remedy: str
+
+
+class Place(NamedTuple):
+    """A worker that may train a job."""
+
+    worker: str
+    machine: Machine
 
 
 async def say_present(
@@ -71,15 +80,20 @@ async def device_finding(config: TrainingConfig, lease_seconds: float) -> Findin
     )
 
 
-async def roomiest_machine(devices: int, lease_seconds: float) -> Machine | None:
-    """What the worker with most memory has, of those with so many devices, or else of all.
+async def roomiest(devices: int, lease_seconds: float) -> Place | None:
+    """The worker with most memory, of those with so many devices, or else of all.
 
     None where no worker is there, or none that knows what it has.
     """
     alive = await Worker.filter(seen_at__gte=_alive_since(lease_seconds))
     enough = [row for row in alive if row.devices >= devices] or alive
-    machines = [Machine.model_validate(row.machine) for row in enough if row.machine]
-    return max(machines, key=lambda each: each.available_bytes, default=None)
+    places = [Place(row.name, Machine.model_validate(row.machine)) for row in enough if row.machine]
+    return max(places, key=lambda each: each.machine.available_bytes, default=None)
+
+
+def host_of(worker: str) -> str:
+    """The machine of a worker by its name, which also has its process and a random part."""
+    return worker.rsplit("-", 2)[0]
 
 
 async def most_devices(lease_seconds: float) -> int:

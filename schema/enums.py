@@ -25,6 +25,7 @@ from training.estimates import EstimateMethod
 from training.events import ComputePath
 from training.export.spec import ExportFormat
 from training.templates.named import NamedTemplate as ChatTemplate
+from training.timing.estimate import TimeMethod
 from training.validation import Severity
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Side",
     "StartKind",
     "TaskStatus",
+    "TimeMethod",
     "TrainOn",
     "TrainingType",
     "UploadStatus",
@@ -253,5 +255,13 @@ describe(
         "DRY_RUN": "By a dry run of the heaviest micro-batch, in which no memory is taken.",
         "MEASURED": "By two short rows run for real, because this model cannot be run dry.",
         "CLOSED_FORM": "From the model's shape and the data's sizes, before anything is loaded.",
+    },
+)
+describe(
+    TimeMethod,
+    "What the pace of a run that has not started was told from.",
+    {
+        "EARLIER_RUN": "From your newest run of the model by the same method on that machine.",
+        "MACHINE_RATE": "From the rate at which the machine multiplies matrices.",
     },
 )

@@ -5,11 +5,12 @@ from typing import Any
 
 import strawberry
 
-from schema.enums import EstimateMethod
+from schema.enums import EstimateMethod, TimeMethod
 from schema.scalars import BigInt
 from training.estimates import MemoryEstimate as StoredMemory
+from training.timing.estimate import TimeEstimate as ToldTime
 
-__all__ = ["MemoryEstimate", "ResourceEstimate", "ResourceUsage"]
+__all__ = ["MemoryEstimate", "ResourceEstimate", "ResourceUsage", "TimeEstimate"]
 
 
 @strawberry.type(
@@ -44,6 +45,31 @@ class MemoryEstimate:
         return cls(**memory.model_dump(), fits=memory.fits)
 
 
+@strawberry.type(
+    description="The seconds that a run will take by itself on that worker, without an early stop."
+)
+class TimeEstimate:
+    preparing: float = strawberry.field(
+        description="From the start of its process to its first step."
+    )
+    training: float = strawberry.field(
+        description="For its epochs, with their validations and checkpoints."
+    )
+    validating: float = strawberry.field(
+        description="For the best checkpoint to be tested and the model to be written."
+    )
+    total: float = strawberry.field(description="All three.")
+    factor: float = strawberry.field(
+        description="How sure that is: the run may take so many times as long, or end in as small a "
+        "part of the time."
+    )
+    method: TimeMethod = strawberry.field(description="How it was estimated.")
+
+    @classmethod
+    def of(cls, time: ToldTime) -> "TimeEstimate":
+        return cls(**time.model_dump(), total=time.total, factor=time.factor)
+
+
 @strawberry.type(description="What the newest attempt at a job was estimated to need.")
 class ResourceEstimate:
     memory: MemoryEstimate = strawberry.field(description="Told before the first step.")
@@ -64,3 +90,7 @@ class ResourceUsage:
         description="The most memory it held at once, of the kind that was estimated."
     )
     seconds: float = strawberry.field(description="From the start of its process to its end.")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "ResourceUsage":
+        return cls(peak_memory_bytes=stored["peak_memory_bytes"], seconds=stored["seconds"])

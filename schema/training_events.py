@@ -202,7 +202,7 @@ def _memory_estimated(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent
 
 
 def _resources_used(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:
-    return ResourcesUsed(**common, usage=ResourceUsage(**row.data))
+    return ResourcesUsed(**common, usage=ResourceUsage.of(row.data))
 
 
 def _epoch_completed(row: JobEvent, common: Mapping[str, Any]) -> TrainingEvent:

@@ -120,7 +120,7 @@ class TrainingJob(Node):
             estimated_time_remaining=row.estimated_time_remaining,
             attempt=row.attempt,
             estimate=ResourceEstimate.of(row.estimate) if row.estimate else None,
-            usage=ResourceUsage(**row.usage) if row.usage else None,
+            usage=ResourceUsage.of(row.usage) if row.usage else None,
             error=failure(row.error),
             last_seq=row.last_seq,
             row=row,

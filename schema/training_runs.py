@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 import strawberry
 
 from jobs import lifecycle
+from jobs.errors import InvalidInput
 from jobs.pages import Page
 from schema import ids
 from schema.context import Info
@@ -18,9 +19,10 @@ from schema.problems import (
     NotFoundProblem,
     NullIfNotFound,
 )
-from schema.resources import MemoryEstimate
+from schema.resources import MemoryEstimate, TimeEstimate
 from schema.run_requests import RunPipelineInput, StartTrainingInput
 from schema.scalars import BigInt
+from schema.short_form import in_short_form
 from schema.training_configs import TrainingConfig
 from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
@@ -61,6 +63,13 @@ class ConfigValidation:
     memory_unknown: str | None = strawberry.field(
         description="Why `memory` is null; null where it is not, or the run cannot start."
     )
+    time: TimeEstimate | None = strawberry.field(
+        description="How long it will take, once a worker has taken it up; null where that cannot be "
+        "told. The run itself tells it better from its first steps."
+    )
+    time_unknown: str | None = strawberry.field(
+        description="Why `time` is null; null where it is not, or the run cannot start."
+    )
 
     @classmethod
     def of(cls, validation: lifecycle.Validation) -> "ConfigValidation":
@@ -81,6 +90,8 @@ class ConfigValidation:
             tokens_trained=None if tokens is None else BigInt(tokens),
             memory=None if memory is None else MemoryEstimate.of(memory),
             memory_unknown=foreseen.memory_unknown,
+            time=None if foreseen.time is None else TimeEstimate.of(foreseen.time),
+            time_unknown=foreseen.time_unknown,
         )
 
 
@@ -163,7 +174,10 @@ class TrainingMutations:
             StartTrainingInput, strawberry.argument(name="input", description="The run.")
         ],
     ) -> StartTrainingResult:
-        return await _submit(info, sent.request())
+        try:
+            return await _submit(info, sent.request())
+        except InvalidInput as error:
+            raise InvalidInput(error.message, [*map(in_short_form, error.findings)]) from error
 
     @strawberry.mutation(
         description="Queue a training run, with everything that can be chosen.",

@@ -6,7 +6,20 @@ from pathlib import Path
 from jobs.settings import Settings
 from training.data.doctor.checks import Code, Strategy
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+FINDING_SOURCES = (
+    "training/advice/*.py",
+    "training/compatibility.py",
+    "training/devices/placement.py",
+    "training/limits.py",
+    "training/memory/advice.py",
+    "training/methods/checks.py",
+    "training/validation.py",
+    "jobs/lifecycle.py",
+    "jobs/starts.py",
+    "jobs/workers.py",
+)
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:
@@ -27,3 +40,13 @@ def test_every_finding_of_the_doctor_is_documented_in_its_order() -> None:
         if code not in set(Strategy)
     ]
     assert named == [code.value for code in Code]
+
+
+def test_every_code_of_a_finding_is_documented_and_nothing_else() -> None:
+    sources = [path for each in FINDING_SOURCES for path in ROOT.glob(each)]
+    written = "".join(path.read_text() for path in sources)
+    codes = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+)"', written)) - {"MAX_SAMPLE_PROMPTS"}
+    documented = re.findall(
+        r"^\| `([A-Z_]+)` \|", (DOCS / "validation.md").read_text(), re.MULTILINE
+    )
+    assert set(documented) - {"EARLIER_RUN", "MACHINE_RATE"} == codes

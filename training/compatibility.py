@@ -23,6 +23,11 @@ def inherited(source: TrainingConfig) -> dict[str, object]:
     return {field: getattr(source, field) for field in fields}
 
 
+def decided_by(source: TrainingConfig) -> frozenset[str]:
+    """The options that are not to be chosen by a run that starts from what was trained so."""
+    return frozenset(("training_type", *SHAPES[source.training_type]))
+
+
 def misfits(config: TrainingConfig, source: TrainingConfig, name: str) -> Iterator[Finding]:
     """An error for each option by which the run cannot go on from the weights that `name` names,
     with the patch that takes over what these were trained with."""

@@ -91,6 +91,32 @@ def error(code: str, message: str, *, remedy: str, changes: Mapping[str, object]
     )
 
 
+def warning(
+    code: str,
+    field: str,
+    *,
+    message: str,
+    remedy: str,
+    changes: Mapping[str, object] | None = None,
+) -> Finding:
+    """A warning about an option, and the changes that settle it, where any do."""
+    return _about(Severity.WARNING, code, field, message=message, remedy=remedy, changes=changes)
+
+
+def recommendation(
+    code: str,
+    field: str,
+    *,
+    message: str,
+    remedy: str,
+    changes: Mapping[str, object] | None = None,
+) -> Finding:
+    """A recommendation about an option, and the changes that follow it, where any do."""
+    return _about(
+        Severity.RECOMMENDATION, code, field, message=message, remedy=remedy, changes=changes
+    )
+
+
 def apply(config: TrainingConfig, patch: Mapping[str, object]) -> TrainingConfig:
     """The config with an input patch of known names merged into it."""
     options = config.model_dump()
@@ -99,6 +125,17 @@ def apply(config: TrainingConfig, patch: Mapping[str, object]) -> TrainingConfig
         if value is not _ABSENT:
             options = merge(options, _nested(tuple(field.split(".")), value))
     return TrainingConfig.model_validate(options)
+
+
+def changes(patch: Mapping[str, object], field: str) -> bool:
+    """Whether an input patch says anything of this option."""
+    return _at(patch, PATHS[field]) is not _ABSENT
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings by severity, errors first, and else as they came."""
+    order = list(Severity)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
 
 
 def combined_patch(findings: Iterable[Finding]) -> dict[str, object]:
@@ -119,6 +156,25 @@ def merge(base: Mapping[str, object], patch: Mapping[str, object]) -> dict[str, 
         else:
             merged[key] = value
     return merged
+
+
+def _about(
+    severity: Severity,
+    code: str,
+    field: str,
+    *,
+    message: str,
+    remedy: str,
+    changes: Mapping[str, object] | None,
+) -> Finding:
+    return Finding(
+        severity=severity,
+        code=code,
+        path=PATHS[field],
+        message=message,
+        remedy=remedy,
+        suggested_patch=patch_for(changes) if changes else None,
+    )
 
 
 _ABSENT: Final = object()

@@ -35,13 +35,19 @@ def beyond_limits(
         )
 
 
-def beyond_usual(config: TrainingConfig, training_rows: int) -> Iterator[Finding]:
-    """A warning for each value that can run and seldom should."""
-    for usual in _usual_ranges(config, training_rows):
+def beyond_usual(
+    config: TrainingConfig, *, training_rows: int, narrowest: int | None
+) -> Iterator[Finding]:
+    """A warning for each value that can run and seldom should, but for the learning rate, which
+    depends on the method. `narrowest` is the width of the narrowest adapted layer."""
+    for usual in _usual_ranges(config, training_rows, narrowest):
         value = attrgetter(usual.field)(config)
         if usual.low <= value <= usual.high:
             continue
-        better = max(usual.low, min(usual.high, value)) if usual.better is None else usual.better
+        better = max(usual.low, min(usual.high, value))
+        changes = {usual.field: better}
+        if usual.field == "lora_rank":
+            changes = with_rank(int(better), config)
         name = PATHS[usual.field][-1]
         yield Finding(
             severity=Severity.WARNING,
@@ -49,8 +55,15 @@ def beyond_usual(config: TrainingConfig, training_rows: int) -> Iterator[Finding
             path=PATHS[usual.field],
             message=f"{name} is {value}, outside its usual range {usual.low} to {usual.high}.",
             remedy=f"Set {name} to {better} unless you know why not.",
-            suggested_patch=patch_for({usual.field: better}),
+            suggested_patch=patch_for(changes),
         )
+
+
+def with_rank(rank: int, config: TrainingConfig) -> dict[str, float]:
+    """The changes that give adapters another rank, alpha going along where it is twice the rank."""
+    if config.rs_lora or not _follows_rank("lora_alpha", config):
+        return {"lora_rank": rank}
+    return {"lora_rank": rank, "lora_alpha": 2 * rank}
 
 
 def _follows_rank(field: str, config: TrainingConfig) -> bool:
@@ -69,8 +82,6 @@ class _Usual(NamedTuple):
     field: str
     low: float
     high: float
-    better: float | None = None
-    """What to suggest; None for the nearest value of the range."""
 
 
 def _within(low: float, high: float) -> Callable[[float], bool]:
@@ -133,14 +144,16 @@ def _trainable_layers(layer_count: int | None) -> _Limit:
     return _Limit("trainable_layers", _within(0, most), f"0 to {most}, {reason}", min(2, most))
 
 
-def _usual_ranges(config: TrainingConfig, training_rows: int) -> Iterator[_Usual]:
-    yield _Usual("learning_rate", 1e-5, 1e-3, LEARNING_RATES[config.training_type])
+def _usual_ranges(
+    config: TrainingConfig, training_rows: int, narrowest: int | None
+) -> Iterator[_Usual]:
     yield _Usual("batch_size", min(4, max(1, training_rows)), 32)
     yield _Usual("epochs", 3, 50)
     yield _Usual("weight_decay", 0, 0.1)
     yield _Usual("gradient_accumulation_steps", 1, 64)
     if config.adapts:
-        yield _Usual("lora_rank", 8, 64)
+        lowest = 8 if narrowest is None else min(8, narrowest)
+        yield _Usual("lora_rank", lowest, 64)
         yield _Usual("lora_dropout", 0.0, 0.3)
 
 

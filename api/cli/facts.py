@@ -1,6 +1,6 @@
 """A job in names and values."""
 
-from api.cli.output import duration, memory_estimate, percent, usage
+from api.cli.output import duration, memory_estimate, percent, time_estimate, usage
 from api.client.results import Job, Validation
 
 __all__ = ["forecast_facts", "job_facts"]
@@ -67,4 +67,8 @@ def forecast_facts(found: Validation) -> list[tuple[str, str]]:
         facts.append(("memory estimated", memory_estimate(found.memory)))
     if found.memory_unknown is not None:
         facts.append(("memory", found.memory_unknown))
+    if found.time is not None:
+        facts.append(("time estimated", time_estimate(found.time)))
+    if found.time_unknown is not None:
+        facts.append(("time", found.time_unknown))
     return facts

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.client import Refused
-from api.client.resources import MemoryEstimate, ResourceUsage
+from api.client.resources import MemoryEstimate, ResourceUsage, TimeEstimate
 from api.client.results import Finding, Page, Record
 from training import findings as training
 
@@ -168,6 +168,14 @@ def memory_estimate(memory: MemoryEstimate) -> str:
     parts = ", ".join(f"{name} {size(getattr(memory, name))}" for name in components)
     fits = "" if memory.fits else ": too little"
     return f"{size(memory.peak)} ({parts}) of {size(memory.available)}{fits}"
+
+
+def time_estimate(time: TimeEstimate) -> str:
+    """An estimate with its phases, and how sure it is."""
+    phases = ("preparing", "training", "validating")
+    parts = ", ".join(f"{name} {duration(getattr(time, name))}" for name in phases)
+    low, high = duration(time.total / time.factor), duration(time.total * time.factor)
+    return f"{duration(time.total)} ({parts}), between {low} and {high}"
 
 
 def usage(used: ResourceUsage) -> str:

@@ -206,6 +206,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
     trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
+    time {{ preparing training validating total factor method }} timeUnknown
   }}
 }}
 """

@@ -4,8 +4,16 @@ from datetime import datetime
 
 from api.client.record import Record
 from training.estimates import EstimateMethod
+from training.timing.estimate import TimeMethod
 
-__all__ = ["Hindrance", "MemoryEstimate", "ResourceEstimate", "ResourceUsage", "Worker"]
+__all__ = [
+    "Hindrance",
+    "MemoryEstimate",
+    "ResourceEstimate",
+    "ResourceUsage",
+    "TimeEstimate",
+    "Worker",
+]
 
 
 class MemoryEstimate(Record):
@@ -21,6 +29,17 @@ class MemoryEstimate(Record):
     available: int
     fits: bool
     method: EstimateMethod
+
+
+class TimeEstimate(Record):
+    """The seconds a run will take by its phases, `factor` times more or less."""
+
+    preparing: float
+    training: float
+    validating: float
+    total: float
+    factor: float
+    method: TimeMethod
 
 
 class ResourceEstimate(Record):

@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from api.client.record import Record
-from api.client.resources import Hindrance, MemoryEstimate, ResourceEstimate, ResourceUsage
+from api.client.resources import (
+    Hindrance,
+    MemoryEstimate,
+    ResourceEstimate,
+    ResourceUsage,
+    TimeEstimate,
+)
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import StartKind
@@ -259,3 +265,5 @@ class Validation(Record):
     tokens_trained: int | None
     memory: MemoryEstimate | None
     memory_unknown: str | None
+    time: TimeEstimate | None
+    time_unknown: str | None

@@ -24,7 +24,8 @@ class TrainingJob(Leased):
     `events.jsonl` has been taken over; `last_seq` numbers the newest event. Losses and accuracies
     are the newest measured; `estimated_time_remaining` is in seconds. `estimate` holds the newest
     attempt's `memory`, a `training.estimates.MemoryEstimate` as JSON, and its `seconds`, null until
-    they are told; `usage` its measured `peak_memory_bytes` and `seconds`, once it has ended.
+    they are told; `usage` its measured `peak_memory_bytes` and `seconds`, and the `worker`'s name,
+    once it has ended.
     `dataset` and `validation_dataset` turn null if the dataset is deleted later, so its name, hash
     and number in its line of descent are kept here too; a job without a dataset of its own to test
     with has none of the latter.

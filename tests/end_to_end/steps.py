@@ -104,6 +104,30 @@ async def export(user: Client, version: str) -> Mapping[str, Any]:
     return result
 
 
+async def time_of_the_same(
+    user: Client, job: str, *, epochs: int
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What is told of a run like a job, for so many epochs; and what the job itself did need."""
+    found = await user.data(
+        "query ($job: ID!) { getTrainingStatus(jobId: $job) { model { id } dataset { id }"
+        " usage { seconds } } }",
+        job=job,
+    )
+    done = found["getTrainingStatus"]
+    told = await user.data(
+        "query ($input: RunPipelineInput!) { validateConfig(input: $input) {"
+        " time { method training total } } }",
+        input={
+            "modelId": done["model"]["id"],
+            "datasetId": done["dataset"]["id"],
+            "trainingType": "LORA",
+            "hyperparameters": {"learningRate": 5e-3, "batchSize": 4, "epochs": epochs},
+            "samplePrompts": ["What colour is the sky?"],
+        },
+    )
+    return told["validateConfig"]["time"], done["usage"]
+
+
 async def _until_ready(user: Client, query: str, node: str) -> str:
     while True:
         state = (await user.data(query, id=node))["node"]

@@ -7,7 +7,12 @@ import pytest
 
 from tests.api.clients import Client
 from tests.end_to_end.conftest import StartWorker
-from tests.end_to_end.steps import export, follow_to_the_end, run_pipeline
+from tests.end_to_end.steps import (
+    export,
+    follow_to_the_end,
+    run_pipeline,
+    time_of_the_same,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(180)]
 
@@ -32,6 +37,12 @@ async def test_a_model_is_trained_watched_versioned_and_exported(
     last = events[-1]
     assert (last["__typename"], last["status"], last["error"]) == ("JobFinished", "COMPLETED", None)
     assert last["modelVersion"]["version"] == "v1.0.0"
+
+    again, usage = await time_of_the_same(admin, job, epochs=3)
+    assert again["method"] == "EARLIER_RUN"
+    assert again["total"] == pytest.approx(usage["seconds"], rel=0.2)
+    twice, _ = await time_of_the_same(admin, job, epochs=6)
+    assert again["training"] < twice["training"] <= 2.1 * again["training"]
 
     made = await export(admin, last["modelVersion"]["id"])
     assert made["parity"]["tokensEqual"]

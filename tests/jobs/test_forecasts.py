@@ -6,7 +6,7 @@ from jobs import lifecycle
 from jobs.lifecycle import RunRequest, Validation
 from jobs.models import BaseModel, Dataset, Worker
 from jobs.service import Service
-from jobs.workers import roomiest_machine, say_present
+from jobs.workers import roomiest, say_present
 from tests.factories import FACTS, make_dataset, make_model
 from tests.jobs.stage import make_viewer
 from training.config import TrainingType
@@ -43,7 +43,7 @@ async def test_a_run_is_told_its_memory_by_the_worker_with_most(service: Service
     assert memory.available == 8_000_000_000
     assert memory.weights == 6 * FACTS.parameter_count
     assert memory.fits
-    assert (forecast.steps, forecast.memory_unknown, forecast.finding) == (9, None, None)
+    assert (forecast.steps, forecast.memory_unknown) == (9, None)
     assert (forecast.training_records, forecast.validation_records) == (18, 2)
     assert forecast.tokens_trained is not None
     assert 54 < forecast.tokens_trained < 54 * 25
@@ -53,8 +53,8 @@ async def test_only_workers_with_the_devices_count_where_there_are_any(service: 
     del service
     await present("one device", 8_000_000_000)
     await present("two devices", 4_000_000_000, devices=2)
-    found = [await roomiest_machine(devices, 30.0) for devices in (1, 2, 3)]
-    assert [each.available_bytes for each in found if each] == [
+    found = [await roomiest(devices, 30.0) for devices in (1, 2, 3)]
+    assert [each.machine.available_bytes for each in found if each] == [
         8_000_000_000,
         4_000_000_000,
         8_000_000_000,
@@ -71,7 +71,6 @@ async def test_a_run_for_which_memory_will_not_do_is_warned_of_and_not_refused(
     assert not memory.fits
     assert validation.valid
     (warning,) = [each for each in validation.findings if each.code == "MEMORY_MAY_NOT_SUFFICE"]
-    assert warning == validation.forecast.finding
     assert memory.described() in warning.message
     assert warning.suggested_patch is None  # the libraries alone take more
 
@@ -136,4 +135,4 @@ async def test_a_worker_that_says_nothing_of_its_machine_is_there_all_the_same(
     del service
     await say_present("old", devices=1, devices_in_use=0, slots=1)
     assert (await Worker.get(name="old")).machine is None
-    assert await roomiest_machine(1, 30.0) is None
+    assert await roomiest(1, 30.0) is None

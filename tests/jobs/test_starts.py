@@ -97,6 +97,24 @@ async def test_a_run_takes_over_the_template_it_starts_from_unless_it_chooses_on
     assert job.config["chat_template"] == (chosen or "CHATML")
 
 
+async def test_nothing_is_advised_of_what_the_start_decides(
+    service: Service, viewer: Viewer, source: TrainingJob
+) -> None:
+    start = await _of(source, StartKind.VERSION)
+    request = _request(source, start, learning_rate=0.01, lora_rank=0)
+    validation = await lifecycle.validate(viewer, request, settings=service.settings)
+    about = [(each.code, each.path[-1]) for each in validation.findings]
+    assert [each for each in about if "lora" in each[1]] == [("START_INCOMPATIBLE", "loraRank")]
+    assert ("UNUSUAL_VALUE", "learningRate") in about
+    assert validation.config is not None
+    cured = apply(validation.config, combined_patch(validation.findings)).model_dump()
+    again = RunRequest(request.model_id, request.dataset_id, TrainingType.LORA, cured, start)
+    validation = await lifecycle.validate(viewer, again, settings=service.settings)
+    assert validation.valid
+    assert validation.config is not None
+    assert (validation.config.lora_rank, validation.config.lora_alpha) == (4, 8)
+
+
 @pytest.mark.usefixtures("scripted")
 async def test_the_child_is_told_where_to_start(
     service: Service, viewer: Viewer, source: TrainingJob

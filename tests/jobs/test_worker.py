@@ -15,7 +15,7 @@ from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from jobs.worker import Lane
-from jobs.workers import roomiest_machine
+from jobs.workers import roomiest
 from tests.factories import make_job
 from tests.jobs.stage import (
     CANCELLED,
@@ -170,9 +170,9 @@ async def test_two_workers_side_by_side_run_each_job_once(service: Service) -> N
     async with worker(service.settings, **slots), worker(service.settings, **slots):
         for job in jobs:
             await eventually(lambda job_id=job.id: is_completed(job_id), 20)
-        machine = await roomiest_machine(1, lease_seconds=30)
-    assert machine is not None
-    assert machine.available_bytes > 2**28
+        place = await roomiest(1, lease_seconds=30)
+    assert place is not None
+    assert place.machine.available_bytes > 2**28
     assert [len(starts(folder)) for folder in folders] == [1] * 8
     for job in jobs:
         assert (await kinds(job.id))[-2:] == ["COMPLETED", "JobFinished"]

@@ -44,6 +44,7 @@ TORCH_FREE = (
     "training.templates.parsing",
     "training.steps.state",
     "training.steps.time_left",
+    "training.timing.estimate",
     "training.validation",
 )
 

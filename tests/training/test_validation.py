@@ -278,6 +278,7 @@ def test_an_unusual_value_is_a_warning_with_a_better_one() -> None:
     assert [(each.severity, each.code, each.path[-1]) for each in found] == [
         (Severity.WARNING, "UNUSUAL_VALUE", "learningRate"),
         (Severity.WARNING, "UNUSUAL_VALUE", "epochs"),
+        (Severity.WARNING, "FEW_STEPS", "epochs"),  # 23
     ]
     assert combined_patch(found) == {"hyperparameters": {"learningRate": 0.0002, "epochs": 3}}
 
@@ -291,8 +292,9 @@ def test_alpha_other_than_twice_the_rank_is_a_recommendation() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_a_warning() -> None:
-    found = check(config(batch_size=32), FACTS.model_copy(update={"records": 20}))
-    assert [each.code for each in found] == ["BATCH_LARGER_THAN_DATA"]
+    facts = FACTS.model_copy(update={"records": 50})
+    found = check(config(batch_size=32, validation_split=0.4), facts)
+    assert [each.code for each in found] == ["BATCH_LARGER_THAN_DATA", "FEW_STEPS"]
     assert found[0].suggested_patch == {"hyperparameters": {"batchSize": 16}}
 
 
@@ -313,7 +315,7 @@ def test_devices_and_sharding_must_fit_the_rest() -> None:
         assert (found.severity, found.code, found.path) == (Severity.WARNING, code, (name,))
         assert found.suggested_patch == patch
         assert check(apply(config(**choices), patch), FACTS) == []
-    assert check(config(devices=16, gradient_accumulation_steps=2), FACTS) == []
+    assert check(config(devices=16, gradient_accumulation_steps=2, epochs=5), FACTS) == []
 
 
 def test_a_quantised_base_cannot_be_split() -> None:

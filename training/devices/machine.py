@@ -28,11 +28,19 @@ class Machine(Frozen):
     """Of one job, on a CPU."""
     available_bytes: int
     """What a run could hold: of the card's memory, or of the machine's."""
+    operations_per_second: float | None = None
+    """At which a job's threads multiply large matrices on a CPU; None until that was measured."""
 
     @property
     def element_bytes(self) -> int:
         """Bytes of a number as it is computed with."""
         return 2 if self.bfloat16 else 4
+
+
+class Rate(Frozen):
+    """How fast a processor multiplies matrices of the type that runs compute in."""
+
+    operations_per_second: float
 
 
 def look(cuda: Sequence[str], *, threads: int) -> Machine | None:

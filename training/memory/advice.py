@@ -1,6 +1,6 @@
 """What is said of a run that may not find the memory it needs, and what would."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from training.config import LEARNING_RATES, TrainingConfig, TrainingType
@@ -17,15 +17,19 @@ _PASSING: Final = frozenset({"activations", "logits"})
 Estimator = Callable[[TrainingConfig], MemoryEstimate | None]
 
 
-def memory_finding(config: TrainingConfig, estimate: Estimator) -> Finding | None:
+def memory_finding(
+    config: TrainingConfig,
+    estimate: Estimator,
+    *,
+    methods: Sequence[TrainingType] = (TrainingType.LORA, TrainingType.QLORA),
+) -> Finding | None:
     """A warning where what is available will hardly do. It suggests what by the same estimate
-    leaves room, and nothing where nothing does."""
+    leaves room, among other things one of `methods`, and nothing where nothing does."""
     memory = estimate(config)
-    if memory is None or _is_easy(memory):
+    if memory is None or suffices(memory):
         return None
-    patch = next(
-        (each for each in _patches(config, memory) if _helps(each, config, estimate)), None
-    )
+    patches = _patches(config, memory, methods)
+    patch = next((each for each in patches if _helps(each, config, estimate)), None)
     share = memory.peak / max(1, memory.available)
     return Finding(
         severity=Severity.WARNING,
@@ -37,19 +41,22 @@ def memory_finding(config: TrainingConfig, estimate: Estimator) -> Finding | Non
     )
 
 
-def _is_easy(memory: MemoryEstimate) -> bool:
+def suffices(memory: MemoryEstimate) -> bool:
+    """Whether the estimate leaves so much room that it may be somewhat wrong."""
     return memory.peak <= _TIGHT * memory.available
 
 
 def _helps(patch: dict[str, object], config: TrainingConfig, estimate: Estimator) -> bool:
     memory = estimate(apply(config, patch))
-    return memory is not None and _is_easy(memory)
+    return memory is not None and suffices(memory)
 
 
-def _patches(config: TrainingConfig, memory: MemoryEstimate) -> Iterator[dict[str, object]]:
+def _patches(
+    config: TrainingConfig, memory: MemoryEstimate, methods: Sequence[TrainingType]
+) -> Iterator[dict[str, object]]:
     """What might help, what changes the run least first."""
     shorter = list(_shorter_rows(config))
-    cheaper = list(_cheaper_methods(config))
+    cheaper = list(_cheaper_methods(config, methods))
     yield from (*shorter, *cheaper) if memory.largest in _PASSING else (*cheaper, *shorter)
     yield from (merge(method, rows) for method in cheaper for rows in shorter)
 
@@ -61,11 +68,12 @@ def _shorter_rows(config: TrainingConfig) -> Iterator[dict[str, object]]:
         length //= 2
 
 
-def _cheaper_methods(config: TrainingConfig) -> Iterator[dict[str, object]]:
-    methods = [TrainingType.LORA, TrainingType.QLORA]
-    if config.adapts:
-        methods = [TrainingType.QLORA] if config.training_type is TrainingType.LORA else []
+def _cheaper_methods(
+    config: TrainingConfig, methods: Sequence[TrainingType]
+) -> Iterator[dict[str, object]]:
     for method in methods:
+        if config.training_type in (method, TrainingType.QLORA):
+            continue
         rate = {} if config.adapts else {"learning_rate": LEARNING_RATES[method]}
         yield patch_for({"training_type": method.value, **rate})
 

@@ -26,6 +26,7 @@ from training.estimates import (
     optimizer_bytes,
 )
 from training.memory.passing import Pass, through_own_layers, through_written_layers
+from training.methods.targets import adapted_layers
 from training.models.facts import ModelFacts, ModelShape
 from training.steps.expected import ExpectedRows, rows_per_step
 
@@ -190,15 +191,8 @@ def _adapters(case: _Case) -> list[int]:
     for linear in case.shape.linears:
         width = [config.lora_rank * linear.inputs, config.lora_rank * linear.outputs]
         width += [linear.outputs] if config.dora else []
-        sizes += width * _adapted_layers(linear.name, config.target_modules, case.layers)
+        sizes += width * adapted_layers(linear.name, config.target_modules, case.layers)
     return sizes
-
-
-def _adapted_layers(name: str, targets: tuple[str, ...] | None, layers: int) -> int:
-    """In how many layers a linear layer gets an adapter, named in part or in full."""
-    if targets is None or any(f".{name}".endswith(f".{target}") for target in targets):
-        return layers
-    return sum(target.endswith(f".{name}") for target in set(targets))
 
 
 def _weights(case: _Case, trained: int) -> int:

@@ -6,15 +6,17 @@ from typing import Final, NamedTuple
 from training.config import (
     ADAPTER_METHODS,
     LEARNING_RATES,
+    RS_LORA_ALPHA,
     TrainingConfig,
     TrainingType,
 )
-from training.findings import PATHS, Finding, Severity, error, patch_for
+from training.findings import PATHS, Finding, Severity, error, patch_for, recommendation
 
 FULL_TRAINING_PARAMETERS: Final = 1_000_000_000
 """Above this size an adapter is recommended: FULL needs some 16 bytes for each parameter."""
 WORTHWHILE_SAVING: Final = 1 / 3
 """Of a base's memory; where 4 bits save less, they only cost time and exactness."""
+_RS_LORA_ALPHAS: Final = range(4, 17)
 _BYTES: Final = 2
 _BYTES_IN_NF4: Final = 0.516
 """4 bits, 8 more for the scale of each 64 weights, and 32 for each 256 scales."""
@@ -75,8 +77,30 @@ def _without_effect(config: TrainingConfig) -> Iterator[Finding]:
         )
 
 
+def quantisation_saves_little(parameters: int | None, linear_parameters: int | None) -> bool:
+    """Whether 4 bits make so little of the base smaller that they are not worth it, as of a small
+    model, whose embeddings are most of it."""
+    if not parameters or linear_parameters is None:
+        return False
+    return _saved(linear_parameters) < WORTHWHILE_SAVING * parameters * _BYTES
+
+
+def _saved(linear_parameters: int) -> float:
+    return linear_parameters * (_BYTES - _BYTES_IN_NF4)
+
+
 def _alpha(config: TrainingConfig) -> Iterator[Finding]:
     alpha = 2 * config.lora_rank
+    if config.adapts and config.rs_lora and config.lora_alpha not in _RS_LORA_ALPHAS:
+        yield recommendation(
+            "ALPHA_UNUSUAL_WITH_RS_LORA",
+            "lora_alpha",
+            message=f"loraAlpha is {config.lora_alpha}, which rsLora divides by the root of loraRank "
+            f"alone: adapters then weigh {config.lora_alpha / config.lora_rank**0.5:.1f}, where 1 to "
+            "4 is usual.",
+            remedy=f"Set loraAlpha to {RS_LORA_ALPHA}, at any rank.",
+            changes={"lora_alpha": RS_LORA_ALPHA},
+        )
     if config.adapts and not config.rs_lora and config.lora_alpha != alpha:
         yield Finding(
             severity=Severity.RECOMMENDATION,
@@ -98,17 +122,15 @@ def _cheaper_method(
             remedy="LORA takes a fraction of that memory.",
             changes={"learning_rate": LEARNING_RATES[TrainingType.LORA]},
         )
-    if config.quantised and parameters and linear_parameters is not None:
-        saved = linear_parameters * (_BYTES - _BYTES_IN_NF4)
-        whole = parameters * _BYTES
-        if saved < WORTHWHILE_SAVING * whole:
-            yield _use_lora(
-                "QUANTISATION_SAVES_LITTLE",
-                f"4 bits make the base {saved / 1e6:.0f} of {whole / 1e6:.0f} MB smaller, since "
-                "they spare its embeddings, which are most of it.",
-                remedy="LORA is faster and more exact, and takes little more memory.",
-                changes={},
-            )
+    if config.quantised and quantisation_saves_little(parameters, linear_parameters):
+        saved, whole = _saved(linear_parameters or 0), parameters * _BYTES
+        yield _use_lora(
+            "QUANTISATION_SAVES_LITTLE",
+            f"4 bits make the base {saved / 1e6:.0f} of {whole / 1e6:.0f} MB smaller, since "
+            "they spare its embeddings, which are most of it.",
+            remedy="LORA is faster and more exact, and takes little more memory.",
+            changes={},
+        )
 
 
 def _use_lora(code: str, message: str, *, remedy: str, changes: Mapping[str, object]) -> Finding:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
-from typing import Final
+from typing import Final, NamedTuple
 
 from training.config import DataType, OnTooLong, TrainingConfig, TrainOn
 from training.data.records import Statistics, canonical_line
@@ -37,7 +37,7 @@ class ExpectedRows:
     deviation: float
     longest: float
     trained_share: float | None
-    """Of tokens, those that bear loss; None where the statistics do not say."""
+    """Of tokens, those that bear loss where answers do; None where the statistics do not say."""
 
     def trained_tokens(self, config: TrainingConfig) -> int | None:
         """How many tokens bear loss over the whole run, each as often as it is seen."""
@@ -83,24 +83,44 @@ def expected_rows(
     count = training_rows(statistics.records, config)
     if count < 1 or not statistics.characters:
         return None
-    per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
-    frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
-    longest = config.max_sequence_length
-    whole = [frame + per_character * characters for characters in _lengths(statistics)]
-    taken = whole
+    limit = config.max_sequence_length
+    lengths = token_lengths(dataset, tokenizer)
+    taken = lengths.typical
     if config.on_too_long is OnTooLong.DROP:
-        taken = [each for each in whole if each <= longest]
-        count = round(count * len(taken) / len(whole))
+        taken = tuple(each for each in taken if each <= limit)
+        count = round(count * len(taken) / len(lengths.typical))
     if count < 1:
         return None
-    tokens = [min(longest, each) for each in taken]
+    tokens = [min(limit, each) for each in taken]
     return ExpectedRows(
         count=count,
         steps=total_steps(count, config),
         mean=fmean(tokens),
         deviation=pstdev(tokens),
-        longest=min(longest, frame + per_character * statistics.length_percentiles[-1][1]),
+        longest=min(limit, lengths.longest),
         trained_share=_trained_share(dataset, config.train_on),
+    )
+
+
+class TokenLengths(NamedTuple):
+    """How long rows would be if none were cut."""
+
+    typical: tuple[float, ...]
+    """Shortest first, each for an equal share of the rows."""
+    longest: float
+    trained_share: float | None
+    """Of tokens, those that bear loss; None where the statistics do not say."""
+
+
+def token_lengths(dataset: Stored, tokenizer: TokenizerFacts) -> TokenLengths:
+    """The lengths of the rows of a dataset that has any."""
+    statistics = dataset.statistics
+    per_character = _bytes_per_character(dataset) / tokenizer.bytes_per_token
+    frame = 1 + tokenizer.tokens_per_message * _messages(dataset)
+    return TokenLengths(
+        typical=tuple(frame + per_character * characters for characters in _lengths(statistics)),
+        longest=frame + per_character * statistics.length_percentiles[-1][1],
+        trained_share=_trained_share(dataset, TrainOn.ASSISTANT),
     )
 
 

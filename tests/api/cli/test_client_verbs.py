@@ -306,6 +306,14 @@ async def test_a_run_that_can_start_is_told_its_size(
     assert lines[3].startswith("  tokens trained: about ")
     assert lines[4].startswith("  memory estimated: ")
     assert lines[4].endswith("of 8.0 GB")
+    assert lines[5] == "  time: The worker has not measured yet how fast its machine computes."
+    measured = machine.model_copy(update={"operations_per_second": 1e11})
+    await say_present("worker", devices=1, devices_in_use=0, slots=1, machine=measured)
+    timed = (await shell.run("validate", "tiny", "sums")).out.splitlines()
+    assert timed[5] == (
+        "  time estimated: 0:04 (preparing 0:04, training 0:00, validating 0:00), "
+        "between 0:02 and 0:08"
+    )
 
 
 async def test_a_job_is_followed_in_plain_lines_to_its_end(

@@ -21,6 +21,7 @@ from tests.factories import PASSWORD, QA, make_dataset, make_job, make_model, ma
 from training.config import DataType
 from training.devices.machine import Machine
 from training.estimates import EstimateMethod
+from training.timing.estimate import TimeMethod
 
 
 async def test_a_login_is_used_by_the_calls_that_follow(server: str) -> None:
@@ -108,7 +109,13 @@ async def test_a_run_is_told_its_size_before_it_is_started(server: str, service:
     dataset = ids.encode(ids.Kind.DATASET, (await make_dataset(viewer, service)).id)
     async with logged_in(server, service, viewer) as client:
         unknown = await client.validate(model, dataset, RunOptions())
-        machine = Machine(device="cpu", bfloat16=False, threads=2, available_bytes=250_000_000)
+        machine = Machine(
+            device="cpu",
+            bfloat16=False,
+            threads=2,
+            available_bytes=250_000_000,
+            operations_per_second=1e11,
+        )
         await say_present("small", devices=1, devices_in_use=0, slots=1, machine=machine)
         told = await client.validate(model, dataset, RunOptions())
     assert (unknown.memory, unknown.steps) == (None, 9)
@@ -119,6 +126,13 @@ async def test_a_run_is_told_its_size_before_it_is_started(server: str, service:
     assert (told.memory.method, told.memory.fits) == (EstimateMethod.CLOSED_FORM, False)
     assert told.memory.available == 250_000_000
     assert told.memory.peak > told.memory.base > 0
+    assert unknown.time is None
+    assert unknown.time_unknown == "No worker is there that says what it has."
+    assert told.time_unknown is None
+    assert told.time is not None
+    assert (told.time.method, told.time.factor) == (TimeMethod.MACHINE_RATE, 2.0)
+    phases = told.time.preparing + told.time.training + told.time.validating
+    assert told.time.total == pytest.approx(phases)
     assert told.valid
     assert "MEMORY_MAY_NOT_SUFFICE" in {each.code for each in told.warnings}
 

@@ -1,0 +1,1 @@
+"""How long a run will take, told before it starts."""
