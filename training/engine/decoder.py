@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.engine.attention import make_groups
 from training.engine.dropout import Dropout
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
@@ -15,6 +14,7 @@ from training.engine.layer import Context, Layer, LayerKept
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.packs import Pack
 from training.engine.rotation import Rotation
+from training.engine.rows import lay_out
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Decoder:
             gradient = layer.backward(gradient, kept.pop(), context, gradients)
         if self.trained_embedding is not None:
             gradients.rows(self.trained_embedding).index_add_(0, pack.input_ids, gradient.float())
-        return sums
+        return sums.read()
 
     def _begin(self, pack: Pack, *, training: bool, seed: int) -> tuple[Tensor, Context]:
         stream = self.embedding.index_select(0, pack.input_ids)
@@ -119,13 +119,12 @@ class Decoder:
             cosines[0, :, None, :half].contiguous(),
             sines[0, :, None, :half].contiguous(),
         )
+        attentions = [layer.attention for layer in self.layers]
         context = Context(
             rotation=Rotation(cosines, sines, -sines),
-            groups={
-                window: make_groups(
-                    pack.lengths, dtype=stream.dtype, device=stream.device, window=window
-                )
-                for window in {layer.attention.window for layer in self.layers}
+            rows={
+                window: lay_out(pack.lengths, like=stream, width=width, window=window)
+                for window, width in {(each.window, each.width) for each in attentions}
             },
             dropout=Dropout(
                 self.dropout,

@@ -15,6 +15,7 @@ from torch.nn import Module, Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 from transformers import PreTrainedModel
 
+from training.engine.flash import borders
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
 from training.engine.packed_attention import packed
@@ -70,7 +71,7 @@ class GenericDecoder:
                 )
             if chosen.requires_grad:
                 chosen.backward(by_chosen)  # type: ignore[no-untyped-call]
-            return sums
+            return sums.read()
 
     @contextmanager
     def poured_into(self, gradients: Gradients) -> Iterator[None]:
@@ -110,6 +111,8 @@ class GenericDecoder:
                 "position_ids": pack.position_ids[None],
                 "lengths": pack.lengths,
             }
+            if pack.input_ids.is_cuda:
+                options["borders"] = borders(pack.lengths, pack.input_ids.device)
         with packed(self.model) if self.packs else nullcontext():
             outputs: tuple[Tensor, ...] = module(**options, use_cache=False, return_dict=False)
         return outputs
