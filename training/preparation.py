@@ -62,7 +62,7 @@ def prepare(
     config = spec.config
     store = CheckpointStore(job_dir / "checkpoints")
     hardware = world.from_leader(probe)  # which is faster, two processes may find otherwise
-    _be_deterministic()
+    _be_deterministic(hardware)
     tokenizer = load_tokenizer(spec.model_path)
     records = _records(spec)
     if should_stop():
@@ -114,9 +114,13 @@ def read_records(path: Path, data_type: DataType) -> Iterator[tuple[int, Record]
         raise DatasetDamaged(path, str(error.strerror)) from error
 
 
-def _be_deterministic() -> None:
-    """Same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
+def _be_deterministic(hardware: Hardware) -> None:
+    """On a CPU same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it.
+
+    On a GPU attention's own kernels are not deterministic, and what torch would ask of cuBLAS makes
+    each product take Python ten times as long.
+    """
+    torch.use_deterministic_algorithms(hardware.device == "cpu", warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

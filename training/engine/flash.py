@@ -4,8 +4,6 @@ carries for CUDA (Dao, 2023). They look at no pair of two rows, and keep no scor
 The operations are those behind `torch.nn.attention.varlen` and `scaled_dot_product_attention`.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -47,11 +45,6 @@ def serves(dtype: torch.dtype, device: torch.device, *, width: int) -> bool:
         and width <= _WIDEST
         and torch.cuda.get_device_capability(device)[0] >= _SINCE
     )
-
-
-def borders(lengths: Sequence[int], device: torch.device) -> Tensor:
-    """Where rows of these lengths begin, and the last one ends."""
-    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device)
 
 
 def attend(heads: Heads, segments: Segments, scale: float) -> tuple[Tensor, Recorded]:

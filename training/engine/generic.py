@@ -15,7 +15,6 @@ from torch.nn import Module, Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 from transformers import PreTrainedModel
 
-from training.engine.flash import borders
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
 from training.engine.packed_attention import packed
@@ -112,7 +111,7 @@ class GenericDecoder:
                 "lengths": pack.lengths,
             }
             if pack.input_ids.is_cuda:
-                options["borders"] = borders(pack.lengths, pack.input_ids.device)
+                options["borders"] = pack.borders
         with packed(self.model) if self.packs else nullcontext():
             outputs: tuple[Tensor, ...] = module(**options, use_cache=False, return_dict=False)
         return outputs

@@ -62,7 +62,7 @@ class Head:
         return _total(parts).read()
 
     def backward(
-        self, hidden: Tensor, targets: Tensor, *, share: float, gradients: Gradients
+        self, hidden: Tensor, targets: Tensor, *, share: float | Tensor, gradients: Gradients
     ) -> tuple[Tensor, Sums]:
         """The gradient of `share` times the summed loss at the tokens, and the sums as they are."""
         weight = self.weight()
@@ -79,15 +79,16 @@ class Head:
         return torch.cat(by_hidden), _total(parts)
 
     def _by_logits(
-        self, rows: Tensor, wanted: Tensor, weight: Tensor, factor: float
+        self, rows: Tensor, wanted: Tensor, weight: Tensor, factor: float | Tensor
     ) -> tuple[Tensor, Sums]:
         """`factor` times the gradient of the loss by the logits, these multiplied already."""
         if self.cap is None and fuses(rows):
             from training.engine import kernels  # Triton, which only a GPU has
 
             logits = F.linear(rows, weight, self.bias)
-            at = torch.full((), factor, dtype=torch.float32, device=logits.device)
-            losses, hits = kernels.cross_entropy_(logits, wanted, factor=at, scale=self.scale)
+            if not isinstance(factor, Tensor):
+                factor = torch.full((), factor, dtype=torch.float32, device=logits.device)
+            losses, hits = kernels.cross_entropy_(logits, wanted, factor=factor, scale=self.scale)
             return logits, Sums(losses.sum(), hits.sum())
         logits, slope = self._logits(rows, weight)
         highest, likeliest = logits.max(dim=-1, keepdim=True)
@@ -97,7 +98,7 @@ class Head:
         total = logits.exp_().sum(dim=-1, keepdim=True)
         loss = (total.log() - right).sum()
         by_logits = logits.mul_(factor / total)
-        by_logits.scatter_add_(1, wanted[:, None], torch.full_like(right, -factor))
+        by_logits.scatter_add_(1, wanted[:, None], torch.ones_like(right).mul_(-factor))
         if slope is not None:
             by_logits.mul_(slope)
         return by_logits, Sums(loss, correct)

@@ -1,6 +1,5 @@
 """Attention within the rows of a pack, by what is fastest for them on their device."""
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from torch import Tensor
@@ -9,19 +8,20 @@ from training.engine import attention, flash
 from training.engine.attention import Group, make_groups
 from training.engine.flash import Recorded, Segments
 from training.engine.heads import Heads
+from training.engine.packs import Pack
 
 Rows: TypeAlias = tuple[Group, ...] | Segments
 Kept: TypeAlias = list[attention.Kept] | Recorded
 
 
-def lay_out(lengths: Sequence[int], *, like: Tensor, width: int, window: int | None = None) -> Rows:
+def lay_out(pack: Pack, *, like: Tensor, width: int, window: int | None = None) -> Rows:
     """The rows of a pack, for heads of `width` elements of the dtype, and on the device, of `like`.
 
     With `window`, a token sees itself and the `window - 1` before it.
     """
     if flash.serves(like.dtype, like.device, width=width):
-        return Segments(flash.borders(lengths, like.device), max(lengths), window)
-    return make_groups(lengths, dtype=like.dtype, device=like.device, window=window)
+        return Segments(pack.borders, pack.longest, window)
+    return make_groups(pack.lengths, dtype=like.dtype, device=like.device, window=window)
 
 
 def attend(heads: Heads, rows: Rows, scale: float) -> tuple[Tensor, Kept]:
