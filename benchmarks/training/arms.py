@@ -20,7 +20,7 @@ PEERS: Final = ("trainer", "trainer-checkpointing", "trl", "trl-no-checkpointing
 PACKED_FUSED: Final = f"{PACKED}-fused"
 FUSED: Final = ("trainer-fused", "trl-padding-free-fused", PACKED_FUSED)
 """Those with FlashAttention and Liger's kernels, for a GPU."""
-ARMS: Final = (OURS, *PEERS)
+ARMS: Final = (OURS, *PEERS, *FUSED)
 
 _PEER_PROGRAM: Final = Path(__file__).with_name("peer.py").resolve()
 
@@ -44,7 +44,7 @@ def run_arm(arm: str, workload: Workload, folder: Path, *, peers: Path, threads:
         whole_seconds=ended.seconds,
         cpu_seconds=ended.cpu_seconds,
         first_step_seconds=training.first_step_at - ended.started,
-        peak_bytes=ended.peak_bytes,
+        peak_bytes=training.held_bytes if workload.on_gpu else ended.peak_bytes,
         changed_weights=changed,
         checked_weights=checked,
     )
