@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.training import report
-from benchmarks.training.arms import ARMS, run_arm
+from benchmarks.training.arms import ARMS, FUSED, OURS, PEERS, run_arm
 from benchmarks.training.equality import differences
 from benchmarks.training.figures import Figures
 from benchmarks.training.processes import run
@@ -83,7 +83,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
         prog="benchmarks.training", description="Time training beside other programs."
     )
     parser.add_argument("--workload", choices=WORKLOADS, default="smollm2-64")
-    parser.add_argument("--arms", default=",".join(ARMS), help=f"of: {', '.join(ARMS)}")
+    parser.add_argument("--arms", help=f"of: {', '.join(ARMS)}; by default those for the device")
     parser.add_argument("--repeats", type=int, default=2, help="runs of each arm, taking turns")
     parser.add_argument("--rows", type=int, help="fewer rows than the workload has, to try it out")
     parser.add_argument("--threads", type=int, default=2, help="OpenMP threads of every arm")
@@ -91,7 +91,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
         "--peers", type=Path, default=HOME / "peers", help="the virtual environment of the peers"
     )
     chosen = parser.parse_args(arguments)
-    arms = tuple(chosen.arms.split(","))
+    workload = WORKLOADS[chosen.workload]
+    usual = (OURS, *(FUSED if workload.on_gpu else PEERS))
+    arms = tuple(chosen.arms.split(",")) if chosen.arms else usual
     unknown = [arm for arm in arms if arm not in ARMS]
     if unknown:
         parser.error(f"no such arm: {', '.join(unknown)}; there are {', '.join(ARMS)}")
@@ -99,7 +101,6 @@ def _options(arguments: Sequence[str] | None) -> Options:
         parser.error("--repeats must be 1 or more")
     if not (chosen.peers / "bin" / "python").exists():
         parser.error(f"there is no Python in {chosen.peers}; run: make bench-peers")
-    workload = WORKLOADS[chosen.workload]
     if chosen.rows is not None:
         if not 1 <= chosen.rows <= workload.rows:
             parser.error(f"--rows must be 1 to {workload.rows}")

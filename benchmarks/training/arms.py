@@ -17,7 +17,10 @@ OURS: Final = "ours"
 PACKED: Final = "trl-packing"
 """Fills its batches by length: other rows a step than everyone else, and perhaps other steps."""
 PEERS: Final = ("trainer", "trainer-checkpointing", "trl", "trl-no-checkpointing", PACKED)
-ARMS: Final = (OURS, *PEERS)
+PACKED_FUSED: Final = f"{PACKED}-fused"
+FUSED: Final = ("trainer-fused", "trl-padding-free-fused", PACKED_FUSED)
+"""Those with FlashAttention and Liger's kernels, for a GPU."""
+ARMS: Final = (OURS, *PEERS, *FUSED)
 
 _PEER_PROGRAM: Final = Path(__file__).with_name("peer.py").resolve()
 
@@ -41,7 +44,7 @@ def run_arm(arm: str, workload: Workload, folder: Path, *, peers: Path, threads:
         whole_seconds=ended.seconds,
         cpu_seconds=ended.cpu_seconds,
         first_step_seconds=training.first_step_at - ended.started,
-        peak_bytes=ended.peak_bytes,
+        peak_bytes=training.held_bytes if workload.on_gpu else ended.peak_bytes,
         changed_weights=changed,
         checked_weights=checked,
     )
@@ -96,7 +99,7 @@ def _write_spec(arm: str, workload: Workload, folder: Path) -> None:
         "batch_size": BATCH_SIZE,
         "rank": RANK,
     }
-    if arm == PACKED:
+    if arm in (PACKED, PACKED_FUSED):
         chosen = packs(workload.lengths(), rows_per_step=BATCH_SIZE)
         spec |= {"batch_size": chosen.per_step, "pack_length": chosen.length}
     (folder / "spec.json").write_text(json.dumps(spec))

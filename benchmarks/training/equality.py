@@ -28,7 +28,7 @@ def differences(measured: Mapping[str, Sequence[Figures]], workload: Workload) -
                     f"{arm} trained {training.tokens} tokens, {training.label_tokens} of them "
                     f"labels, instead of {tokens} and {labels}."
                 )
-            if arm != PACKED and training.steps != steps:
+            if not arm.startswith(PACKED) and training.steps != steps:
                 found.append(f"{arm} took {training.steps} steps instead of {steps}.")
             found.extend(f"{arm} {text}" for text in _idleness(figures))
     return [*dict.fromkeys(found), *_unequal_losses(measured)]
@@ -44,7 +44,9 @@ def _idleness(figures: Figures) -> Iterator[str]:
 
 def _unequal_losses(measured: Mapping[str, Sequence[Figures]]) -> Iterator[str]:
     """Losses that are not what the others' are; the packed arm's steps have other rows."""
-    comparable = {arm: runs[0].training for arm, runs in measured.items() if arm != PACKED}
+    comparable = {
+        arm: runs[0].training for arm, runs in measured.items() if not arm.startswith(PACKED)
+    }
     first = {arm: training.first_loss for arm, training in comparable.items()}
     yield from _apart("The first step's loss", first, FIRST_LOSS_TOLERANCE)
     mean = {arm: training.mean_loss for arm, training in comparable.items()}

@@ -15,6 +15,7 @@ from training.events import (
     Phase,
     PhaseStarted,
     Progress,
+    ResourcesUsed,
 )
 
 
@@ -36,6 +37,8 @@ class Training:
     """Over all label tokens of the run."""
     gradient_norm: float
     """The largest one told, before clipping."""
+    held_bytes: int
+    """The most that was held at once of what it trained in: a GPU's memory where there is one."""
 
     @property
     def seconds(self) -> float:
@@ -80,6 +83,7 @@ def told_by_peer(folder: Path) -> Training:
         last_loss=losses[-1],
         mean_loss=sum(a * b for a, b in zip(losses, labels, strict=True)) / sum(labels),
         gradient_norm=max(told["gradient_norms"]),
+        held_bytes=told["cuda_peak_bytes"],
     )
 
 
@@ -110,6 +114,7 @@ def told_by_job(folder: Path, one_step: Path) -> Training:
         last_loss=progress[-1].loss,
         mean_loss=epoch.training_loss,
         gradient_norm=max(event.gradient_norm or 0.0 for event in progress),
+        held_bytes=next(e.peak_memory_bytes for e in told if isinstance(e, ResourcesUsed)),
     )
 
 

@@ -70,8 +70,10 @@ def _sft_trainer(spec: dict[str, Any], dataset: Dataset, tokenizer: Any) -> Trai
     from trl import SFTConfig, SFTTrainer  # heavy, and only its own arms shall pay for it
 
     options: dict[str, Any] = {"per_device_train_batch_size": spec["batch_size"]}
-    if spec["arm"] == "trl-packing":
+    if spec["arm"].startswith("trl-packing"):
         options |= {"packing": True, "max_length": spec["pack_length"]}
+    if spec["arm"] == "trl-padding-free-fused":
+        options |= {"padding_free": True, "max_length": None}
     if spec["arm"] != "trl":
         options["gradient_checkpointing"] = False
     return SFTTrainer(
@@ -86,7 +88,15 @@ def _sft_trainer(spec: dict[str, Any], dataset: Dataset, tokenizer: Any) -> Trai
 def _base(spec: dict[str, Any]) -> Any:
     """Frozen weights in bf16, trained ones in fp32 under autocast, as LLaMA-Factory loads them."""
     dtype = torch.bfloat16 if spec["method"] == "LORA" else torch.float32
-    return AutoModelForCausalLM.from_pretrained(spec["model"], dtype=dtype)
+    attention = "flash_attention_2" if _is_fused(spec) else "sdpa"
+    return AutoModelForCausalLM.from_pretrained(
+        spec["model"], dtype=dtype, attn_implementation=attention
+    )
+
+
+def _is_fused(spec: dict[str, Any]) -> bool:
+    """Whether the arm has FlashAttention and Liger's kernels, as only a GPU can."""
+    return str(spec["arm"]).endswith("-fused")
 
 
 def _lora(rank: int) -> LoraConfig:
@@ -103,7 +113,8 @@ def _common(spec: dict[str, Any]) -> dict[str, Any]:
     return {
         "output_dir": spec["output"],
         "bf16": True,
-        "use_cpu": True,
+        "use_cpu": not torch.cuda.is_available(),
+        "use_liger_kernel": _is_fused(spec),
         "num_train_epochs": 1,
         "train_sampling_strategy": "sequential",
         "learning_rate": spec["learning_rate"],
@@ -123,6 +134,7 @@ class Watch(TrainerCallback):
 
     def __init__(self) -> None:
         self._times: dict[str, float] = {}
+        self._ends: list[float] = []
         self._losses: list[float] = []
         self._norms: list[float] = []
 
@@ -133,6 +145,7 @@ class Watch(TrainerCallback):
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """An optimizer step is done."""
         self._times.setdefault("first_step", time.time())
+        self._ends.append(time.time())
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """The loop has ended."""
@@ -146,7 +159,12 @@ class Watch(TrainerCallback):
 
     def figures(self) -> dict[str, Any]:
         """All of it."""
-        return self._times | {"losses": self._losses, "gradient_norms": self._norms}
+        return self._times | {
+            "losses": self._losses,
+            "gradient_norms": self._norms,
+            "step_ends": self._ends,
+            "cuda_peak_bytes": torch.cuda.max_memory_allocated(),  # 0 where there is no GPU
+        }
 
 
 class Counting:

@@ -58,7 +58,7 @@ def _make_model(workload: Workload) -> None:
 def _talks(workload: Workload, peers: Path) -> list[Conversation]:
     if workload.model == "smollm2":
         return _chats(peers, workload.rows)
-    return conversations(workload.model_path, workload.rows)
+    return conversations(workload.model_path, workload.rows, times=workload.times_longer)
 
 
 def _chats(peers: Path, count: int) -> list[Conversation]:

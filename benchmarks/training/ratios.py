@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from benchmarks.training.arms import OURS
@@ -50,7 +50,11 @@ def ratios(measured: Measured, workload: Workload, *, peak: float) -> list[Ratio
     if not ours:
         return []
     peers = comparable_peers(measured, workload)
-    return [*_peak_share(ours, workload, peak), *(_against(ours, peers, workload) if peers else ())]
+    found = [
+        *_peak_share(ours, workload, peak),
+        *(_against(ours, peers, workload) if peers else ()),
+    ]
+    return [replace(each, limit=None) for each in found] if workload.on_gpu else found
 
 
 def _peak_share(ours: Sequence[Figures], workload: Workload, peak: float) -> Iterator[Ratio]:

@@ -75,7 +75,7 @@ def print_arms(measured: Measured) -> None:
 def _proof(arm: str, figures: Figures) -> list[str]:
     training = figures.training
     return [
-        f"{arm}{' (other rows a step)' if arm == PACKED else ''}",
+        f"{arm}{' (other rows a step)' if arm.startswith(PACKED) else ''}",
         str(training.steps),
         str(training.tokens),
         str(training.label_tokens),

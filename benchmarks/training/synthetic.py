@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    LlamaConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -39,16 +40,18 @@ TEMPLATE: Final = (
 
 
 def make_model(name: str, folder: Path) -> None:
-    """Write `medium` (about 40M, 32k vocabulary) or `wide` (about 100M, 151,936) to a folder."""
+    """Write `medium` (about 40M, 32k vocabulary), `wide` (about 100M, 151,936) or `large` (about 1B, 32k)
+    to a folder."""
     tokenizer = _tokenizer()
     torch.manual_seed(SEED)
-    model = AutoModelForCausalLM.from_config(_config(name, tokenizer), dtype=torch.float32)
+    dtype = torch.bfloat16 if name == "large" else torch.float32
+    model = AutoModelForCausalLM.from_config(_config(name, tokenizer), dtype=dtype)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def conversations(model: Path, count: int) -> list[Conversation]:
-    """Questions and answers of which every length is drawn by a fixed seed.
+def conversations(model: Path, count: int, *, times: int = 1) -> list[Conversation]:
+    """Questions and answers of which every length is drawn by a fixed seed, and then multiplied.
 
     Text is stripped, so that no token reaches over the border of a turn.
     """
@@ -62,8 +65,8 @@ def conversations(model: Path, count: int) -> list[Conversation]:
     talks: list[Conversation] = []
     while len(talks) < count:
         ids = draw.choice(sources)
-        asked = _length(draw, 122, 0.65, 330)
-        answered = _length(draw, 130, 0.65, 330)
+        asked = min(480, times * _length(draw, 122, 0.65, 330))
+        answered = min(480, times * _length(draw, 130, 0.65, 330))
         start = draw.randrange(len(ids) - asked - answered)
         question = str(tokenizer.decode(ids[start : start + asked])).strip()
         answer = str(tokenizer.decode(ids[start + asked : start + asked + answered])).strip()
@@ -131,6 +134,10 @@ def _config(name: str, tokenizer: PreTrainedTokenizerFast) -> PreTrainedConfig:
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": None,
     }
+    if name == "large":
+        sizes = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16}
+        heads = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64}
+        return LlamaConfig(vocab_size=VOCABULARY, **(body | sizes | heads))
     if name == "wide":
         return Qwen3Config(vocab_size=151_936, head_dim=64, **body)
     return Qwen2Config(vocab_size=VOCABULARY, **body)

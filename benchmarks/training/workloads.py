@@ -28,6 +28,10 @@ class Workload:
     method: str
     """LORA or FULL."""
     learning_rate: float
+    times_longer: int = 1
+    """How many times as long synthetic rows are."""
+    on_gpu: bool = False
+    """Whether it is for a GPU, whose memory is then looked at instead of the process's."""
     least_speed: float = 3.3
     """The limit of our tokens a second, as a multiple of the fastest peer's."""
     least_speed_over_trl: float = 3.3
@@ -95,5 +99,31 @@ WORKLOADS: Final = {
         Workload("medium-lora", "medium", rows=48, method="LORA", learning_rate=1e-3),
         Workload("medium-full", "medium", rows=48, method="FULL", learning_rate=1e-4),
         Workload("wide-lora", "wide", rows=24, method="LORA", learning_rate=1e-3),
+        Workload(
+            "smollm2-1024",
+            "smollm2",
+            rows=1024,
+            method="LORA",
+            learning_rate=1e-4,
+            on_gpu=True,
+        ),
+        Workload(
+            "large-lora",
+            "large",
+            rows=512,
+            method="LORA",
+            learning_rate=1e-3,
+            times_longer=2,
+            on_gpu=True,
+        ),
+        Workload(
+            "large-full",
+            "large",
+            rows=512,
+            method="FULL",
+            learning_rate=1e-4,
+            times_longer=2,
+            on_gpu=True,
+        ),
     )
 }

@@ -30,6 +30,7 @@ TRAINING = Training(
     last_loss=3.0,
     mean_loss=3.5,
     gradient_norm=1.0,
+    held_bytes=500,
 )
 FIGURES = Figures(
     training=TRAINING,
@@ -165,6 +166,7 @@ def test_a_peers_figures_are_weighed_by_label_tokens(tmp_path: Path) -> None:
         "gradient_norms": [0.5, 1.5],
         "tokens": [5, 3],
         "label_tokens": [1, 3],
+        "cuda_peak_bytes": 700,
     }
     (tmp_path / "figures.json").write_text(json.dumps(told))
     assert told_by_peer(tmp_path) == Training(
@@ -178,6 +180,7 @@ def test_a_peers_figures_are_weighed_by_label_tokens(tmp_path: Path) -> None:
         last_loss=2.0,
         mean_loss=2.5,
         gradient_norm=1.5,
+        held_bytes=700,
     )
 
 
@@ -196,5 +199,6 @@ def test_a_jobs_figures_are_read_from_its_events(tmp_path: Path) -> None:
     assert (told.steps, told.label_tokens) == (2, ends[0].result.trained_tokens)
     assert (told.first_loss, told.mean_loss) == (first.training_loss, epoch.training_loss)
     assert told.gradient_norm > 0
+    assert told.held_bytes > 10**8  # of a CPU it is the whole process
     assert told.began_at < told.first_step_at < epoch.at.timestamp() + 0.5
     assert told.ended_at == epoch.at.timestamp()

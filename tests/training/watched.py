@@ -30,7 +30,7 @@ class Watched:
 
     def weights(self) -> dict[str, Tensor]:
         whole = dict(self.model.named_parameters()) | self.masters
-        return {name: each.detach().clone() for name, each in whole.items()}
+        return {name: each.detach().cpu().clone() for name, each in whole.items()}
 
     def moved(self) -> set[str]:
         after = self.weights()

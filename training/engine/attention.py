@@ -3,8 +3,8 @@
 Rows of like length are gathered into padded groups of (rows, heads, n, n) scores. A padded place
 lies behind its row's tokens, where causal attention never looks, so it needs no mask of its own.
 On a CPU explicit matrix products beat torch's kernel for scaled dot-product attention about threefold
-on rows of some hundred tokens, and are level with it at a thousand. Longer rows, and rows on a GPU,
-go through the kernel, which keeps no scores.
+on rows of some hundred tokens, and are level with it at a thousand. Longer rows, and rows on a GPU
+for which `training.engine.flash` does not serve, go through the kernel, which keeps no scores.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.bounds import LONG_ROW
+from training.engine.heads import Heads
 
 _GROUP_COST: Final = 15_000
 """What a group of its own costs, beside its work, kernels for its lengths included: the time of so many
@@ -50,14 +51,6 @@ class Group(NamedTuple):
     by_kernel: bool
     mask: Tensor | None
     """(n, n), 0 where a query sees a key and -inf elsewhere; None where the kernel needs none."""
-
-
-class Heads(NamedTuple):
-    """Queries (T, H, d) and the keys and values (T, K, d) that H / K queries share."""
-
-    queries: Tensor
-    keys: Tensor
-    values: Tensor
 
 
 class Products(NamedTuple):

@@ -15,7 +15,9 @@ LONG_ROW: Final = 1024
 """Rows of more tokens go through torch's attention kernel on a CPU too."""
 
 LOGITS_BYTES: Final = 16 * 2**20
-"""What the fp32 logits of a chunk of tokens may take."""
+"""What the fp32 logits of a chunk of tokens may take on a CPU."""
+GPU_LOGITS_BYTES: Final = 512 * 2**20
+"""The same on a GPU, which computes too few at less than full speed."""
 LEAST_LOGITS_TOKENS: Final = 16
 """Tokens of a chunk, however wide the vocabulary."""
 
@@ -31,6 +33,7 @@ def lane_count(step_tokens: float, *, threads: int) -> int:
     return max(1, min(threads, int(step_tokens // _TOKENS_WORTH_A_LANE)))
 
 
-def logits_tokens(vocabulary_size: int) -> int:
+def logits_tokens(vocabulary_size: int, *, on_cpu: bool) -> int:
     """For how many tokens the head is applied at once."""
-    return max(LEAST_LOGITS_TOKENS, LOGITS_BYTES // (4 * vocabulary_size))
+    size_bytes = LOGITS_BYTES if on_cpu else GPU_LOGITS_BYTES
+    return max(LEAST_LOGITS_TOKENS, size_bytes // (4 * vocabulary_size))

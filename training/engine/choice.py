@@ -26,7 +26,14 @@ _TOLERANCE: Final = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.
 some hundredths after many layers; in fp32 by some millionths."""
 
 
-class Computes(Protocol):
+class Passes(Protocol):
+    """What makes the backward passes of a model."""
+
+    def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
+        """Add the gradient of `share` times the pack's summed loss; the sums as they are."""
+
+
+class Computes(Passes, Protocol):
     """A model as the engine uses it."""
 
     def hidden(self, pack: Pack) -> Tensor:
@@ -34,9 +41,6 @@ class Computes(Protocol):
 
     def score(self, pack: Pack) -> TokenSums:
         """Loss and accuracy at the tokens that bear loss, without dropout."""
-
-    def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
-        """Add the gradient of `share` times the pack's summed loss; the sums as they are."""
 
 
 class Choice(NamedTuple):

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.engine.attention import make_groups
 from training.engine.dropout import Dropout
+from training.engine.flash import serves
 from training.engine.gradients import Gradients
-from training.engine.head import Head, TokenSums
+from training.engine.head import Head, Sums, TokenSums
 from training.engine.layer import Context, Layer, LayerKept
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.packs import Pack
 from training.engine.rotation import Rotation
+from training.engine.rows import lay_out
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Decoder:
     @torch.no_grad()
     def hidden(self, pack: Pack) -> Tensor:
         """What the head is given for each token of a pack (T, width), without dropout."""
-        stream, context = self._begin(pack, training=False, seed=0)
+        stream, context = self._begin(pack)
         for layer in self._computed:
             stream, _ = layer.forward(stream, context)
         return self.norm.forward(stream)[0]
@@ -79,7 +80,7 @@ class Decoder:
     @torch.no_grad()
     def score(self, pack: Pack) -> TokenSums:
         """Loss and accuracy at the tokens that bear loss, without dropout."""
-        stream, context = self._begin(pack, training=False, seed=0)
+        stream, context = self._begin(pack)
         for layer in self._computed:
             stream, _ = layer.forward(stream, context)
         hidden, _ = self.norm.forward(stream.index_select(0, pack.positions))
@@ -91,7 +92,15 @@ class Decoder:
 
         `seed` decides what dropout drops.
         """
-        stream, context = self._begin(pack, training=True, seed=seed)
+        dropout = self.dropout_for(pack, seed=seed)
+        return self.add_gradients(pack, share=share, dropout=dropout, gradients=gradients).read()
+
+    @torch.no_grad()
+    def add_gradients(
+        self, pack: Pack, *, share: float | Tensor, dropout: Dropout, gradients: Gradients
+    ) -> Sums:
+        """The same, without waiting for the sums."""
+        stream, context = self._begin(pack, dropout)
         first = self._first_trained()
         kept: list[LayerKept] = []
         for index, layer in enumerate(self._computed):
@@ -109,9 +118,26 @@ class Decoder:
             gradient = layer.backward(gradient, kept.pop(), context, gradients)
         if self.trained_embedding is not None:
             gradients.rows(self.trained_embedding).index_add_(0, pack.input_ids, gradient.float())
+        gradients.settle()
         return sums
 
-    def _begin(self, pack: Pack, *, training: bool, seed: int) -> tuple[Tensor, Context]:
+    def dropout_for(self, pack: Pack, *, seed: int) -> Dropout:
+        """What `seed` makes adapters drop in a pack."""
+        return Dropout(
+            self.dropout,
+            seed=seed,
+            largest=pack.tokens * self.widest,
+            dtype=self.embedding.dtype,
+            device=self.embedding.device,
+        )
+
+    @property
+    def keeps_rows_by_kernel(self) -> bool:
+        """Whether FlashAttention keeps the rows of a pack apart in every layer."""
+        where = self.embedding.dtype, self.embedding.device
+        return all(serves(*where, width=layer.attention.width) for layer in self.layers)
+
+    def _begin(self, pack: Pack, dropout: Dropout | None = None) -> tuple[Tensor, Context]:
         stream = self.embedding.index_select(0, pack.input_ids)
         cosines, sines = self.angles(stream[None], pack.position_ids[None])
         half = cosines.shape[-1] // 2
@@ -119,23 +145,14 @@ class Decoder:
             cosines[0, :, None, :half].contiguous(),
             sines[0, :, None, :half].contiguous(),
         )
+        attentions = [layer.attention for layer in self.layers]
         context = Context(
             rotation=Rotation(cosines, sines, -sines),
-            groups={
-                window: make_groups(
-                    pack.lengths, dtype=stream.dtype, device=stream.device, window=window
-                )
-                for window in {layer.attention.window for layer in self.layers}
+            rows={
+                window: lay_out(pack, like=stream, width=width, window=window)
+                for window, width in {(each.window, each.width) for each in attentions}
             },
-            dropout=Dropout(
-                self.dropout,
-                seed=seed,
-                largest=pack.tokens * self.widest,
-                dtype=stream.dtype,
-                device=stream.device,
-            )
-            if training
-            else None,
+            dropout=dropout,
         )
         return stream, context
 

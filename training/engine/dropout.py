@@ -31,7 +31,9 @@ class Dropout:
         device: torch.device,
     ) -> None:
         self._kept_levels = round((1 - probability) * _LEVELS)
-        self._places = random.Random(seed)  # noqa: S311 - a seeded draw, no secret
+        # On a GPU a pass may be recorded, and its places with it; the pool is another each time.
+        places = seed if device.type == "cpu" else 0
+        self._places = random.Random(places)  # noqa: S311 - a seeded draw, no secret
         self._largest = largest
         self._integer = _INTEGERS[dtype.itemsize]
         self._pool = self._drawn(seed, device) if self._kept_levels < _LEVELS else None
@@ -40,6 +42,11 @@ class Dropout:
     def boost(self) -> float:
         """What makes up for the elements dropped: one divided by the share of those kept."""
         return _LEVELS / self._kept_levels
+
+    def draw(self, seed: int) -> None:
+        """Draw other masks from another seed, to the same place in memory."""
+        if self._pool is not None:
+            self._pool.copy_(self._drawn(seed, self._pool.device))
 
     def mask(self, like: Tensor) -> Tensor | None:
         """Bits to keep of each element, all or none; None where everything is kept."""

@@ -6,8 +6,9 @@ from typing import Final
 import torch
 
 from training.data.rows import TokenRow
-from training.engine.choice import Choice
+from training.engine.choice import Choice, Passes
 from training.engine.gradients import Gradients
+from training.engine.graphs import graphs_for
 from training.engine.lanes import Lanes
 from training.engine.packs import Pack, divide, make_pack
 from training.engine.trainable import TrainableWeights
@@ -43,6 +44,7 @@ class Engine:
         self._lanes = lanes if choice.path is ComputePath.FUSED else Lanes(1)
         self.device = device
         self._gradients = [Gradients() for _ in range(self._lanes.count)]
+        self._graphs = graphs_for(choice.computes, device)
 
     @property
     def lanes(self) -> int:
@@ -80,7 +82,7 @@ class Engine:
 
         def work(place: int, item: tuple[Pack, int]) -> Scores:
             pack, seed = item
-            sums = self.choice.computes.backward(
+            sums = self._passes(pack).backward(
                 pack, share=share, seed=seed, gradients=self._gradients[place]
             )
             return Scores(sums.loss, sums.correct, len(pack.targets))
@@ -96,6 +98,12 @@ class Engine:
 
         return _total(self._lanes.run(work, packs))
 
+    def _passes(self, pack: Pack) -> Passes:
+        """What makes a pack's backward pass."""
+        if self._graphs is not None and self._graphs.serve(pack):
+            return self._graphs
+        return self.choice.computes
+
     def collect(self) -> None:
         """Hand the step's gradients to the masters."""
         self.weights.collect(self._gradients)
@@ -110,6 +118,8 @@ class Engine:
         if self.budget // 2 < _LEAST_TOKENS * self.lanes:
             return False
         self.budget //= 2
+        if self._graphs is not None:
+            self._graphs.forget()
         return True
 
     def halve_budget_for(self, rows: Sequence[TokenRow]) -> bool:

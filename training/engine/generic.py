@@ -70,7 +70,7 @@ class GenericDecoder:
                 )
             if chosen.requires_grad:
                 chosen.backward(by_chosen)  # type: ignore[no-untyped-call]
-            return sums
+            return sums.read()
 
     @contextmanager
     def poured_into(self, gradients: Gradients) -> Iterator[None]:
@@ -110,6 +110,8 @@ class GenericDecoder:
                 "position_ids": pack.position_ids[None],
                 "lengths": pack.lengths,
             }
+            if pack.input_ids.is_cuda:
+                options["borders"] = pack.borders
         with packed(self.model) if self.packs else nullcontext():
             outputs: tuple[Tensor, ...] = module(**options, use_cache=False, return_dict=False)
         return outputs

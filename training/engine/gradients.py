@@ -1,10 +1,14 @@
 """Gradients summed in fp32 over the micro-batches of a step, each lane for itself."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+
+_SMALL: Final = 2**20
+"""Elements up to which a gradient waits for others."""
 
 
 class Gradients:
@@ -17,14 +21,34 @@ class Gradients:
     def __init__(self) -> None:
         self._sums: dict[Parameter, Tensor] = {}
         self._begun: set[Parameter] = set()
+        self._waiting: dict[Parameter, Tensor] = {}
 
     def add(self, parameter: Parameter, gradient: Tensor) -> None:
-        """Add a micro-batch's gradient of a parameter."""
-        if parameter in self._begun:
+        """Add a micro-batch's gradient of a parameter; small ones on a GPU wait for one another."""
+        if _waits(gradient):
+            if parameter in self._waiting:
+                self.settle()
+            self._waiting[parameter] = gradient
+        elif parameter in self._begun:
             self._sums[parameter].add_(gradient)
         else:
             self._sum(parameter).copy_(gradient)
             self._begun.add(parameter)
+
+    def settle(self) -> None:
+        """Add what waits, by a few kernels instead of one for each."""
+        new = [each for each in self._waiting if each not in self._begun]
+        old = [each for each in self._waiting if each in self._begun]
+        if new:
+            sums = [self._sum(each) for each in new]
+            torch._foreach_copy_(sums, [self._waiting[each] for each in new])
+        if old:
+            sums = [self._sums[each] for each in old]
+            wide = [torch.empty_like(each) for each in sums]
+            torch._foreach_copy_(wide, [self._waiting[each] for each in old])
+            torch._foreach_add_(sums, wide)
+        self._begun.update(new)
+        self._waiting.clear()
 
     def rows(self, parameter: Parameter) -> Tensor:
         """The sum for a table of which a micro-batch touches some rows alone, to be added to."""
@@ -33,8 +57,17 @@ class Gradients:
             self._begun.add(parameter)
         return self._sums[parameter]
 
+    def begin_all(self) -> None:
+        """Begin the sum of every parameter that ever had one, at zero, so that all are added to."""
+        waiting = [each for parameter, each in self._sums.items() if parameter not in self._begun]
+        if waiting:
+            torch._foreach_zero_(waiting)
+        self._begun.update(self._sums)
+
     def take(self, parameter: Parameter) -> Tensor | None:
         """The sum for a parameter, good until the next one is begun; None where there is none."""
+        if self._waiting:
+            self.settle()
         if parameter not in self._begun:
             return None
         self._begun.remove(parameter)
@@ -43,6 +76,7 @@ class Gradients:
     def clear(self) -> None:
         """Begin anew."""
         self._begun.clear()
+        self._waiting.clear()
 
     def _sum(self, parameter: Parameter) -> Tensor:
         if parameter not in self._sums:
@@ -61,3 +95,8 @@ def summed(lanes: Sequence[Gradients], parameters: Iterable[Parameter]) -> list[
             parts[0].add_(part)
         totals.append(parts[0] if parts else None)
     return totals
+
+
+def _waits(gradient: Tensor) -> bool:
+    """Whether a gradient is of those that are added by the dozen: not one that is split among devices."""
+    return gradient.is_cuda and type(gradient) is Tensor and gradient.numel() <= _SMALL

@@ -4,7 +4,7 @@ Only tokens that bear loss are projected onto the vocabulary, and of those only 
 once: the gradient is computed in the same breath, so that no (tokens, vocabulary) tensor is kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.bounds import logits_tokens
+from training.engine.fusing import fuses
 from training.engine.gradients import Gradients
 
 
@@ -22,6 +23,17 @@ class TokenSums(NamedTuple):
 
     loss: float
     correct: int
+
+
+class Sums(NamedTuple):
+    """The same while a device still computes them; to read them is to wait for it."""
+
+    loss: Tensor
+    correct: Tensor
+
+    def read(self) -> TokenSums:
+        """The numbers."""
+        return TokenSums(float(self.loss), int(self.correct))
 
 
 @dataclass(frozen=True)
@@ -42,44 +54,59 @@ class Head:
     def score(self, hidden: Tensor, targets: Tensor) -> TokenSums:
         """Sums over tokens (N, width) that should predict `targets` (N)."""
         weight = self.weight()
-        loss, correct = 0.0, 0
+        parts = []
         for rows, wanted in self._chunks(hidden, targets, weight):
             logits, _ = self._logits(rows, weight)
-            loss += float(F.cross_entropy(logits, wanted, reduction="sum"))
-            correct += int((logits.argmax(dim=-1) == wanted).sum())
-        return TokenSums(loss, correct)
+            loss = F.cross_entropy(logits, wanted, reduction="sum")
+            parts.append(Sums(loss, (logits.argmax(dim=-1) == wanted).sum()))
+        return _total(parts).read()
 
     def backward(
-        self, hidden: Tensor, targets: Tensor, *, share: float, gradients: Gradients
-    ) -> tuple[Tensor, TokenSums]:
+        self, hidden: Tensor, targets: Tensor, *, share: float | Tensor, gradients: Gradients
+    ) -> tuple[Tensor, Sums]:
         """The gradient of `share` times the summed loss at the tokens, and the sums as they are."""
         weight = self.weight()
-        by_hidden, loss, correct = [], 0.0, 0
+        by_hidden, parts = [], []
         for rows, wanted in self._chunks(hidden, targets, weight):
-            logits, slope = self._logits(rows, weight)
-            highest, likeliest = logits.max(dim=-1, keepdim=True)
-            correct += int((likeliest.squeeze(1) == wanted).sum())
-            logits.sub_(highest)
-            right = logits.gather(1, wanted[:, None])
-            total = logits.exp_().sum(dim=-1, keepdim=True)
-            loss += float((total.log() - right).sum())
-            factor = share * self.scale
-            by_logits = logits.mul_(factor / total)
-            by_logits.scatter_add_(1, wanted[:, None], torch.full_like(right, -factor))
-            if slope is not None:
-                by_logits.mul_(slope)
+            by_logits, sums = self._by_logits(rows, wanted, weight, share * self.scale)
+            parts.append(sums)
             narrow = by_logits.to(weight.dtype)
             by_hidden.append(narrow @ weight)
             if self.trained_weight is not None:
                 gradients.add(self.trained_weight, narrow.t() @ rows)
             if self.trained_bias is not None:
-                gradients.add(self.trained_bias, by_logits.sum(0))
-        return torch.cat(by_hidden), TokenSums(loss, correct)
+                gradients.add(self.trained_bias, by_logits.sum(0, dtype=torch.float32))
+        return torch.cat(by_hidden), _total(parts)
+
+    def _by_logits(
+        self, rows: Tensor, wanted: Tensor, weight: Tensor, factor: float | Tensor
+    ) -> tuple[Tensor, Sums]:
+        """`factor` times the gradient of the loss by the logits, these multiplied already."""
+        if self.cap is None and fuses(rows):
+            from training.engine import kernels  # Triton, which only a GPU has
+
+            logits = F.linear(rows, weight, self.bias)
+            if not isinstance(factor, Tensor):
+                factor = torch.full((), factor, dtype=torch.float32, device=logits.device)
+            losses, hits = kernels.cross_entropy_(logits, wanted, factor=factor, scale=self.scale)
+            return logits, Sums(losses.sum(), hits.sum())
+        logits, slope = self._logits(rows, weight)
+        highest, likeliest = logits.max(dim=-1, keepdim=True)
+        correct = (likeliest.squeeze(1) == wanted).sum()
+        logits.sub_(highest)
+        right = logits.gather(1, wanted[:, None])
+        total = logits.exp_().sum(dim=-1, keepdim=True)
+        loss = (total.log() - right).sum()
+        by_logits = logits.mul_(factor / total)
+        by_logits.scatter_add_(1, wanted[:, None], torch.ones_like(right).mul_(-factor))
+        if slope is not None:
+            by_logits.mul_(slope)
+        return by_logits, Sums(loss, correct)
 
     def _chunks(
         self, hidden: Tensor, targets: Tensor, weight: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        size = logits_tokens(weight.shape[0])
+        size = logits_tokens(weight.shape[0], on_cpu=hidden.device.type == "cpu")
         return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
 
     def _logits(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -92,3 +119,9 @@ class Head:
         squashed = torch.tanh(logits.div_(self.cap))
         slope = 1 - squashed.square()
         return squashed.mul_(self.cap), slope
+
+
+def _total(parts: Sequence[Sums]) -> Sums:
+    """The sums of chunks added up in fp64."""
+    loss = torch.stack([each.loss for each in parts]).sum(dtype=torch.float64)
+    return Sums(loss, torch.stack([each.correct for each in parts]).sum())

@@ -8,25 +8,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
-from training.engine.attention import Group, Heads, attend, attend_backward
-from training.engine.attention import Kept as KeptAttention
 from training.engine.dropout import Dropout
 from training.engine.fan import Fan, Kept
+from training.engine.gated import again, gated, gated_backward
 from training.engine.gradients import Gradients
+from training.engine.heads import Heads
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.projection import Projection
 from training.engine.rotation import Rotation
+from training.engine.rows import Kept as KeptAttention
+from training.engine.rows import Rows, attend, attend_backward
 
 
 class Context(NamedTuple):
     """What a pack brings to every layer."""
 
     rotation: Rotation
-    groups: Mapping[int | None, tuple[Group, ...]]
+    rows: Mapping[int | None, Rows]
     """By the window of attention; None where there is none."""
     dropout: Dropout | None
     """None where adapters drop nothing, because no backward pass follows."""
@@ -41,7 +41,7 @@ class LayerKept:
     raw: Heads
     heads: Heads
     head_factors: tuple[Tensor | None, Tensor | None]
-    attention: list[KeptAttention]
+    attention: KeptAttention
     attended: Tensor
     middle: Tensor
     middle_factor: Tensor
@@ -69,7 +69,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class FeedForward:
-    """down(silu(gate(x)) * up(x)) (Shazeer, 2020)."""
+    """down(silu(gate(x)) * up(x))."""
 
     opening: Fan
     """Gate and up."""
@@ -125,12 +125,12 @@ class Layer:
         outs, first = attention.inputs.forward(normal, context.dropout)
         raw = Heads(*(each.view(len(stream), -1, attention.width) for each in outs))
         heads, head_factors = self._positioned(raw, context)
-        attended, kept_attention = attend(heads, context.groups[attention.window], attention.scale)
+        attended, kept_attention = attend(heads, context.rows[attention.window], attention.scale)
         (out,), second = attention.output.forward(attended, context.dropout)
         middle = out.add_(stream)
         normal, middle_factor = self.feed_forward_norm.forward(middle)
         (gate, up), third = forward.opening.forward(normal, context.dropout)
-        (out,), fourth = forward.down.forward(F.silu(gate).mul_(up), context.dropout)
+        (out,), fourth = forward.down.forward(gated(gate, up), context.dropout)
         kept = LayerKept(
             stream=stream,
             factor=factor,
@@ -177,12 +177,12 @@ class Layer:
     ) -> Tensor:
         """What the feed-forward part adds to the gradient of the stream before it."""
         parts = self.feed_forward
-        active = F.silu(kept.gate)
+        product, active = again(kept.gate, kept.up)
         by_product = parts.down.backward(
-            (gradient,), active * kept.up, kept=kept.inputs[3], gradients=gradients
+            (gradient,), product, kept=kept.inputs[3], gradients=gradients
         )
-        by_up = active.mul_(by_product)
-        by_gate = torch.ops.aten.silu_backward(by_product.mul_(kept.up), kept.gate)
+        del product
+        by_gate, by_up = gated_backward(by_product, kept.gate, kept.up, active)
         outputs, normal = self.feed_forward_norm.again(kept.middle, kept.middle_factor)
         through = parts.opening.backward(
             (by_gate, by_up), outputs, kept=kept.inputs[2], gradients=gradients
@@ -202,7 +202,7 @@ class Layer:
         by_heads = attend_backward(
             by_attended,
             kept.heads,
-            context.groups[parts.window],
+            context.rows[parts.window],
             scale=parts.scale,
             kept=kept.attention,
         )

@@ -81,6 +81,7 @@ def _engine(
     device = torch.device(hardware.device)
     weights = TrainableWeights(model, hardware.dtype)
     model.to(device)  # type: ignore[arg-type]  # annotated wrongly
+    weights.move_to(device)
     tokens_per_step = (
         sum(row.tokens for row in rows)
         / len(rows)

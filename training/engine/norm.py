@@ -19,13 +19,18 @@ class RootMeanSquareNorm:
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs, and the factor (…, 1) that made each vector's root mean square one."""
+        if inputs.is_cuda:
+            return self._fused(inputs)
         wide = inputs.float()
         length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         factor = length.square_().div_(inputs.shape[-1]).add_(self.epsilon).rsqrt_()
         return self._weighted(wide * factor, inputs.dtype), factor
 
     def again(self, inputs: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs, the factor being known, and in fp32 what they are before the weight."""
+        """The outputs, the factor being known, and what `backward` needs beside it: on a CPU in fp32
+        what they are before the weight, on a GPU the inputs."""
+        if inputs.is_cuda:
+            return self._fused(inputs)[0], inputs
         normal = inputs.float() * factor
         return self._weighted(normal, inputs.dtype), normal
 
@@ -33,6 +38,8 @@ class RootMeanSquareNorm:
         self, gradient: Tensor, normal: Tensor, factor: Tensor, *, gradients: Gradients
     ) -> Tensor:
         """The gradient of the inputs. `normal` is what `again` gives, and is not changed."""
+        if gradient.is_cuda:
+            return self._fused_backward(gradient, normal, factor, gradients)
         wide = gradient.float()
         if self.trained_weight is not None:
             by_weight = (wide * normal).reshape(-1, normal.shape[-1]).sum(0)
@@ -40,6 +47,27 @@ class RootMeanSquareNorm:
         scaled = wide * self.weight
         along = (scaled * normal).mean(-1, keepdim=True)
         return scaled.addcmul_(normal, along, value=-1).mul_(factor).to(gradient.dtype)
+
+    def _fused(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        shape = inputs.shape[-1:]
+        outputs, factor = torch.ops.aten._fused_rms_norm(inputs, shape, self.weight, self.epsilon)
+        return outputs, factor
+
+    def _fused_backward(
+        self, gradient: Tensor, inputs: Tensor, factor: Tensor, gradients: Gradients
+    ) -> Tensor:
+        found: Tensor
+        found, by_weight = torch.ops.aten._fused_rms_norm_backward(
+            gradient,
+            inputs,
+            inputs.shape[-1:],
+            factor,
+            self.weight,
+            [True, self.trained_weight is not None],
+        )
+        if self.trained_weight is not None:
+            gradients.add(self.trained_weight, by_weight)
+        return found
 
     def _weighted(self, normal: Tensor, dtype: torch.dtype) -> Tensor:
         return normal.to(dtype) * self.weight

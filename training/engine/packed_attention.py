@@ -14,12 +14,17 @@ from torch.nn import Module
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from training.engine import flash
+from training.engine.flash import Segments
+from training.engine.heads import Heads
+
 NAME: Final = "tunery_packed"
 
 
 @contextmanager
 def packed(model: PreTrainedModel) -> Iterator[None]:
-    """Let the model's layers attend within segments, given as `lengths` to its forward pass."""
+    """Let the model's layers attend within segments, given to its forward pass as `lengths` and, where
+    `training.engine.flash` may serve, as its `borders` too."""
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, _no_mask)
     config = model.config.get_text_config()
@@ -52,7 +57,9 @@ def _attention(
 
 
 _HARMLESS: Final = frozenset({"position_ids", "use_cache", "output_attentions", "cache_position"})
-_OPTIONS: Final = frozenset({"lengths", "scaling", "dropout", "softcap", "sliding_window"})
+_OPTIONS: Final = frozenset(
+    {"lengths", "borders", "scaling", "dropout", "softcap", "sliding_window"}
+)
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +77,7 @@ def _within_rows(  # noqa: PLR0913 - the options that architectures have
     value: Tensor,
     *,
     lengths: tuple[int, ...],
+    borders: Tensor | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
@@ -77,6 +85,10 @@ def _within_rows(  # noqa: PLR0913 - the options that architectures have
 ) -> Tensor:
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     rate = dropout if module.training else 0.0
+    if borders is not None and not rate and softcap is None and _kernels_serve(query):
+        heads = Heads(*(each[0].transpose(0, 1) for each in (query, key, value)))
+        segments = Segments(borders, max(lengths), sliding_window)
+        return flash.differentiable(heads, segments, scale)[None]
     share = query.shape[1] // key.shape[1]
     outs = []
     for parts in zip(
@@ -90,6 +102,10 @@ def _within_rows(  # noqa: PLR0913 - the options that architectures have
         weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(rows.dtype)
         outs.append(torch.matmul(F.dropout(weights, rate), values))
     return torch.cat(outs, dim=2).transpose(1, 2)
+
+
+def _kernels_serve(query: Tensor) -> bool:
+    return flash.serves(query.dtype, query.device, width=query.shape[-1])
 
 
 def _hidden(length: int, window: int | None, device: torch.device) -> Tensor:

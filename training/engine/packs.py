@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapreplace
+from itertools import accumulate
 from typing import Final
 
 import torch
@@ -27,6 +28,10 @@ class Pack:
     position_ids: Tensor
     positions: Tensor
     targets: Tensor
+    borders: Tensor
+    """(rows + 1), int32: where each row begins, and the last one ends."""
+    longest: int
+    """Tokens of the longest row."""
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -42,15 +47,18 @@ class Pack:
 def make_pack(rows: Sequence[TokenRow], device: str | torch.device = "cpu") -> Pack:
     """The rows as tensors on a device."""
     ordered = tuple(sorted(rows, key=lambda row: row.tokens, reverse=True))
+    lengths = [row.tokens for row in ordered]
     labels = [label for row in ordered for label in (*row.labels[1:], IGNORED)]
     targets = torch.tensor(labels)
     positions = (targets != IGNORED).nonzero().squeeze(1)
     return Pack(
         rows=ordered,
         input_ids=torch.tensor([token for row in ordered for token in row.input_ids]).to(device),
-        position_ids=torch.cat([torch.arange(row.tokens) for row in ordered]).to(device),
+        position_ids=torch.cat([torch.arange(length) for length in lengths]).to(device),
         positions=positions.to(device),
         targets=targets[positions].to(device),
+        borders=torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device),
+        longest=lengths[0],
     )
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from training.engine.fusing import fuses
+
 
 class Rotation(NamedTuple):
     """Cosines and sines (T, 1, d / 2) of the angles by which each token's pairs are turned.
@@ -25,6 +27,11 @@ class Rotation(NamedTuple):
 
 
 def _turn(heads: Tensor, cosines: Tensor, sines: Tensor, negative_sines: Tensor) -> None:
+    if fuses(heads):
+        from training.engine import kernels  # Triton, which only a GPU has
+
+        kernels.turn_(heads, cosines, sines)
+        return
     first, second = heads.chunk(2, dim=-1)
     before = first.clone()
     first.mul_(cosines).addcmul_(second, negative_sines)

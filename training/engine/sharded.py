@@ -89,7 +89,7 @@ class ShardedDecoder:
             if parameter is not None and (gradient := found.take(parameter)) is not None:
                 beside.parameters.append(parameter)
                 beside.gradients.append(gradient.to(parameter.dtype))
-        return chosen, by_chosen, sums
+        return chosen, by_chosen, sums.read()
 
 
 @dataclass

@@ -42,6 +42,11 @@ class TrainableWeights:
         """As the model computes with them, in the order of the masters."""
         return tuple(self._computed.values())
 
+    def move_to(self, device: torch.device) -> None:
+        """Let the masters lie where the model does, before anything else holds on to them."""
+        for master in self.masters.values():
+            master.data = master.data.to(device)
+
     def collect(self, lanes: Sequence[Gradients]) -> None:
         """Give the masters the lanes' gradients; a parameter that none has touched gets none."""
         for master, gradient in zip(

@@ -140,6 +140,7 @@ def _heaviest_pass(case: _Case) -> Pass:
         square=square,
         trained_tokens=tokens * (1.0 if rows.trained_share is None else rows.trained_share),
         element=case.element,
+        on_cpu=case.on_cpu,
         by_kernel=not case.on_cpu or rows.longest > LONG_ROW,
         layers_kept=config.trainable_layers if freezes and not trains_embeddings else case.layers,
         rank=config.lora_rank if config.adapts else 0,

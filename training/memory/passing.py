@@ -29,6 +29,7 @@ class Pass:
     """Those that bear loss."""
     element: int
     """Bytes of a number as it is computed with."""
+    on_cpu: bool
     by_kernel: bool
     """Whether attention keeps no scores."""
     layers_kept: int
@@ -117,7 +118,8 @@ def _brought(shape: ModelShape, work: Pass) -> float:
 def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
     """The logits of a chunk being made while what came of the one before it is still there; and the
     gradient of the head's weight beside those of one."""
-    chunk = min(work.trained_tokens, logits_tokens(shape.vocabulary_size)) * shape.vocabulary_size
+    most = logits_tokens(shape.vocabulary_size, on_cpu=work.on_cpu)
+    chunk = min(work.trained_tokens, most) * shape.vocabulary_size
     narrow = work.element if work.element < _WIDE else 0
     made = 4 * _WIDE if shape.squashes_logits else _WIDE + narrow
     left = (2 if shape.squashes_logits else 1) * _WIDE + narrow

@@ -1,0 +1,37 @@
+"""silu(gate) * up, forward and backward (Shazeer, 2020)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name the field knows
+
+from training.engine.fusing import fuses
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """The product."""
+    if fuses(gate):
+        from training.engine import kernels  # Triton, which only a GPU has
+
+        return kernels.gated(gate, up)
+    return F.silu(gate).mul_(up)
+
+
+def again(gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The product, and silu(gate) where `gated_backward` is the faster for it."""
+    if fuses(gate):
+        return gated(gate, up), None
+    active = F.silu(gate)
+    return active * up, active
+
+
+def gated_backward(
+    by_product: Tensor, gate: Tensor, up: Tensor, active: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The gradients of gate and up from that of the product; all that is given is used up."""
+    if active is None:
+        from training.engine import kernels  # as above
+
+        return kernels.gated_backward_(by_product, gate, up)
+    by_up = active.mul_(by_product)
+    by_gate: Tensor = torch.ops.aten.silu_backward(by_product.mul_(up), gate)
+    return by_gate, by_up
