@@ -6,7 +6,7 @@
   x NoRoomForDataset       in `data.ingest.errors`: the disk is too full for the records of a file
   x HubUnavailable         in `data.hub.errors`: a dataset of the hub is not there, or not for us
   x DatasetDamaged         the dataset file no longer holds what was validated
-  x StrategyNotOffered     what was found of a dataset's records cannot be dealt with that way
+  x StrategyNotOffered     in `data.doctor.errors`: what was found cannot be dealt with so
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
   x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly
@@ -24,7 +24,6 @@
   x ParityFailed           an exported file is not the trained model
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -84,17 +83,6 @@ class DatasetDamaged(TrainingError):
             "DATASET_DAMAGED",
             f"The dataset file {path.name} cannot be used: {reason}.",
             "Create the dataset again from its source.",
-        )
-
-
-class StrategyNotOffered(TrainingError):
-    """A strategy was chosen for a finding that it does not fit."""
-
-    def __init__(self, finding: str, strategy: str, offered: Iterable[str]) -> None:
-        super().__init__(
-            "STRATEGY_NOT_OFFERED",
-            f"Records found with {finding} cannot be dealt with by {strategy}.",
-            f"Choose one of {', '.join(offered)}, or none to keep them.",
         )
 
 

@@ -69,10 +69,7 @@ def prepare(
     _tell_method(config, base, hardware, emit)
     if should_stop():
         return None
-    torch.manual_seed(config.seed)
-    model = make_trainable(base, config)
-    if spec.start is not None:
-        start_from(model, spec.start)
+    model = _trainable(base, spec)
     engine, world = place(model, hardware, rows=parts.training, config=config, world=world)
     run = Run(
         stepper=Stepper(
@@ -95,6 +92,14 @@ def prepare(
     take_up_bid(engine, run.token_budget, emit=emit, world=world)
     emit(chosen(engine, hardware))
     return Prepared(run, parts.training, model, tokenizer, hardware)
+
+
+def _trainable(base: PreTrainedModel, spec: JobSpec) -> TrainableModel:
+    torch.manual_seed(spec.config.seed)
+    model = make_trainable(base, spec.config)
+    if spec.start is not None:
+        start_from(model, spec.start)
+    return model
 
 
 def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) -> Renderer:

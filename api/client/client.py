@@ -1,20 +1,18 @@
 """The API's operations as typed calls."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self
 
-from api.client import dataset_versions, documents, events
+from api.client import documents, events
 from api.client.answers import accepted, optional, page
 from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
-from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
-from api.client.datasets import Dataset, DeletedDataset, Inspection, MappingOptions
+from api.client.dataset_calls import DatasetCalls
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
-from api.client.previews import DatasetPreview, PreviewOptions
 from api.client.resources import Worker
 from api.client.results import (
     Export,
@@ -27,9 +25,7 @@ from api.client.results import (
     Version,
 )
 from api.client.runs import RunOptions
-from api.client.uploads import Upload
 from jobs.status import JobStatus
-from training.config import DataType
 from training.export.spec import ExportFormat
 
 __all__ = ["Client"]
@@ -40,7 +36,7 @@ FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
-class Client:
+class Client(DatasetCalls):
     """Speaks to one server for one account; used as `async with Client(url, session) as client`.
 
     Every call raises Refused, with the API's code, where the server would not, NotLoggedIn where
@@ -93,88 +89,6 @@ class Client:
         """Make a model known; its `status` then tells whether it loads."""
         answer = await self._ask(documents.REGISTER_MODEL, name=name, source=source)
         return Model.model_validate(accepted(answer))
-
-    async def datasets(self, first: int = 20, after: str | None = None) -> Page[Dataset]:
-        """The datasets that the account can see, newest first."""
-        answer = await self._ask(documents.LIST_DATASETS, first=first, after=after)
-        return page(Dataset, answer)
-
-    async def create_upload(self, name: str, size_bytes: int, sha256: str) -> Upload:
-        """Announce a file; the account's own unused upload of the same content is given again."""
-        given = {"name": name, "sizeBytes": size_bytes, "sha256": sha256}
-        answer = await self._ask(documents.CREATE_UPLOAD, input=given)
-        return Upload.model_validate(accepted(answer))
-
-    async def create_dataset(
-        self,
-        name: str,
-        records: Sequence[object] | Upload,
-        *,
-        data_type: DataType | None = None,
-        drop_invalid: bool = False,
-        mapping: MappingOptions | None = None,
-    ) -> Dataset:
-        """Store records, or begin to take in an upload: its `status` then tells how that went.
-
-        Refused names each bad record, unless they are to be dropped; of an upload, `rejected` does.
-        """
-        source: dict[str, object] = (
-            {"uploadId": records.id} if isinstance(records, Upload) else {"records": [*records]}
-        )
-        given: dict[str, object] = {
-            "name": name,
-            "source": source,
-            "onInvalid": "DROP" if drop_invalid else "ERROR",
-            "dataType": data_type and data_type.value,
-            "mapping": mapping and mapping.as_input(),
-        }
-        return Dataset.of(accepted(await self._ask(documents.CREATE_DATASET, input=given)))
-
-    async def dataset(self, dataset_id: str) -> Dataset | None:
-        """A dataset as it stands, with the first rows that were not taken."""
-        answer = await self._ask(documents.GET_DATASET, id=dataset_id)
-        return answer and Dataset.of(answer)
-
-    async def inspect(self, upload: Upload, mapping: MappingOptions | None = None) -> Inspection:
-        """What a whole upload would be taken for."""
-        given = mapping and mapping.as_input()
-        answer = await self._ask(documents.INSPECT_UPLOAD, uploadId=upload.id, mapping=given)
-        return Inspection.model_validate(answer)
-
-    async def preview(
-        self,
-        dataset_id: str,
-        model_id: str,
-        options: PreviewOptions,
-        *,
-        first: int = 3,
-        after: str | None = None,
-    ) -> DatasetPreview:
-        """Records as a run of the model would see them, token for token."""
-        answer = await self._ask(
-            documents.PREVIEW_DATASET,
-            datasetId=dataset_id,
-            modelId=model_id,
-            first=first,
-            after=after,
-            options=options.as_input(),
-        )
-        return DatasetPreview.of(accepted(answer))
-
-    async def delete_dataset(self, dataset_id: str) -> DeletedDataset:
-        """Remove a dataset and its files."""
-        answer = await self._ask(documents.DELETE_DATASET, datasetId=dataset_id)
-        return DeletedDataset.model_validate(accepted(answer))
-
-    async def derive_dataset(self, parent_id: str, wanted: Derivation) -> DerivedDataset:
-        """Make a dataset of another's records, without some of them, and with more."""
-        answer = await self._ask(documents.DERIVE_DATASET, input=wanted.as_input(parent_id))
-        return dataset_versions.derived(accepted(answer))
-
-    async def compare_datasets(self, a: str, b: str, first: int = 5) -> Comparison | None:
-        """Two datasets record by record; None where the account cannot see both."""
-        answer = await self._ask(documents.COMPARE_DATASETS, a=a, b=b, first=first)
-        return None if answer is None else dataset_versions.comparison(answer)
 
     async def validate(self, model_id: str, dataset_id: str, options: RunOptions) -> Validation:
         """What `run` would be told, without starting anything."""

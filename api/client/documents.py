@@ -1,23 +1,18 @@
-"""Every GraphQL document that the client sends. Fixed texts: the server parses each one once."""
+"""The GraphQL documents that the client sends, but for those about datasets. Fixed texts: the server
+parses each one once."""
 
 from typing import Final
+
+from api.client.fragments import FAILURE, FINDING, PAGE, PROBLEMS
 
 __all__ = [
     "CANCEL_TRAINING",
     "CLEANUP_CHECKPOINTS",
-    "COMPARE_DATASETS",
-    "CREATE_DATASET",
-    "CREATE_UPLOAD",
-    "DELETE_DATASET",
-    "DERIVE_DATASET",
     "EXPORT_MODEL",
-    "GET_DATASET",
     "GET_EXPORT",
     "GET_MODEL",
     "GET_TRAINING_STATUS",
-    "INSPECT_UPLOAD",
     "LIST_CHECKPOINTS",
-    "LIST_DATASETS",
     "LIST_MODELS",
     "LIST_MODEL_VERSIONS",
     "LIST_TRAINING_JOBS",
@@ -25,7 +20,6 @@ __all__ = [
     "LOGIN",
     "ME",
     "PAUSE_TRAINING",
-    "PREVIEW_DATASET",
     "REFRESH_TOKEN",
     "REGISTER_MODEL",
     "RESUME_TRAINING",
@@ -35,29 +29,11 @@ __all__ = [
     "VALIDATE_CONFIG",
 ]
 
-_FAILURE = " { code message remedy } "
-_FINDING = " { severity code path message remedy suggestedPatch } "
-_PAGE = " totalCount pageInfo { hasNextPage endCursor } "
 _SESSION = " { accessToken refreshToken expiresAt } "
-_PROBLEMS = f"""
-  ... on Problem {{ code message remedy }}
-  ... on InvalidProblem {{ findings {_FINDING} }}
-"""
 _MODEL = f"""
-  id name source status error {_FAILURE}
+  id name source status error {FAILURE}
   architecture parameterCount contextLength licence createdAt
 """
-_DATASET = f"""
-  id name version status progress error {_FAILURE} dataType recordCount sizeBytes sha256 createdAt
-"""
-_MAPPING = " mapping { format dataType columns { part column } ignored } "
-_LEFT_OUT = " leftOut { column rows } "
-_REJECTED = " { line code message } "
-_MADE_DATASET = f"""
-  {_DATASET} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
-  rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
-"""
-_RECORDS = f" {{ edges {{ node {{ line content }} }} {_PAGE} }} "
 _SAMPLES = " samples { prompt before after } "
 _START = " startedFrom { source name } "
 _CHECKPOINT = " id name epoch step score validationLoss sizeBytes best requested createdAt "
@@ -80,10 +56,10 @@ _JOB = f"""
   estimatedTimeRemaining createdAt startedAt finishedAt attempt queuePosition lastSeq
   hindrance {{ code message remedy }}
   estimate {{ {_MEMORY} seconds }} usage {{ peakMemoryBytes seconds }}
-  error {_FAILURE} modelVersion {{ id version status }} {_START}
+  error {FAILURE} modelVersion {{ id version status }} {_START}
 """
 _EXPORT = f"""
-  id format adapterOnly status progress error {_FAILURE} sizeBytes compressionRatio sha256
+  id format adapterOnly status progress error {FAILURE} sizeBytes compressionRatio sha256
   files {{ name sizeBytes sha256 downloadUrl }}
   parity {{ tokensEqual klDivergence top1Agreement maxLogitDifference stopTokenRespected }}
 """
@@ -103,7 +79,7 @@ query Me { me { id email role } }
 """
 LIST_MODELS: Final = f"""
 query ListModels($first: Int!, $after: String) {{
-  listModels(first: $first, after: $after) {{ edges {{ node {{ {_MODEL} }} }} {_PAGE} }}
+  listModels(first: $first, after: $after) {{ edges {{ node {{ {_MODEL} }} }} {PAGE} }}
 }}
 """
 GET_MODEL: Final = f"""
@@ -112,90 +88,14 @@ query GetModel($name: String!) {{ getModel(name: $name) {{ {_MODEL} }} }}
 REGISTER_MODEL: Final = f"""
 mutation RegisterModel($name: String!, $source: String!) {{
   registerModel(name: $name, source: $source) {{
-    __typename ... on Model {{ {_MODEL} }} {_PROBLEMS}
-  }}
-}}
-"""
-LIST_DATASETS: Final = f"""
-query ListDatasets($first: Int!, $after: String) {{
-  listDatasets(first: $first, after: $after) {{ edges {{ node {{ {_DATASET} }} }} {_PAGE} }}
-}}
-"""
-CREATE_UPLOAD: Final = f"""
-mutation CreateUpload($input: CreateUploadInput!) {{
-  createUpload(input: $input) {{
-    __typename ... on Upload {{ id name sizeBytes receivedBytes sha256 url }} {_PROBLEMS}
-  }}
-}}
-"""
-CREATE_DATASET: Final = f"""
-mutation CreateDataset($input: CreateDatasetInput!) {{
-  createDataset(input: $input) {{
-    __typename ... on Dataset {{ {_MADE_DATASET} }} {_PROBLEMS}
-  }}
-}}
-"""
-GET_DATASET: Final = f"""
-query GetDataset($id: ID!) {{ getDataset(id: $id) {{ {_MADE_DATASET} }} }}
-"""
-INSPECT_UPLOAD: Final = f"""
-query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput) {{
-  inspectUpload(uploadId: $uploadId, mapping: $mapping) {{
-    container compression {_MAPPING} sampledRows {_LEFT_OUT} problem {_FAILURE}
-    rejected {_REJECTED} rows {{ line raw record rejected {_REJECTED} }}
-  }}
-}}
-"""
-DELETE_DATASET: Final = """
-mutation DeleteDataset($datasetId: ID!) {
-  deleteDataset(datasetId: $datasetId) {
-    __typename ... on DeletedDataset { id deletedRows freedBytes }
-    ... on Problem { code message remedy }
-  }
-}
-"""
-DERIVE_DATASET: Final = f"""
-mutation DeriveDataset($input: DeriveDatasetInput!) {{
-  deriveDataset(input: $input) {{
-    __typename ... on Dataset {{ {_MADE_DATASET} derivation {{ added removed }} }} {_PROBLEMS}
-  }}
-}}
-"""
-COMPARE_DATASETS: Final = f"""
-query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
-  compareDatasets(a: $a, b: $b) {{
-    equal a {{ {_DATASET} }} b {{ {_DATASET} }} inBoth(first: $first) {_RECORDS}
-    onlyInA(first: $first) {_RECORDS} onlyInB(first: $first) {_RECORDS}
-  }}
-}}
-"""
-PREVIEW_DATASET: Final = f"""
-query PreviewDataset(
-  $datasetId: ID!, $modelId: ID!, $first: Int!, $after: String, $options: PreviewOptionsInput
-) {{
-  previewDataset(
-    datasetId: $datasetId, modelId: $modelId, first: $first, after: $after, options: $options
-  ) {{
-    __typename
-    ... on DatasetPreview {{
-      chatTemplate stopTokens
-      records {{
-        edges {{
-          node {{
-            line tokens {{ id text trained }} tokensCut tokenCount trainedTokenCount truncated
-          }}
-        }}
-        {_PAGE}
-      }}
-    }}
-    {_PROBLEMS}
+    __typename ... on Model {{ {_MODEL} }} {PROBLEMS}
   }}
 }}
 """
 VALIDATE_CONFIG: Final = f"""
 query ValidateConfig($input: RunPipelineInput!) {{
   validateConfig(input: $input) {{
-    valid errors {_FINDING} warnings {_FINDING} recommendations {_FINDING}
+    valid errors {FINDING} warnings {FINDING} recommendations {FINDING}
     resolved {{
       trainingType learningRate batchSize epochs warmupSteps maxSteps weightDecay
       gradientAccumulationSteps maxGradientNorm scheduler optimizer loraRank loraAlpha
@@ -212,7 +112,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
 """
 RUN_PIPELINE: Final = f"""
 mutation RunPipeline($input: RunPipelineInput!) {{
-  runPipeline(input: $input) {{ __typename ... on TrainingJob {{ {_JOB} }} {_PROBLEMS} }}
+  runPipeline(input: $input) {{ __typename ... on TrainingJob {{ {_JOB} }} {PROBLEMS} }}
 }}
 """
 GET_TRAINING_STATUS: Final = f"""
@@ -221,7 +121,7 @@ query GetTrainingStatus($jobId: ID!) {{ getTrainingStatus(jobId: $jobId) {{ {_JO
 LIST_TRAINING_JOBS: Final = f"""
 query ListTrainingJobs($status: JobStatus, $first: Int!, $after: String) {{
   listTrainingJobs(status: $status, first: $first, after: $after) {{
-    edges {{ node {{ {_JOB} }} }} {_PAGE}
+    edges {{ node {{ {_JOB} }} }} {PAGE}
   }}
 }}
 """
@@ -263,27 +163,27 @@ mutation CleanupCheckpoints($jobId: ID!, $keepBest: Int!) {{
   cleanupCheckpoints(jobId: $jobId, keepBest: $keepBest) {{
     __typename
     ... on CleanedCheckpoints {{ deleted freedBytes kept {{ {_CHECKPOINT} }} }}
-    {_PROBLEMS}
+    {PROBLEMS}
   }}
 }}
 """
 LIST_MODEL_VERSIONS: Final = f"""
 query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
   listModelVersions(modelName: $modelName, first: $first, after: $after) {{
-    edges {{ node {{ {_VERSION} }} }} {_PAGE}
+    edges {{ node {{ {_VERSION} }} }} {PAGE}
   }}
 }}
 """
 LIST_WORKERS: Final = f"""
 query ListWorkers($first: Int!, $after: String) {{
   listWorkers(first: $first, after: $after) {{
-    edges {{ node {{ name devices devicesInUse slots startedAt seenAt }} }} {_PAGE}
+    edges {{ node {{ name devices devicesInUse slots startedAt seenAt }} }} {PAGE}
   }}
 }}
 """
 EXPORT_MODEL: Final = f"""
 mutation ExportModel($input: ExportModelInput!) {{
-  exportModel(input: $input) {{ __typename ... on Export {{ {_EXPORT} }} {_PROBLEMS} }}
+  exportModel(input: $input) {{ __typename ... on Export {{ {_EXPORT} }} {PROBLEMS} }}
 }}
 """
 GET_EXPORT: Final = f"""
@@ -319,7 +219,7 @@ subscription TrainingEvents($jobId: ID!, $afterSeq: Int!) {{
     ... on StoppedEarly {{ epoch bestEpoch }}
     ... on SamplesGenerated {{ stage samples {{ prompt answer }} }}
     ... on JobFinished {{
-      status error {_FAILURE} modelVersion {{ id version status }}
+      status error {FAILURE} modelVersion {{ id version status }}
     }}
   }}
 }}

@@ -6,8 +6,8 @@ from itertools import islice
 
 from training.config import Frozen
 from training.data.doctor.checks import CHECKS, Code, Strategy
+from training.data.doctor.errors import StrategyNotOffered
 from training.data.doctor.report import MAX_LINES, Pattern
-from training.errors import StrategyNotOffered
 
 __all__ = ["Dropped", "Outcome", "Strategies", "foretell", "is_cut", "reason"]
 

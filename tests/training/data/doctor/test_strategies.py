@@ -5,10 +5,10 @@ import pytest
 
 from training.data.doctor.application import apply
 from training.data.doctor.checks import BITS, Code, Strategy
+from training.data.doctor.errors import StrategyNotOffered
 from training.data.doctor.marks import Marks, patterns
 from training.data.doctor.report import MAX_LINES
 from training.data.doctor.strategies import Dropped, Outcome, foretell
-from training.errors import StrategyNotOffered
 
 
 def marks(*codes: tuple[Code, ...]) -> Marks:

@@ -1,0 +1,105 @@
+"""The GraphQL documents about datasets and uploads; see `documents`."""
+
+from typing import Final
+
+from api.client.fragments import FAILURE, PAGE, PROBLEMS
+
+__all__ = [
+    "COMPARE_DATASETS",
+    "CREATE_DATASET",
+    "CREATE_UPLOAD",
+    "DELETE_DATASET",
+    "DERIVE_DATASET",
+    "GET_DATASET",
+    "INSPECT_UPLOAD",
+    "LIST_DATASETS",
+    "PREVIEW_DATASET",
+]
+
+_DATASET = f"""
+  id name version status progress error {FAILURE} dataType recordCount sizeBytes sha256 createdAt
+"""
+_MAPPING = " mapping { format dataType columns { part column } ignored } "
+_LEFT_OUT = " leftOut { column rows } "
+_REJECTED = " { line code message } "
+_MADE_DATASET = f"""
+  {_DATASET} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
+  rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
+"""
+_RECORDS = f" {{ edges {{ node {{ line content }} }} {PAGE} }} "
+LIST_DATASETS: Final = f"""
+query ListDatasets($first: Int!, $after: String) {{
+  listDatasets(first: $first, after: $after) {{ edges {{ node {{ {_DATASET} }} }} {PAGE} }}
+}}
+"""
+CREATE_UPLOAD: Final = f"""
+mutation CreateUpload($input: CreateUploadInput!) {{
+  createUpload(input: $input) {{
+    __typename ... on Upload {{ id name sizeBytes receivedBytes sha256 url }} {PROBLEMS}
+  }}
+}}
+"""
+CREATE_DATASET: Final = f"""
+mutation CreateDataset($input: CreateDatasetInput!) {{
+  createDataset(input: $input) {{
+    __typename ... on Dataset {{ {_MADE_DATASET} }} {PROBLEMS}
+  }}
+}}
+"""
+GET_DATASET: Final = f"""
+query GetDataset($id: ID!) {{ getDataset(id: $id) {{ {_MADE_DATASET} }} }}
+"""
+INSPECT_UPLOAD: Final = f"""
+query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput) {{
+  inspectUpload(uploadId: $uploadId, mapping: $mapping) {{
+    container compression {_MAPPING} sampledRows {_LEFT_OUT} problem {FAILURE}
+    rejected {_REJECTED} rows {{ line raw record rejected {_REJECTED} }}
+  }}
+}}
+"""
+DELETE_DATASET: Final = """
+mutation DeleteDataset($datasetId: ID!) {
+  deleteDataset(datasetId: $datasetId) {
+    __typename ... on DeletedDataset { id deletedRows freedBytes }
+    ... on Problem { code message remedy }
+  }
+}
+"""
+DERIVE_DATASET: Final = f"""
+mutation DeriveDataset($input: DeriveDatasetInput!) {{
+  deriveDataset(input: $input) {{
+    __typename ... on Dataset {{ {_MADE_DATASET} derivation {{ added removed }} }} {PROBLEMS}
+  }}
+}}
+"""
+COMPARE_DATASETS: Final = f"""
+query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
+  compareDatasets(a: $a, b: $b) {{
+    equal a {{ {_DATASET} }} b {{ {_DATASET} }} inBoth(first: $first) {_RECORDS}
+    onlyInA(first: $first) {_RECORDS} onlyInB(first: $first) {_RECORDS}
+  }}
+}}
+"""
+PREVIEW_DATASET: Final = f"""
+query PreviewDataset(
+  $datasetId: ID!, $modelId: ID!, $first: Int!, $after: String, $options: PreviewOptionsInput
+) {{
+  previewDataset(
+    datasetId: $datasetId, modelId: $modelId, first: $first, after: $after, options: $options
+  ) {{
+    __typename
+    ... on DatasetPreview {{
+      chatTemplate stopTokens
+      records {{
+        edges {{
+          node {{
+            line tokens {{ id text trained }} tokensCut tokenCount trainedTokenCount truncated
+          }}
+        }}
+        {PAGE}
+      }}
+    }}
+    {PROBLEMS}
+  }}
+}}
+"""
