@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
-from jobs.models import Dataset
+from jobs.models import Dataset, Examination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
@@ -22,6 +22,17 @@ async def ingest(service: Service, dataset_id: UUID, worker_id: str = "worker") 
         artifacts=service.artifacts,
     )
     return await Dataset.get(id=dataset_id)
+
+
+async def examine(service: Service, dataset_id: UUID) -> Examination:
+    """One attempt at a dataset whose examination is queued; how that stands afterwards."""
+    await perform(
+        *(Work.EXAMINE, dataset_id),
+        worker_id="examiner",
+        settings=service.settings,
+        artifacts=service.artifacts,
+    )
+    return await Examination.get(id=dataset_id)
 
 
 @asynccontextmanager
