@@ -1,7 +1,7 @@
 """A worker's lane for uploads, inside the test's own process; the child processes are real."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
@@ -40,12 +40,33 @@ async def ingesting_worker(service: Service) -> AsyncIterator[None]:
     """Takes in every dataset that is queued, one after the other."""
 
     async def work() -> None:
+        for row in await Dataset.filter(status=TaskStatus.QUEUED).only("id"):
+            await ingest(service, row.id)
+
+    async with _working(work):
+        yield
+
+
+@asynccontextmanager
+async def examining_worker(service: Service) -> AsyncIterator[None]:
+    """Examines every dataset that is READY, one after the other."""
+
+    async def work() -> None:
+        for row in await Examination.filter(status=TaskStatus.QUEUED).only("id"):
+            await examine(service, row.id)
+
+    async with _working(work):
+        yield
+
+
+@asynccontextmanager
+async def _working(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    async def repeat() -> None:
         while True:
-            for row in await Dataset.filter(status=TaskStatus.QUEUED).only("id"):
-                await ingest(service, row.id)
+            await work()
             await asyncio.sleep(0.02)
 
-    task = asyncio.create_task(work())
+    task = asyncio.create_task(repeat())
     try:
         yield
     finally:
