@@ -16,11 +16,13 @@ from jobs.models import Dataset, Examination
 from jobs.models.base import Leased
 from jobs.settings import Settings
 from jobs.status import TaskStatus
+from training.data.doctor.checks import Code
 from training.data.doctor.report import Report
 from training.data.doctor.spec import ExaminationSpec
 from training.events import Failure
+from training.findings import Finding
 
-__all__ = ["ExamineDataset", "request"]
+__all__ = ["ExamineDataset", "findings", "request"]
 
 
 async def request(dataset_id: UUID) -> None:
@@ -29,6 +31,28 @@ async def request(dataset_id: UUID) -> None:
     Nobody is sent a hint: a worker with nothing else to examine looks every other second by itself.
     """
     _ = await Examination.create(id=dataset_id, dataset_id=dataset_id)
+
+
+async def findings(dataset_id: UUID) -> tuple[Finding, ...]:
+    """What was found in a dataset, for whoever is about to train on it; nothing before it was
+    examined.
+
+    Equal records are told by the checks of a run, which weigh how many they are.
+    """
+    examination = await Examination.get_or_none(id=dataset_id).only("id", "report")
+    if examination is None or examination.report is None:
+        return ()
+    return tuple(
+        Finding(
+            severity=each.severity,
+            code=each.code.value,
+            path=("datasetId",),
+            message=f"{each.message} The first is on line {each.lines[0]}.",
+            remedy=each.remedy,
+        )
+        for each in Report.model_validate(examination.report).findings
+        if each.code is not Code.DUPLICATE
+    )
 
 
 class ExamineDataset:

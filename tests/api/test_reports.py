@@ -14,7 +14,7 @@ from jobs.models import Dataset
 from schema import ids
 from tests.api.clients import Client
 from tests.api.sending import create, made, send
-from tests.factories import QA, make_viewer
+from tests.factories import QA, make_model, make_viewer
 from tests.ingesting import examine
 
 ENGLISH = Path(str(chatterbot_corpus.__file__)).parent / "data" / "english"
@@ -112,6 +112,33 @@ async def test_records_that_were_sent_along_and_derived_ones_are_examined_too(
     assert (await told(viewer, child["id"]))["report"] is None
     clean = await examined(viewer, child["id"])
     assert (clean["findings"], clean["personalData"]) == ([], [])
+
+
+VALIDATE = """query($input: RunPipelineInput!) { validateConfig(input: $input) {
+  valid warnings { code path message suggestedPatch } } }"""
+
+
+async def test_what_was_found_is_said_before_a_run(viewer: Client) -> None:
+    said = {"question": "Who knows?", "answer": "Ask ada@example.org."}
+    sent = await create(viewer, "", source={"records": [*QA, QA[3], said]})
+    model = await make_model(await make_viewer())
+    run = {
+        "modelId": ids.encode(ids.Kind.MODEL, model.id),
+        "datasetId": sent["id"],
+        "trainingType": "LORA",
+    }
+    before = (await viewer.data(VALIDATE, input=run))["validateConfig"]
+    await examined(viewer, sent["id"])
+    after = (await viewer.data(VALIDATE, input=run))["validateConfig"]
+    assert (before["valid"], after["valid"]) == (True, True)
+    assert [each for each in after["warnings"] if each not in before["warnings"]] == [
+        {
+            "code": "EMAIL_ADDRESS",
+            "path": ["datasetId"],
+            "message": "Records with an e-mail address: 1. The first is on line 22.",
+            "suggestedPatch": None,
+        }
+    ]
 
 
 async def test_code_has_no_languages_of_texts(viewer: Client) -> None:
