@@ -38,6 +38,10 @@ class Artifacts:
         """The digests of a dataset's records, once they were asked for."""
         return self.dataset(dataset_id) / "digests"
 
+    def examination(self, dataset_id: UUID) -> Path:
+        """The folder in which a dataset is examined: not its own, which an attempt would empty."""
+        return self.root / "examinations" / str(dataset_id)
+
     def upload(self, upload_id: UUID) -> Path:
         """The folder of an upload; the file in it is `content` once it is whole."""
         return self.root / "uploads" / str(upload_id)

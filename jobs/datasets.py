@@ -8,14 +8,14 @@ from uuid import UUID, uuid4
 
 from tortoise.expressions import F, Q
 
-from jobs import audit, inline, lineage, uploads
+from jobs import audit, examinations, inline, lineage, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import AWAY, transaction
 from jobs.errors import InUse, InvalidInput, NotFound
 from jobs.ingest import stored_columns
 from jobs.inline import Draft
-from jobs.models import Dataset, TrainingJob
+from jobs.models import Dataset, Examination, TrainingJob
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
@@ -89,6 +89,7 @@ async def create(viewer: Viewer, draft: Draft, *, artifacts: Artifacts) -> Datas
                 owner_id=viewer.user_id,
                 **stored_columns(found),
             )
+            await examinations.request(dataset_id)
             await audit.record(viewer, "createDataset", dataset, dataset_id, name=name)
     except BaseException:
         artifacts.remove(folder)
@@ -216,10 +217,16 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
                 active,
             )
         await lineage.forget(dataset_id)
+        examined = await Examination.filter(id=dataset_id).delete()
         await Dataset.filter(id=dataset_id).delete()
         await audit.record(viewer, "deleteDataset", dataset, dataset_id, name=dataset.name)
-    freed = await asyncio.to_thread(artifacts.remove_in_use, artifacts.dataset(dataset_id))
-    return Deleted(dataset_id, deleted_rows=1, freed_bytes=freed)
+    freed = await asyncio.to_thread(_remove_files, dataset_id, artifacts)
+    return Deleted(dataset_id, deleted_rows=1 + examined, freed_bytes=freed)
+
+
+def _remove_files(dataset_id: UUID, artifacts: Artifacts) -> int:
+    folders = (artifacts.dataset(dataset_id), artifacts.examination(dataset_id))
+    return sum(map(artifacts.remove_in_use, folders))
 
 
 async def hold(dataset_id: UUID, kind: str = "dataset") -> None:

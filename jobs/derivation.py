@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
-from jobs import audit, comparisons, datasets, lineage
+from jobs import audit, comparisons, datasets, examinations, lineage
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
@@ -74,6 +74,7 @@ async def derive(viewer: Viewer, wanted: Derivation, *, artifacts: Artifacts) ->
             await datasets.hold(parent.id)
             await child.save(force_create=True)
             _ = await lineage.add(parent, child, changes)
+            await examinations.request(child.id)
             await audit.record(viewer, "deriveDataset", child, child.id, parent=str(parent.id))
     except BaseException:
         artifacts.remove(artifacts.dataset(child.id))

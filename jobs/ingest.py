@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from jobs import examinations
 from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import Dataset, Upload
@@ -60,12 +61,13 @@ class IngestFile:
         return {"progress": 100.0, **stored_columns(IngestResult.model_validate(result))}
 
     async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Use up the upload, or keep it for another try."""
+        """Use up the upload and have the dataset examined, or keep the upload for another try."""
         dataset = await Dataset.get(id=row_id)
         upload = Upload.filter(id=dataset.upload_id)
         if status is TaskStatus.READY:
             await upload.delete()  # its file goes with the next sweep
             await Dataset.filter(id=row_id).update(upload_id=None)
+            await examinations.request(row_id)
         elif status is TaskStatus.FAILED:
             kept = datetime.now(UTC) + timedelta(seconds=settings.upload_seconds)
             await upload.update(expires_at=kept)

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from tortoise.expressions import Q
 
-from jobs import audit, datasets, held_out, registry, starts
+from jobs import audit, datasets, examinations, held_out, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
 from jobs.earlier import earlier_run
@@ -183,7 +183,8 @@ async def _judge(
     unfit = starts.findings(origin, model.id, config) if origin else ()
     waiting = await device_finding(config, settings.lease_seconds)
     found = check(config, around.run_facts(held), around.memory_estimator())
-    findings = in_order((*unfit, *found, *([waiting] if waiting else [])))
+    noted = await examinations.findings(dataset.id)
+    findings = in_order((*unfit, *found, *noted, *([waiting] if waiting else [])))
     validation = Validation(tuple(findings), config)
     if not validation.valid:
         return validation

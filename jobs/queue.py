@@ -37,6 +37,7 @@ class Work(StrEnum):
     EXPORT = "export"
     CHECK_MODEL = "check_model"
     INGEST = "ingest"
+    EXAMINE = "examine"
 
 
 class Queue:

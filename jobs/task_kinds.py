@@ -1,6 +1,6 @@
 """The kinds of work that a child process answers once: exports and model checks.
 
-The ingest of a file is in `ingest`.
+The ingest of a file is in `ingest`, the examination of a dataset in `examinations`.
 """
 
 import asyncio

@@ -26,6 +26,7 @@ from jobs.child import Child
 from jobs.claims import lease_end
 from jobs.database import AWAY, transaction
 from jobs.errors import LeaseLost
+from jobs.examinations import ExamineDataset
 from jobs.history import Lease
 from jobs.ingest import IngestFile
 from jobs.leaving import until_left
@@ -49,6 +50,7 @@ TASKS: Mapping[Work, Task] = {
     Work.CHECK_MODEL: CheckModel(),
     Work.EXPORT: ExportVersion(),
     Work.INGEST: IngestFile(),
+    Work.EXAMINE: ExamineDataset(),
 }
 
 

@@ -13,6 +13,7 @@ from jobs.pages import Page
 from schema import ids, numbered
 from schema.accounts import User
 from schema.context import Info
+from schema.dataset_reports import Examined
 from schema.dataset_versions import Descended
 from schema.enums import DataType, Role, TaskStatus, describe
 from schema.mappings import (
@@ -95,7 +96,7 @@ class Record:
 
 
 @strawberry.type(description="Records of one shape, to train on.")
-class Dataset(Node, Descended):
+class Dataset(Node, Descended, Examined):
     name: str = strawberry.field(description="What its owner calls it.")
     description: str | None = strawberry.field(description="What its owner says of it.")
     status: TaskStatus = strawberry.field(

@@ -75,6 +75,13 @@ class Loaders:
         )
 
     @cached_property
+    def examinations(self) -> DataLoader[UUID, tables.Examination | None]:
+        """Looks at the records of datasets, by the id of a dataset that is known to be visible."""
+        return _one(
+            lambda keys: tables.Examination.filter(id__in=keys), lambda row: row.id, lambda row: row
+        )
+
+    @cached_property
     def jobs(self) -> DataLoader[UUID, TrainingJob | None]:
         """Training jobs by id."""
         return _one(

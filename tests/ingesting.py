@@ -1,11 +1,11 @@
 """A worker's lane for uploads, inside the test's own process; the child processes are real."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
-from jobs.models import Dataset
+from jobs.models import Dataset, Examination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
@@ -24,17 +24,49 @@ async def ingest(service: Service, dataset_id: UUID, worker_id: str = "worker") 
     return await Dataset.get(id=dataset_id)
 
 
+async def examine(service: Service, dataset_id: UUID) -> Examination:
+    """One attempt at a dataset whose examination is queued; how that stands afterwards."""
+    await perform(
+        *(Work.EXAMINE, dataset_id),
+        worker_id="examiner",
+        settings=service.settings,
+        artifacts=service.artifacts,
+    )
+    return await Examination.get(id=dataset_id)
+
+
 @asynccontextmanager
 async def ingesting_worker(service: Service) -> AsyncIterator[None]:
     """Takes in every dataset that is queued, one after the other."""
 
     async def work() -> None:
+        for row in await Dataset.filter(status=TaskStatus.QUEUED).only("id"):
+            await ingest(service, row.id)
+
+    async with _working(work):
+        yield
+
+
+@asynccontextmanager
+async def examining_worker(service: Service) -> AsyncIterator[None]:
+    """Examines every dataset that is READY, one after the other."""
+
+    async def work() -> None:
+        for row in await Examination.filter(status=TaskStatus.QUEUED).only("id"):
+            await examine(service, row.id)
+
+    async with _working(work):
+        yield
+
+
+@asynccontextmanager
+async def _working(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    async def repeat() -> None:
         while True:
-            for row in await Dataset.filter(status=TaskStatus.QUEUED).only("id"):
-                await ingest(service, row.id)
+            await work()
             await asyncio.sleep(0.02)
 
-    task = asyncio.create_task(work())
+    task = asyncio.create_task(repeat())
     try:
         yield
     finally:

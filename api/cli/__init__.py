@@ -13,6 +13,7 @@ from api.cli import (
     data,
     models,
     previews,
+    reports,
     runs,
     server,
     uploading,
@@ -36,7 +37,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    shown = (server, configs, accounts, models, uploading, data, versions, previews)
+    shown = (server, configs, accounts, models, uploading, data, reports, versions, previews)
     for part in (*shown, runs, control, workers):
         part.add_to(app)
     return app

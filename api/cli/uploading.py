@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from api.cli import reports
 from api.cli.connecting import DEFAULT_URL, AsJson, Url, run
 from api.cli.output import percent_bar, print_json, progress_bar, size
 from api.client import Client, ClientError
@@ -28,6 +29,8 @@ from training.data.formats.shapes import Format, Part
 __all__ = ["add_to"]
 
 POLL_SECONDS: Final = 0.3
+PATIENCE_SECONDS: Final = 10.0
+"""So long an upload waits for what is found in its records, which can be looked at later."""
 SHOWN_COLUMNS: Final = 10
 SHOWN_CHARACTERS: Final = 200
 
@@ -117,6 +120,8 @@ def upload(  # noqa: PLR0913  # each is an option of the verb
         typer.echo(f"{dataset.id}: {dataset.record_count} records, {size(dataset.size_bytes)}")
         for line in _mapping_lines(dataset.mapping, dataset.left_out):
             typer.echo(line)
+        for line in run(url, lambda client: _found_lines(client, dataset.id)):
+            typer.echo(line)
     for line in _rejected_lines(dataset.rejected, dataset.rejected_count):
         typer.echo(line, err=True)
     if dataset.error is not None:
@@ -148,6 +153,13 @@ async def _taken_in(client: Client, dataset: Dataset) -> Dataset:
     if found is None:
         raise ClientError("The dataset was deleted before it was made.")
     return found
+
+
+async def _found_lines(client: Client, dataset: str) -> list[str]:
+    found = await reports.examined(client, dataset, PATIENCE_SECONDS)
+    if found.report is not None:
+        return list(reports.examined_lines(found.report))
+    return [f"  what is in its records: tunery examine {dataset}"]
 
 
 def _mapping(

@@ -9,6 +9,7 @@ from api.client.answers import accepted, page
 from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
 from api.client.datasets import Dataset, DeletedDataset, Inspection, MappingOptions
 from api.client.previews import DatasetPreview, PreviewOptions
+from api.client.reports import ExaminedDataset
 from api.client.results import Page
 from api.client.uploads import Upload
 from training.config import DataType
@@ -63,6 +64,11 @@ class DatasetCalls(Protocol):
         """A dataset as it stands, with the first rows that were not taken."""
         answer = await self._ask(dataset_documents.GET_DATASET, id=dataset_id)
         return answer and Dataset.of(answer)
+
+    async def examined_dataset(self, dataset_id: str) -> ExaminedDataset | None:
+        """A dataset with what was found in its records, once a worker has looked at them."""
+        answer = await self._ask(dataset_documents.EXAMINED_DATASET, id=dataset_id)
+        return answer and ExaminedDataset.model_validate(answer)
 
     async def inspect(self, upload: Upload, mapping: MappingOptions | None = None) -> Inspection:
         """What a whole upload would be taken for."""

@@ -10,6 +10,7 @@ __all__ = [
     "CREATE_UPLOAD",
     "DELETE_DATASET",
     "DERIVE_DATASET",
+    "EXAMINED_DATASET",
     "GET_DATASET",
     "INSPECT_UPLOAD",
     "LIST_DATASETS",
@@ -48,6 +49,21 @@ mutation CreateDataset($input: CreateDatasetInput!) {{
 """
 GET_DATASET: Final = f"""
 query GetDataset($id: ID!) {{ getDataset(id: $id) {{ {_MADE_DATASET} }} }}
+"""
+_REPEATED = " { groups records largest { count lines } } "
+EXAMINED_DATASET: Final = f"""
+query ExaminedDataset($id: ID!) {{
+  getDataset(id: $id) {{
+    id name status recordCount examination {{ status error {FAILURE} }}
+    report {{
+      findings {{ code severity count lines message remedy strategies }}
+      duplicates {_REPEATED} nearDuplicates {_REPEATED}
+      lengthHistogram {{ fromLength toLength count }}
+      languages {{ sampled languages {{ code records }} }}
+      personalData {{ kind records }}
+    }}
+  }}
+}}
 """
 INSPECT_UPLOAD: Final = f"""
 query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput) {{

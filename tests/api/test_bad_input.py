@@ -195,7 +195,7 @@ async def test_a_dataset_in_use_is_not_deleted(client: Client) -> None:
     again = (await viewer.data(cancel, id=job_id))["cancelTraining"]
     assert again["__typename"] == "ConflictProblem"
     answer = (await viewer.data(DELETE, id=dataset_id))["deleteDataset"]
-    assert (answer["id"], answer["deletedRows"]) == (dataset_id, 1)
+    assert (answer["id"], answer["deletedRows"]) == (dataset_id, 2)
     assert answer["freedBytes"] > 0
     kept = "query($id: ID!) { getTrainingStatus(jobId: $id) { datasetName dataset { id } } }"
     assert (await viewer.data(kept, id=job_id))["getTrainingStatus"] == {

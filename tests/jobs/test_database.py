@@ -16,7 +16,7 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from jobs import database, dataset_files
 from jobs.artifacts import Artifacts
 from jobs.database import connect, migrate
-from jobs.models import Dataset, TrainingJob
+from jobs.models import Dataset, Examination, TrainingJob
 from jobs.service import Service
 from jobs.settings import Settings
 from jobs.status import TaskStatus
@@ -58,7 +58,8 @@ print(json.dumps(asyncio.run(migrate(Settings()))))
 """
 
 TABLES = {
-    *("audit_entries", "base_models", "checkpoints", "datasets", "epochs", "exports"),
+    *("audit_entries", "base_models", "checkpoints", "datasets", "epochs"),
+    *("examinations", "exports"),
     *("job_events", "model_versions", "training_jobs", "uploads", "users", "workers"),
 }
 
@@ -170,12 +171,15 @@ async def test_datasets_from_before_ingest_are_ready_with_their_rejected_rows(
     assert "0007_ingest" in await _migrate_elsewhere(settings)
     async with connect(settings):
         dataset = await Dataset.get()
+        examination = await Examination.get()
         page = await dataset_files.rejected(
             dataset, first=5, after=1, artifacts=Artifacts(settings.artifacts)
         )
     assert (dataset.status, dataset.progress, dataset.record_count) == (TaskStatus.READY, 100.0, 3)
     assert (dataset.rejected_count, dataset.mapping, dataset.attempt) == (2, None, 0)
     assert [(number, each.line, each.code) for number, each in page] == [(2, 5, "Y")]
+    assert (examination.id, examination.dataset_id) == (dataset.id, dataset.id)
+    assert (examination.status, examination.attempt) == (TaskStatus.QUEUED, 0)
 
 
 def _add_migration(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from jobs.datasets import OnInvalid
 from jobs.derivation import Derivation, derive
 from jobs.errors import Conflict, InUse, NotFound, QuotaExceeded
 from jobs.lifecycle import RunRequest
-from jobs.models import Checkpoint, Dataset, DatasetVersion, TrainingJob, Upload
+from jobs.models import Checkpoint, Dataset, DatasetVersion, Examination, TrainingJob, Upload
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.starts import StartRequest
@@ -30,7 +30,7 @@ from jobs.sweep import sweep
 from jobs.uploads import Announced
 from tests.api.rows import make_completed_job
 from tests.factories import make_dataset, make_job, make_model
-from tests.ingesting import ingest
+from tests.ingesting import examine, ingest
 from tests.jobs.stage import (
     Step,
     as_environment,
@@ -54,6 +54,7 @@ from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType
 from training.data.derivation import LineRange
+from training.data.doctor.report import Report
 
 URL = os.environ.get("TUNERY_TEST_POSTGRES_URL", "")
 
@@ -283,6 +284,16 @@ async def test_a_dataset_of_hostile_rows_can_be_stored(postgres: Service) -> Non
     ready = await ingest(postgres, dataset.id)
     assert (ready.status, ready.rejected_count) == (TaskStatus.READY, 1)
     assert ready.left_out == {"b\\0": 1, "\\ud800": 1}
+
+
+async def test_a_dataset_is_examined_and_gone_with_its_report(postgres: Service) -> None:
+    viewer = await make_viewer()
+    dataset = await make_dataset(viewer, postgres)
+    examination = await examine(postgres, dataset.id)
+    assert examination.status is TaskStatus.READY
+    assert Report.model_validate(examination.report).statistics.records == dataset.record_count
+    await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
+    assert await Examination.all().count() == 0
 
 
 async def test_datasets_derived_at_once_are_of_one_line(postgres: Service) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.cli import uploading
 from api.cli.credentials import credentials_file
 from api.client.uploads import fingerprint
 from jobs.access import Role, Viewer
@@ -33,6 +34,12 @@ async def ada(shell: Shell, server: str, service: Service) -> Viewer:
     shell.setenv("TUNERY_URL", f"http://{server}")
     shell.setenv("TUNERY_TOKEN", (await session_of(viewer, service)).access_token)
     return viewer
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody examines what is uploaded here."""
+    monkeypatch.setattr(uploading, "PATIENCE_SECONDS", 0.0)
 
 
 async def test_a_login_is_kept_for_its_server_where_only_its_owner_reads_it(
@@ -166,6 +173,7 @@ async def test_a_file_is_looked_at_then_mapped_then_fetched_again(
         else f"{public}: 20 records, {stored.size_bytes} B",
         "  taken for QUESTION_ANSWER, which makes QA: QUESTION=frage, ANSWER=answer",
         "  left out: id (20 rows), text (20 rows)",
+        f"  what is in its records: tunery examine {public}",
     ]
     assert (stored.name, stored.data_type) == ("fragen", "QA")
     fetched = await shell.run(

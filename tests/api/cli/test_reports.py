@@ -1,0 +1,85 @@
+"""What was found in a dataset, told to whoever uploads it or asks."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from jobs.access import Role, Viewer
+from jobs.models import Dataset, Examination
+from jobs.service import Service
+from jobs.status import TaskStatus
+from schema import ids
+from tests.api.cli.shell import Shell
+from tests.api.client.sessions import session_of
+from tests.factories import QA, make_dataset, make_viewer
+from tests.ingesting import examining_worker
+
+RECORDS = [*QA, QA[3], {**QA[0], "answer": "Ask ada@example.org about the sum of these numbers."}]
+FOUND = [
+    "  WARNING DUPLICATE: Records equal to an earlier one: 1. Line 21",
+    "    → Drop them; they are trained that many times, and tie a split's two sides together.",
+    "  RECOMMENDATION CONFLICTING_ANSWERS: Records with the prompt of an earlier one and another "
+    "answer: 1. Line 22",
+    "    → Keep one answer where only one is right; where several are, this is as it should be.",
+    "  WARNING EMAIL_ADDRESS: Records with an e-mail address: 1. Line 22",
+    "    → Replace it, or make sure that you may train on it; models repeat what they are taught.",
+    "  1 records are equal to an earlier one, in 1 groups; the largest has 2, the first at line 4",
+]
+
+
+@pytest.fixture
+async def ada(shell: Shell, server: str, service: Service) -> Viewer:
+    """A TRAINER whose token the shell has."""
+    viewer = await make_viewer(Role.TRAINER, "ada@example.org")
+    shell.setenv("TUNERY_URL", f"http://{server}")
+    shell.setenv("TUNERY_TOKEN", (await session_of(viewer, service)).access_token)
+    return viewer
+
+
+@pytest.fixture
+async def examining(service: Service) -> AsyncIterator[None]:
+    """A worker that examines datasets."""
+    async with examining_worker(service):
+        yield
+
+
+@pytest.mark.usefixtures("ada", "ingesting", "examining")
+async def test_an_upload_tells_what_is_in_its_records(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    ran = await shell.run("upload", str(file))
+    assert ran.code == 0, ran.err
+    told = ran.out.splitlines()
+    assert told[2:-1] == FOUND
+    assert told[-1].startswith("  languages of 22 sampled: ")
+    again = await shell.run("examine", "sums")
+    assert again.out.splitlines() == ["sums: 22 records", *told[2:]]
+    as_json = json.loads((await shell.run("examine", "sums", "--json")).out)
+    assert as_json["report"]["duplicates"] == {
+        "groups": 1,
+        "records": 1,
+        "largest": [{"count": 2, "lines": [4, 21]}],
+    }
+    assert as_json["report"]["personalData"] == [{"kind": "EMAIL_ADDRESS", "records": 1}]
+
+
+async def test_what_has_no_report_is_a_problem(shell: Shell, ada: Viewer, service: Service) -> None:
+    waiting = await make_dataset(ada, service)
+    public = ids.encode(ids.Kind.DATASET, waiting.id)
+    error = {"code": "CHILD_CRASHED", "message": "It died.", "remedy": "Ask again."}
+    for told, change in (
+        ("Error: It has not been examined yet.", {}),
+        ("Error: It could not be examined: It died.", {"status": "FAILED", "error": error}),
+    ):
+        if change:
+            await Examination.filter(id=waiting.id).update(**change)
+        ran = await shell.run("examine", public, "--wait", "0")
+        assert (ran.code, ran.out, ran.err.splitlines()[0]) == (1, "", told)
+    await Examination.all().delete()
+    await Dataset.filter(id=waiting.id).update(status=TaskStatus.FAILED)
+    ran = await shell.run("examine", public)
+    assert ran.err.splitlines()[0] == "Error: The dataset is FAILED."
+    unknown = await shell.run("examine", ids.encode(ids.Kind.DATASET, ada.user_id))
+    assert (unknown.code, "that you can see" in unknown.err) == (1, True)

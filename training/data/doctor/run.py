@@ -1,0 +1,59 @@
+"""The examination child: `python -P -m training.data.doctor.run DIR [--lifeline]`.
+
+Reads `DIR/examination.json` and the records it names, and leaves `DIR/result.json` (`{"result": Report}`
+or `{"error": Failure}`). A process of its own, since what it holds of each record is given back with it.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.data.doctor.examination import examine
+from training.data.doctor.report import Report
+from training.data.doctor.spec import ExaminationSpec
+from training.data.records import Record
+from training.files import write_whole
+from training.locking import EXIT_BUSY, folder_lock
+from training.outcomes import outcome_of
+from training.progress.pulse import Pulse
+from training.progress.stopping import on_lost_parent
+
+__all__ = ["main", "report"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Examine the records of one dataset; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="training.data.doctor.run", description="Examine a dataset."
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
+    options = parser.parse_args(arguments)
+    if options.lifeline:
+        on_lost_parent(lambda: os._exit(1))  # nothing to save: a look is taken again
+    with folder_lock(options.folder) as acquired:
+        if not acquired:
+            return EXIT_BUSY
+        content = (options.folder / "examination.json").read_bytes()
+        with Pulse(options.folder).while_busy():
+            outcome = outcome_of(lambda: report(ExaminationSpec.model_validate_json(content)))
+        write_whole(options.folder / "result.json", outcome)
+    return 0
+
+
+def report(spec: ExaminationSpec) -> Report:
+    """What there is to say of a dataset's records, which are read one after the other."""
+    return examine(spec.data_type, _records(Path(spec.path))).report
+
+
+def _records(path: Path) -> Iterator[tuple[int, Record]]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            yield number, json.loads(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
