@@ -11,6 +11,7 @@ from api.cli import (
     configs,
     control,
     data,
+    fetching,
     models,
     previews,
     runs,
@@ -36,8 +37,8 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    shown = (server, configs, accounts, models, uploading, data, versions, previews)
-    for part in (*shown, runs, control, workers):
+    shown = (server, configs, accounts, models, uploading, fetching, data, versions)
+    for part in (*shown, previews, runs, control, workers):
         part.add_to(app)
     return app
 
