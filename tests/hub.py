@@ -17,6 +17,10 @@ REPOSITORIES = {
             "data/test-00000-of-00001.parquet": parquet(ROWS[:1]),
         }
     ),
+    "ann/strange": Repository(
+        {"a.jsonl": jsonl(*ROWS)},
+        {"configs": [{"config_name": "a\0\ud800", "data_files": "a.jsonl"}]},
+    ),
     "ann/bad": Repository({"train.jsonl": jsonl(*ROWS[:3], {"question": "why?"})}),
     "ann/gated": Repository({"train.jsonl": jsonl(*ROWS)}, gated_for="hf_secret"),
 }

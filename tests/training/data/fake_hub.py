@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -155,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if with_content:
-            self.wfile.write(content[:cut])
+        with suppress(ConnectionError):  # who asked may be gone
+            self.end_headers()
+            if with_content:
+                self.wfile.write(content[:cut])
         self.close_connection = cut is not None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from training.data.fields import shortened
 from training.data.hub.fetching import HubSplit, fetch
 from training.data.ingest.errors import full_disk_named
 from training.data.ingest.source_file import SourceFiles
@@ -40,7 +41,11 @@ def fetched(
     try:
         with full_disk_named():
             found = fetch(split, folder, max_bytes=wanted.max_bytes, progress=progress)
-        known = {"config": found.config, "commit": found.commit, "is_partial": found.is_partial}
+        known = {
+            "config": shortened(found.config),  # a stranger's word, which is to be stored
+            "commit": found.commit,
+            "is_partial": found.is_partial,
+        }
         files = SourceFiles(list(zip(found.names, found.paths, strict=True)))
         yield files, wanted.model_copy(update=known)
     finally:
