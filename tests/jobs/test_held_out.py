@@ -17,6 +17,7 @@ from tests.factories import QA, make_dataset, make_model
 from tests.jobs.stage import WHOLE_RUN, attempt, make_viewer, script_job
 from training.config import DataType, JobSpec, TrainingType
 from training.data.derivation import LineRange
+from training.findings import Severity
 
 TESTS = [{"question": f"What is {n} less {n}?", "answer": "It is 0."} for n in range(6)]
 
@@ -43,7 +44,8 @@ async def submit(viewer: Viewer, service: Service, wanted: RunRequest) -> Traini
 async def codes(viewer: Viewer, service: Service, wanted: RunRequest) -> list[tuple[str, str]]:
     found = await lifecycle.validate(viewer, wanted, settings=service.settings)
     assert not found.valid
-    return [(each.code, ".".join(each.path)) for each in found.findings]
+    wrong = [each for each in found.findings if each.severity is Severity.ERROR]
+    return [(each.code, ".".join(each.path)) for each in wrong]
 
 
 async def tests_of(viewer: Viewer, service: Service, **changes: Any) -> Dataset:

@@ -62,7 +62,7 @@ def test_too_long_records_are_left_out_where_that_was_asked_for(make_job: MakeJo
     (warning,) = of_kind(told, WarningRaised)
     assert (warning.code, warning.message) == (
         "RECORDS_TOO_LONG",
-        "1 records are longer than 60 tokens and are not trained on: line 7.",
+        "1 records are longer than 60 tokens and are left out: line 7.",
     )
     (data,) = of_kind(told, DataPrepared)
     assert (data.training_records, data.validation_records) == (5, 1)

@@ -379,7 +379,10 @@ TESTED = HeldOut(records=30, data_type=DataType.QA)
 def test_a_dataset_to_test_with_takes_the_place_of_a_share() -> None:
     facts = FACTS.model_copy(update={"held_out": TESTED})
     assert check(config(validation_split=0.0), facts) == []
-    assert check(config(validation_split=0.0, early_stopping={"enabled": True}), facts) == []
+    assert (
+        check(config(validation_split=0.0, early_stopping={"enabled": True, "patience": 1}), facts)
+        == []
+    )
     twice = config(validation_split=0.2)
     found = check(twice, facts)
     assert errors(found) == [("TWO_VALIDATION_SOURCES", "validationSplit")]

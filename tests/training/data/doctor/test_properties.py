@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.training.data.files import statistics
 from training.config import DataType
 from training.data.doctor.application import apply
 from training.data.doctor.characters import character_marks
@@ -11,7 +12,7 @@ from training.data.doctor.examination import examine
 from training.data.doctor.leaks import find_leaks
 from training.data.doctor.personal import personal_marks
 from training.data.doctor.report import Report
-from training.data.records import Record, parse, statistics
+from training.data.records import Record, parse
 
 HOSTILE = st.sampled_from(
     "\x01\x07\x1b\x7f\x85\xa0\u0301\u0345\u200b\u200d\u202e\u2028\ufeff\ufffd\uffff\U000e0041\U0010ffff"

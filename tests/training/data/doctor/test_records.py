@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.data.files import statistics
 from training.config import DataType
 from training.data.doctor.checks import CHECKS, Code
 from training.data.doctor.examination import Examination, examine
 from training.data.doctor.report import MAX_LINES, Report
-from training.data.records import Record, parse, statistics
+from training.data.records import Record, parse
 from training.findings import Severity
 
 ROOT = Path(__file__).parents[4]
