@@ -21,6 +21,7 @@ from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import ENDED, TaskStatus
 from training.config import DataType
+from training.data.containers.prose import Division
 from training.data.formats.mapping import Mapping
 from training.data.ingest.spec import OnInvalid
 from training.findings import Finding, Severity
@@ -57,6 +58,7 @@ class UploadDraft:
     data_type: DataType | None = None
     on_invalid: OnInvalid = OnInvalid.ERROR
     mapping: Mapping | None = None
+    division: Division = Division.PASSAGES
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,7 @@ async def ingest(
     name = checked_name(draft.name)
     refuse_bad_description(draft.description or "")
     mapping = draft.mapping
-    if mapping is not None and draft.data_type not in (None, mapping.data_type):
-        raise InvalidInput.at(
-            ["dataType"],
-            f"The mapping makes {mapping.data_type} of the rows, not {draft.data_type}.",
-            code="DATA_TYPE_DIFFERS",
-            remedy="Leave dataType out.",
-        )
+    refuse_other_type(mapping, draft.data_type)
     async with transaction():
         upload = await uploads.hold(viewer, draft.upload_id, seconds=settings.upload_seconds)
         dataset = await Dataset.create(
@@ -124,6 +120,8 @@ async def ingest(
             progress=0.0,
             upload_id=upload.id,
             source_name=upload.name,
+            source_bytes=upload.size_bytes,
+            division=draft.division,
             on_invalid=draft.on_invalid,
             mapping=mapping and mapping.model_dump(mode="json"),
             data_type=mapping.data_type if mapping else draft.data_type,
@@ -183,7 +181,7 @@ def unready_findings(dataset: Dataset) -> tuple[Finding, ...]:
     if dataset.status is TaskStatus.FAILED:
         reason = (dataset.error or {}).get("message", "")
         message = f"The dataset {dataset.name!r} could not be made: {reason}"
-        remedy = "Make it again of the same upload, with what was wrong put right."
+        remedy = "Make it again of the same source, with what was wrong put right."
     else:
         message = f"The dataset {dataset.name!r} is still being made ({dataset.progress:.0f} %)."
         remedy = "Wait until it is READY; datasetStatus tells when."
@@ -261,4 +259,15 @@ def refuse_bad_description(description: str) -> None:
             f"The description has {len(description)} characters, or some that cannot be printed.",
             code="DESCRIPTION",
             remedy=f"Write at most {MAX_DESCRIPTION} printable characters, in lines.",
+        )
+
+
+def refuse_other_type(mapping: Mapping | None, data_type: DataType | None) -> None:
+    """InvalidInput where a type was asked for that the mapping does not make."""
+    if mapping is not None and data_type not in (None, mapping.data_type):
+        raise InvalidInput.at(
+            ["dataType"],
+            f"The mapping makes {mapping.data_type} of the rows, not {data_type}.",
+            code="DATA_TYPE_DIFFERS",
+            remedy="Leave dataType out.",
         )

@@ -1,4 +1,5 @@
-"""The ingest of an uploaded file: what its child is told, and what becomes of dataset and upload."""
+"""The ingest of an uploaded file or a split of the hub: what its child is told, and what becomes of
+dataset and upload."""
 
 import asyncio
 import signal
@@ -16,7 +17,12 @@ from jobs.models.base import Leased
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from training.data.formats.mapping import Mapping as ColumnMapping
-from training.data.ingest.spec import FileSource, IngestResult, IngestSpec
+from training.data.ingest.spec import (
+    FileSource,
+    HubSource,
+    IngestResult,
+    IngestSpec,
+)
 from training.events import Failure
 
 __all__ = ["IngestFile", "reader_crash", "stored_columns"]
@@ -26,7 +32,7 @@ _CRASHES: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL,
 
 
 class IngestFile:
-    """Make a dataset's records of an upload, which is gone once they are READY.
+    """Make a dataset's records of an upload, which is gone once they are READY, or of the hub's files.
 
     A dataset that FAILED leaves the upload, to be tried again with another mapping.
     """
@@ -41,13 +47,12 @@ class IngestFile:
     async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
         """The ingest, told by `ingest.json`."""
         dataset = await Dataset.get_or_none(id=row_id)
-        if dataset is None or dataset.upload_id is None:
+        source = None if dataset is None else _source(dataset, artifacts)
+        if dataset is None or source is None:
             raise LeaseLost(f"Dataset {row_id} was deleted.")
         mapping = dataset.mapping and ColumnMapping.model_validate(dataset.mapping)
         spec = IngestSpec(
-            source=FileSource(
-                path=str(artifacts.uploaded(dataset.upload_id)), name=dataset.source_name or ""
-            ),
+            source=source,
             mapping=mapping,
             data_type=dataset.data_type,
             on_invalid=dataset.on_invalid,
@@ -58,11 +63,18 @@ class IngestFile:
 
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """What the records are; FAILED, with the mapping and the count of bad rows, if refused."""
-        return {"progress": 100.0, **stored_columns(IngestResult.model_validate(result))}
+        found = IngestResult.model_validate(result)
+        columns = {"progress": 100.0, **stored_columns(found)}
+        if found.hub is not None:
+            hub = found.hub.model_dump(mode="json")
+            columns |= {"hub": hub, "source_bytes": found.source_bytes}
+        return columns
 
     async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
         """Use up the upload and have the dataset examined, or keep the upload for another try."""
         dataset = await Dataset.get(id=row_id)
+        if dataset.upload_id is None:
+            return
         upload = Upload.filter(id=dataset.upload_id)
         if status is TaskStatus.READY:
             await upload.delete()  # its file goes with the next sweep
@@ -75,6 +87,19 @@ class IngestFile:
     def crash(self, exit_code: int) -> Failure | None:
         """A reader that crashed was given a damaged file."""
         return reader_crash(exit_code)
+
+
+def _source(dataset: Dataset, artifacts: Artifacts) -> FileSource | HubSource | None:
+    """What a dataset is to be made of; None where it is made already."""
+    if dataset.hub is not None:
+        return HubSource.model_validate(dataset.hub)
+    if dataset.upload_id is None:
+        return None
+    return FileSource(
+        path=str(artifacts.uploaded(dataset.upload_id)),
+        name=dataset.source_name or "",
+        division=dataset.division,
+    )
 
 
 def stored_columns(found: IngestResult) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jobs.artifacts import Artifacts
 from jobs.child import Child
 from jobs.errors import NotFound
 from jobs.ingest import reader_crash
+from training.data.containers.prose import Division
 from training.data.formats.mapping import Mapping
 from training.data.ingest.spec import FileSource, Inspection, InspectionSpec
 from training.events import Failure
@@ -31,8 +32,11 @@ class Inspector:
         self._artifacts = artifacts
         self._free = asyncio.Semaphore(at_once)
 
-    async def inspect(self, viewer: Viewer, upload_id: UUID, mapping: Mapping | None) -> Inspection:
-        """What the upload would be taken for, by the given mapping or the one that is found.
+    async def inspect(
+        self, viewer: Viewer, upload_id: UUID, *, mapping: Mapping | None, division: Division
+    ) -> Inspection:
+        """What the upload would be taken for, by the given mapping or the one that is found, and with
+        plain text cut like this.
 
         A process of its own looks, since a stranger's file may do anything to its reader. Raises
         NotFound, and Conflict for an upload that is not whole.
@@ -41,7 +45,8 @@ class Inspector:
         path = self._artifacts.uploaded(upload.id)
         if not await asyncio.to_thread(path.is_file):  # it was used up a moment ago
             raise NotFound("upload", upload_id)
-        spec = InspectionSpec(source=FileSource(path=str(path), name=upload.name), mapping=mapping)
+        source = FileSource(path=str(path), name=upload.name, division=division)
+        spec = InspectionSpec(source=source, mapping=mapping)
         async with self._free:
             with tempfile.TemporaryDirectory(prefix="tunery-inspection-") as folder:
                 answer = await _look(spec, Path(folder))

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     download_seconds: int = Field(default=15 * 60, ge=10)
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
-    """The largest file that may be uploaded."""
+    """The largest file that may be uploaded, and the most that is fetched of the hub for one dataset."""
     upload_quota_bytes: int = Field(default=20 * 1024**3, ge=1)
     """What one account's uploads may take up together until they are used or expire."""
     upload_seconds: int = Field(default=24 * 3600, ge=60)

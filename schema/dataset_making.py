@@ -5,33 +5,21 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import datasets
+from jobs import datasets, hub_datasets
 from jobs.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
 from schema import ids
 from schema.context import Info
+from schema.dataset_sources import DatasetSourceInput, Division, HubDatasetInput
 from schema.datasets import Dataset
 from schema.enums import DataType, Role
 from schema.mappings import DatasetMappingInput
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem
-from schema.scalars import JSON, BigInt
+from schema.scalars import BigInt
 from training.data.formats.mapping import Mapping
 
 __all__ = ["DatasetMutations"]
-
-
-@strawberry.input(description="Where the records come from; exactly one is given.", one_of=True)
-class DatasetSourceInput:
-    records: list[JSON] | None = strawberry.field(
-        default=strawberry.UNSET, description="The records themselves, in any of the formats."
-    )
-    upload_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="An upload that is READY, of any size: JSONL, JSON, CSV, Parquet, plain text or "
-        "source code, or a zip or tar of such; all but Parquet also by gzip or zstd. A worker then makes the dataset: follow its `status`. The upload is gone "
-        "once that is READY, and kept if it FAILED.",
-    )
 
 
 @strawberry.input(description="A dataset to be made.")
@@ -48,6 +36,9 @@ class CreateDatasetInput:
         default=None,
         description="What the rows are to be taken for; found from the first 100 of them, if left out. "
         "`inspectUpload` shows it beforehand.",
+    )
+    division: Division = strawberry.field(
+        default=Division.PASSAGES, description="How to cut an upload that is plain text."
     )
     on_invalid: OnInvalid = strawberry.field(
         default=OnInvalid.ERROR, description="What to do where some records are invalid."
@@ -76,7 +67,7 @@ DatasetId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description=
 class DatasetMutations:
     @strawberry.mutation(
         description="Make a dataset; every record is checked first. Records that are sent along are "
-        "stored at once, an upload is taken in by a worker.",
+        "stored at once; an upload, or a split of the hub, is taken in by a worker.",
         extensions=[Requires(Role.TRAINER)],
     )
     async def create_dataset(
@@ -91,6 +82,8 @@ class DatasetMutations:
         if isinstance(sent.source.upload_id, str):
             upload_id = ids.decode(ids.Kind.UPLOAD, sent.source.upload_id)
             return Dataset.of(await _ingest(info, sent, upload_id, mapping))
+        if isinstance(sent.source.hub, HubDatasetInput):
+            return Dataset.of(await _fetch(info, sent, sent.source.hub, mapping))
         draft = datasets.Draft(
             name=sent.name,
             description=sent.description,
@@ -133,7 +126,28 @@ async def _ingest(
         data_type=sent.data_type,
         on_invalid=sent.on_invalid,
         mapping=mapping,
+        division=sent.division,
     )
     return await datasets.ingest(
+        info.context.viewer, draft, settings=service.settings, queue=service.queue
+    )
+
+
+async def _fetch(
+    info: Info, sent: CreateDatasetInput, hub: HubDatasetInput, mapping: Mapping | None
+) -> DatasetRow:
+    service = info.context.service
+    draft = hub_datasets.HubDraft(
+        name=sent.name,
+        description=sent.description,
+        id=hub.id,
+        split=hub.split,
+        config=hub.config,
+        revision=hub.revision,
+        data_type=sent.data_type,
+        on_invalid=sent.on_invalid,
+        mapping=mapping,
+    )
+    return await hub_datasets.fetch(
         info.context.viewer, draft, settings=service.settings, queue=service.queue
     )

@@ -14,6 +14,7 @@ from schema import ids, numbered
 from schema.accounts import User
 from schema.context import Info
 from schema.dataset_reports import Examined
+from schema.dataset_sources import DatasetSource, source_of
 from schema.dataset_versions import Descended
 from schema.enums import DataType, Role, TaskStatus, describe
 from schema.mappings import (
@@ -102,7 +103,9 @@ class Dataset(Node, Descended, Examined):
     status: TaskStatus = strawberry.field(
         description="READY once all its records are stored; only then can it be trained on."
     )
-    progress: float = strawberry.field(description="How much of its file was read, 0 to 100.")
+    progress: float = strawberry.field(
+        description="How much of its source was fetched and read, 0 to 100."
+    )
     error: Failure | None = strawberry.field(
         description="Why it FAILED. Its upload is kept then, to be tried again."
     )
@@ -116,8 +119,8 @@ class Dataset(Node, Descended, Examined):
     sha256: str | None = strawberry.field(
         description="Of its records as JSONL; equal content, equal sum. Null until READY."
     )
-    source_name: str | None = strawberry.field(
-        description="The name of the file it was made of; null if of records that were sent inline."
+    source: DatasetSource | None = strawberry.field(
+        description="What it was made of; null if of records that were sent inline or another has."
     )
     container: Container | None = strawberry.field(
         description="What that file was; null without one, or until it is known."
@@ -150,7 +153,7 @@ class Dataset(Node, Descended, Examined):
             record_count=row.record_count,
             size_bytes=BigInt(row.size_bytes),
             sha256=row.sha256,
-            source_name=row.source_name,
+            source=source_of(row),
             container=None if row.container is None else Container(row.container),
             compression=None if row.compression is None else Compression(row.compression),
             mapping=DatasetMapping.of_stored(row.mapping),

@@ -6,6 +6,7 @@ import strawberry
 
 from schema import ids
 from schema.context import Info
+from schema.dataset_sources import Division
 from schema.datasets import RejectedRecord
 from schema.enums import Role
 from schema.mappings import (
@@ -102,10 +103,14 @@ class InspectionQueries:
             DatasetMappingInput | None,
             strawberry.argument(description="A mapping to try; found where there is none."),
         ] = None,
+        division: Annotated[
+            Division, strawberry.argument(description="How to cut it if it is plain text.")
+        ] = Division.PASSAGES,
     ) -> UploadInspection | None:
         found = await info.context.service.inspector.inspect(
             info.context.viewer,
             ids.decode(ids.Kind.UPLOAD, upload_id),
-            None if mapping is None else mapping.mapping(["mapping"]),
+            mapping=None if mapping is None else mapping.mapping(["mapping"]),
+            division=division,
         )
         return UploadInspection.of(found)

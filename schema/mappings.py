@@ -30,7 +30,7 @@ describe(
         "JSON": "One array of objects, or an object that holds one.",
         "CSV": "Fields between delimiters, with the columns' names in the first line.",
         "PARQUET": "Apache Parquet.",
-        "TEXT": "Plain text, by its name; passages of whole paragraphs are its rows.",
+        "TEXT": "Plain text, by its name; cut into rows as `division` says.",
         "CODE": "A source file, by its name; the whole is one row.",
         "ZIP": "An archive of such texts or source files.",
         "TAR": "An archive of such texts or source files.",

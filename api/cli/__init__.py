@@ -11,6 +11,7 @@ from api.cli import (
     configs,
     control,
     data,
+    fetching,
     models,
     previews,
     reports,
@@ -37,8 +38,8 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    shown = (server, configs, accounts, models, uploading, data, reports, versions, previews)
-    for part in (*shown, runs, control, workers):
+    of_data = (uploading, fetching, data, reports, versions, previews)
+    for part in (server, configs, accounts, models, *of_data, runs, control, workers):
         part.add_to(app)
     return app
 

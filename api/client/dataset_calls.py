@@ -7,12 +7,19 @@ from typing import Any, Protocol
 from api.client import dataset_documents, dataset_versions
 from api.client.answers import accepted, page
 from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
-from api.client.datasets import Dataset, DeletedDataset, Inspection, MappingOptions
+from api.client.datasets import (
+    Dataset,
+    DeletedDataset,
+    HubSplit,
+    Inspection,
+    MappingOptions,
+)
 from api.client.previews import DatasetPreview, PreviewOptions
 from api.client.reports import ExaminedDataset
 from api.client.results import Page
 from api.client.uploads import Upload
 from training.config import DataType
+from training.data.containers.prose import Division
 
 __all__ = ["DatasetCalls"]
 
@@ -38,22 +45,22 @@ class DatasetCalls(Protocol):
     async def create_dataset(
         self,
         name: str,
-        records: Sequence[object] | Upload,
+        records: Sequence[object] | Upload | HubSplit,
         *,
         data_type: DataType | None = None,
         drop_invalid: bool = False,
         mapping: MappingOptions | None = None,
+        division: Division = Division.PASSAGES,
     ) -> Dataset:
-        """Store records, or begin to take in an upload: its `status` then tells how that went.
+        """Store records, or begin to take in an upload, or to fetch a split of the hub: `status` then
+        tells how that went.
 
         Refused names each bad record, unless they are to be dropped; of an upload, `rejected` does.
         """
-        source: dict[str, object] = (
-            {"uploadId": records.id} if isinstance(records, Upload) else {"records": [*records]}
-        )
         given: dict[str, object] = {
             "name": name,
-            "source": source,
+            "source": _source(records),
+            "division": division.value,
             "onInvalid": "DROP" if drop_invalid else "ERROR",
             "dataType": data_type and data_type.value,
             "mapping": mapping and mapping.as_input(),
@@ -70,11 +77,20 @@ class DatasetCalls(Protocol):
         answer = await self._ask(dataset_documents.EXAMINED_DATASET, id=dataset_id)
         return answer and ExaminedDataset.model_validate(answer)
 
-    async def inspect(self, upload: Upload, mapping: MappingOptions | None = None) -> Inspection:
+    async def inspect(
+        self,
+        upload: Upload,
+        mapping: MappingOptions | None = None,
+        *,
+        division: Division = Division.PASSAGES,
+    ) -> Inspection:
         """What a whole upload would be taken for."""
         given = mapping and mapping.as_input()
         answer = await self._ask(
-            dataset_documents.INSPECT_UPLOAD, uploadId=upload.id, mapping=given
+            dataset_documents.INSPECT_UPLOAD,
+            uploadId=upload.id,
+            mapping=given,
+            division=division.value,
         )
         return Inspection.model_validate(answer)
 
@@ -112,3 +128,11 @@ class DatasetCalls(Protocol):
         """Two datasets record by record; None where the account cannot see both."""
         answer = await self._ask(dataset_documents.COMPARE_DATASETS, a=a, b=b, first=first)
         return None if answer is None else dataset_versions.comparison(answer)
+
+
+def _source(records: Sequence[object] | Upload | HubSplit) -> dict[str, object]:
+    if isinstance(records, Upload):
+        return {"uploadId": records.id}
+    if isinstance(records, HubSplit):
+        return {"hub": records.as_input()}
+    return {"records": [*records]}

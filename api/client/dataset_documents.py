@@ -23,8 +23,12 @@ _DATASET = f"""
 _MAPPING = " mapping { format dataType columns { part column } ignored } "
 _LEFT_OUT = " leftOut { column rows } "
 _REJECTED = " { line code message } "
+_SOURCE = """ source {
+  __typename ... on UploadSource { name sizeBytes division }
+  ... on HubSource { id config split revision commit partial sizeBytes }
+} """
 _MADE_DATASET = f"""
-  {_DATASET} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
+  {_DATASET} {_SOURCE} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
   rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
 """
 _RECORDS = f" {{ edges {{ node {{ line content }} }} {PAGE} }} "
@@ -66,8 +70,8 @@ query ExaminedDataset($id: ID!) {{
 }}
 """
 INSPECT_UPLOAD: Final = f"""
-query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput) {{
-  inspectUpload(uploadId: $uploadId, mapping: $mapping) {{
+query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput, $division: TextDivision!) {{
+  inspectUpload(uploadId: $uploadId, mapping: $mapping, division: $division) {{
     container compression {_MAPPING} sampledRows {_LEFT_OUT} problem {FAILURE}
     rejected {_REJECTED} rows {{ line raw record rejected {_REJECTED} }}
   }}

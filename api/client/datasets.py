@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field
 
 from api.client.record import Record
 from api.client.results import Failure
 from jobs.status import TaskStatus
 from training.config import DataType
+from training.data.containers.prose import Division
 from training.data.containers.reading import Container
 from training.data.containers.source import Compression
 from training.data.formats.shapes import Format, Part
@@ -16,12 +19,15 @@ __all__ = [
     "Dataset",
     "DatasetMapping",
     "DeletedDataset",
+    "HubSource",
+    "HubSplit",
     "InspectedRow",
     "Inspection",
     "LeftOutColumn",
     "MappedColumn",
     "MappingOptions",
     "Rejected",
+    "UploadSource",
 ]
 
 
@@ -68,6 +74,44 @@ class Rejected(Record):
     message: str
 
 
+class HubSplit(Record):
+    """A split of the Hugging Face hub that is wanted, at its newest commit where none is said."""
+
+    id: str
+    split: str = "train"
+    config: str | None = None
+    revision: str | None = None
+
+    def as_input(self) -> dict[str, object]:
+        """The API's input."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class UploadSource(Record):
+    """A file that a dataset was made of."""
+
+    kind: Literal["UploadSource"] = Field("UploadSource", alias="__typename")
+    name: str
+    size_bytes: int | None
+    division: Division
+
+
+class HubSource(Record):
+    """A split of the hub that a dataset was made of; its commit is null until it was fetched."""
+
+    kind: Literal["HubSource"] = Field("HubSource", alias="__typename")
+    id: str
+    config: str | None
+    split: str
+    revision: str | None
+    commit: str | None
+    partial: bool
+    size_bytes: int | None
+
+
+DatasetSource: TypeAlias = Annotated[UploadSource | HubSource, Field(discriminator="kind")]
+
+
 class Dataset(Record):
     """A dataset as it stands; what is not known of it before it is READY is null."""
 
@@ -83,6 +127,7 @@ class Dataset(Record):
     size_bytes: int
     sha256: str | None
     created_at: datetime
+    source: DatasetSource | None = None
     container: Container | None = None
     compression: Compression | None = None
     mapping: DatasetMapping | None = None

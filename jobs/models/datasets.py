@@ -9,6 +9,7 @@ from jobs.models.base import Leased
 from jobs.models.users import User
 from jobs.status import TaskStatus
 from training.config import DataType
+from training.data.containers.prose import Division
 from training.data.ingest.spec import OnInvalid
 
 
@@ -18,6 +19,9 @@ class Dataset(Leased):
     `mapping`, `statistics` and `error` are a `Mapping`, `Statistics` and `Failure` as JSON, `left_out`
     counts rows by the column that is not in their records. Until it is READY, `mapping` and `data_type`
     may be what was asked for. `rejected` is filled in datasets made before rejected rows had a file.
+
+    It was made of an upload, of which `source_name`, `source_bytes` and `division` tell, or of `hub`, a
+    `HubSource` as JSON, or of records that were sent.
 
     `deleting` is raised first by a deletion and seen by every submission, so that neither can
     pass the other unnoticed.
@@ -32,6 +36,11 @@ class Dataset(Leased):
     error: dict[str, Any] | None = fields.JSONField(null=True)
     upload_id: UUID | None = fields.UUIDField(null=True)
     source_name = fields.CharField(max_length=255, null=True)
+    source_bytes = fields.BigIntField(null=True)
+    division = fields.CharEnumField(
+        Division, max_length=16, default=Division.PASSAGES, db_default=Division.PASSAGES
+    )
+    hub: dict[str, Any] | None = fields.JSONField(null=True)
     on_invalid = fields.CharEnumField(
         OnInvalid, max_length=16, default=OnInvalid.ERROR, db_default=OnInvalid.ERROR
     )

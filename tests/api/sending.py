@@ -21,7 +21,8 @@ CREATE_UPLOAD = """mutation($input: CreateUploadInput!) { createUpload(input: $i
 GET_UPLOAD = """query($id: ID!) { getUpload(id: $id) {
   id name status sizeBytes receivedBytes sha256 } }"""
 _DATASET = """id name status progress error { code message remedy } dataType recordCount sizeBytes sha256
-  sourceName container compression mapping { format dataType columns { part column } ignored }
+  source { __typename ... on UploadSource { name sizeBytes division } ... on HubSource { id config
+    split revision commit partial sizeBytes } } container compression mapping { format dataType columns { part column } ignored }
   leftOut { column rows } statistics { records duplicates } downloadUrl onInvalid
   rejected { totalCount edges { node { line code message } } }"""
 GET_DATASET = f"query($id: ID!) {{ getDataset(id: $id) {{ {_DATASET} }} }}"

@@ -77,7 +77,13 @@ async def test_a_file_becomes_the_same_dataset_as_records_sent_inline(
         ],
         "ignored": [],
     }
-    assert (found["sourceName"], inline["sourceName"]) == ("sums.jsonl", None)
+    assert found["source"] == {
+        "__typename": "UploadSource",
+        "name": "sums.jsonl",
+        "sizeBytes": len(pack(CONTENT)),
+        "division": "PASSAGES",
+    }
+    assert inline["source"] is None
 
 
 def as_zip(files: dict[str, bytes]) -> bytes:

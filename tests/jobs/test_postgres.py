@@ -30,6 +30,7 @@ from jobs.sweep import sweep
 from jobs.uploads import Announced
 from tests.api.rows import make_completed_job
 from tests.factories import make_dataset, make_job, make_model
+from tests.hub import hub_for_children
 from tests.ingesting import examine, ingest
 from tests.jobs.stage import (
     Step,
@@ -49,6 +50,7 @@ from tests.jobs.stage import (
 )
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
 from tests.jobs.test_events import WRITER, last_seq, seen_by
+from tests.jobs.test_hub_datasets import queued as from_hub
 from tests.jobs.test_ingest import queued, uploaded
 from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
@@ -294,6 +296,22 @@ async def test_a_dataset_is_examined_and_gone_with_its_report(postgres: Service)
     assert Report.model_validate(examination.report).statistics.records == dataset.record_count
     await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
     assert await Examination.all().count() == 0
+
+
+async def test_what_a_stranger_named_at_the_hub_can_be_stored(
+    postgres: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = await make_viewer()
+    with hub_for_children(monkeypatch):
+        made = await from_hub(postgres, viewer, id="ann/strange")
+        ready = await ingest(postgres, made.id)
+        assert ready.hub is not None
+        assert (ready.status, ready.hub["config"]) == (TaskStatus.READY, "a\\0\\ud800")
+        missing = await from_hub(postgres, viewer, id="ann/strange", split="dev")
+        failed = await ingest(postgres, missing.id)
+    assert failed.error is not None
+    assert (failed.status, failed.error["code"]) == (TaskStatus.FAILED, "HUB_SPLIT_UNKNOWN")
+    assert "configuration a\\0\\ud800" in failed.error["message"]
 
 
 async def test_datasets_derived_at_once_are_of_one_line(postgres: Service) -> None:

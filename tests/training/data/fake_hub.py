@@ -3,10 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "1" * 40
@@ -33,6 +33,8 @@ class Hub:
     requests: list[str] = field(default_factory=list)
     break_after: int | None = None
     """The bytes after which the next download breaks off."""
+    held: Event | None = None
+    """What downloads wait for before they answer."""
 
 
 @contextmanager
@@ -106,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if with_content and self.hub.held is not None:
+            self.hub.held.wait(20)
         cut = self.hub.break_after if with_content else None
         if with_content:
             self.hub.break_after = None
@@ -151,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if with_content:
-            self.wfile.write(content[:cut])
+        with suppress(ConnectionError):  # who asked may be gone
+            self.end_headers()
+            if with_content:
+                self.wfile.write(content[:cut])
         self.close_connection = cut is not None

@@ -14,6 +14,9 @@ from training.data.containers.shards import open_shards
 from training.data.hub.errors import HubUnavailable
 from training.data.hub.fetching import HubSplit, fetch
 from training.data.hub.layout import converted_layout, layout_of
+from training.data.ingest import telling
+from training.data.ingest.run import ingest
+from training.data.ingest.spec import HubSource, IngestSpec
 from training.errors import SourceUnreadable
 
 ROWS = [{"text": f"row {number} " + "x" * 200} for number in range(60)]
@@ -253,3 +256,25 @@ def test_a_bad_shard_and_a_bad_row_are_named_by_file_and_line(tmp_path: Path) ->
     assert "b.jsonl, line 1: The file cannot be read" in str(rows[3])
     with pytest.raises(SourceUnreadable):
         next(open_shards([("b.jsonl", tmp_path / "b.jsonl")]).rows)
+
+
+@pytest.mark.usefixtures("hub")
+def test_fetching_and_reading_are_told_as_one_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(telling, "LOOK_ROWS", 1)
+    monkeypatch.setattr(telling.Teller, "tell", lambda _, percent: told.append(percent))
+    source = HubSource(id="ann/shards", split="train", max_bytes=LIMIT)
+    made = ingest(IngestSpec(source=source), tmp_path)
+    assert (made.rows, made.container) == (60, Container.PARQUET)
+    assert made.hub == source.model_copy(update={"config": "default", "commit": COMMIT})
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (0.0, 100.0)
+    fetched = [percent for percent in told if percent <= 50]
+    assert fetched[-1] == 50.0
+    assert len(told) - len(fetched) == 60
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "pulse",
+        "records.jsonl",
+    }

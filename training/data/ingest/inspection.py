@@ -56,7 +56,7 @@ def inspect(spec: InspectionSpec) -> Inspection:
     found = Inspection()
     with SourceFile(Path(spec.source.path)) as file:
         try:
-            contents = opened(file, spec.source.name)
+            contents = opened(file, spec.source)
             found = Inspection(container=contents.container, compression=contents.compression)
             sample = list(first_rows(contents.rows))
             found = found.model_copy(

@@ -1,6 +1,6 @@
 """The ingest child: `python -P -m training.data.ingest.run DATASET_DIR [--lifeline]`.
 
-Reads `DATASET_DIR/ingest.json`, leaves `records.jsonl`, `rejected.jsonl` and `result.json`
+Reads `DATASET_DIR/ingest.json`, fetches a split of the hub where it names one, leaves `records.jsonl`, `rejected.jsonl` and `result.json`
 (`{"result": IngestResult}` or `{"error": Failure}`), and tells its progress, 0 to 100, in the file
 `progress`. Exit codes: 0 where there is a result file, 75 where another process works on the folder.
 """
@@ -8,15 +8,14 @@ Reads `DATASET_DIR/ingest.json`, leaves `records.jsonl`, `rejected.jsonl` and `r
 import argparse
 import os
 import sys
-import time
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from training.data.ingest.mapping import mapped
-from training.data.ingest.source_file import SourceFile, opened
-from training.data.ingest.spec import IngestResult, IngestSpec
+from training.data.ingest.source_file import Opened, SourceFile, opened
+from training.data.ingest.spec import FileSource, IngestResult, IngestSpec
 from training.data.ingest.storing import store
+from training.data.ingest.telling import Teller
 from training.errors import SourceUnreadable
 from training.files import write_whole
 from training.locking import EXIT_BUSY, folder_lock
@@ -25,10 +24,6 @@ from training.progress.pulse import Pulse
 from training.progress.stopping import on_lost_parent
 
 __all__ = ["ingest", "main"]
-
-TELL_SECONDS: Final = 0.25
-LOOK_ROWS: Final = 64
-"""The clock is looked at this often."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,48 +44,48 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def ingest(spec: IngestSpec, dataset_dir: Path) -> IngestResult:
-    """Write the dataset's files. Raises `SourceUnreadable` or `NoRoomForDataset`, and then leaves
-    none."""
+    """Write the dataset's files. Raises `SourceUnreadable`, `HubUnavailable` or `NoRoomForDataset`, and
+    then leaves none."""
+    teller = Teller(dataset_dir / "progress")
+    if isinstance(spec.source, FileSource):
+        return _of_file(spec, spec.source, dataset_dir, teller)
+    from training.data.ingest.hub_files import FETCHING_PERCENT, fetched  # 0.1 s, for the hub alone
+
+    with fetched(spec.source, dataset_dir, teller) as (files, hub):
+        reading = (100 - FETCHING_PERCENT) / 100
+        stored = _stored(
+            *(spec, files.opened(), dataset_dir),
+            came=lambda: teller.came(lambda: FETCHING_PERCENT + reading * files.percent),
+        )
+        return stored.model_copy(update={"hub": hub, "source_bytes": files.size_bytes})
+
+
+def _of_file(
+    spec: IngestSpec, source: FileSource, dataset_dir: Path, teller: Teller
+) -> IngestResult:
     try:
-        file = SourceFile(Path(spec.source.path))
+        file = SourceFile(Path(source.path))
     except FileNotFoundError:
         raise SourceUnreadable(
             "UPLOAD_GONE", "it is not there any more", "Send the file again."
         ) from None
     with file:
-        found = opened(file, spec.source.name)
-        mapping, every = mapped(found.rows, spec.mapping, spec.data_type)
-        return store(
-            *(every, mapping, dataset_dir),
-            on_invalid=spec.on_invalid,
-            contents=found,
-            came=_Teller(file, dataset_dir / "progress").look,
+        return _stored(
+            *(spec, opened(file, source), dataset_dir),
+            came=lambda: teller.came(lambda: file.percent),
         )
+
+
+def _stored(
+    spec: IngestSpec, found: Opened, dataset_dir: Path, *, came: Callable[[], None]
+) -> IngestResult:
+    mapping, every = mapped(found.rows, spec.mapping, spec.data_type)
+    return store(every, mapping, dataset_dir, on_invalid=spec.on_invalid, contents=found, came=came)
 
 
 def _ingest(dataset_dir: Path) -> IngestResult:
     spec = IngestSpec.model_validate_json((dataset_dir / "ingest.json").read_bytes())
     return ingest(spec, dataset_dir)
-
-
-class _Teller:
-    """Tells, four times a second, how much of the file has been read."""
-
-    def __init__(self, file: SourceFile, path: Path) -> None:
-        self._file = file
-        self._path = path
-        self._told = time.monotonic()
-        self._rows = 0
-
-    def look(self) -> None:
-        """Tell where it is time."""
-        self._rows += 1
-        if self._rows % LOOK_ROWS == 0 and time.monotonic() - self._told >= TELL_SECONDS:
-            self._told = time.monotonic()
-            partial = self._path.with_name(".progress.partial")
-            with suppress(OSError):  # a full disk fails the records, not what is told of them
-                partial.write_text(f"{self._file.percent:.2f}\n")
-                partial.replace(self._path)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What an ingest child is told (`ingest.json`) and what it answers (`result.json`)."""
 
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from training.config import DataType, Frozen
+from training.data.containers.prose import Division
 from training.data.containers.reading import Container
 from training.data.containers.source import Compression
 from training.data.formats.mapping import Mapping
@@ -16,6 +17,7 @@ __all__ = [
     "RECORDS",
     "REJECTED",
     "FileSource",
+    "HubSource",
     "IngestResult",
     "IngestSpec",
     "InspectedRow",
@@ -38,18 +40,39 @@ class OnInvalid(StrEnum):
 
 
 class FileSource(Frozen):
-    """A local file; another kind of source says so in its `kind`."""
+    """A local file."""
 
     kind: Literal["FILE"] = "FILE"
     path: str
     name: str = ""
     """What its owner calls it: the ending tells of plain text and source code what they are."""
+    division: Division = Division.PASSAGES
+    """How plain text is cut; what has rows of its own is not."""
+
+
+class HubSource(Frozen):
+    """A split of a dataset of the Hugging Face hub: as it was asked for, and then as it was found."""
+
+    kind: Literal["HUB"] = "HUB"
+    id: str
+    config: str | None = None
+    split: str
+    revision: str | None = None
+    max_bytes: int
+    """Of its files together; no more are fetched."""
+    commit: str | None = None
+    """What the revision was when it was fetched."""
+    is_partial: bool = False
+    """Whether the hub converted the beginning alone."""
+
+
+Source: TypeAlias = Annotated[FileSource | HubSource, Field(discriminator="kind")]
 
 
 class IngestSpec(Frozen):
     """One source, and what its rows are taken for."""
 
-    source: FileSource
+    source: Source
     mapping: Mapping | None = None
     """Detected where it is None."""
     data_type: DataType | None = None
@@ -72,6 +95,10 @@ class IngestResult(Frozen):
     size_bytes: int
     sha256: str
     refused: Failure | None = None
+    hub: HubSource | None = None
+    """What was fetched, where the source was a split of the hub."""
+    source_bytes: int | None = None
+    """Of the files that were fetched, together."""
 
 
 class InspectionSpec(Frozen):

@@ -1,6 +1,5 @@
 """Rows made records, and both kinds written down: those that were taken, and those that were not."""
 
-import errno
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from training.data.containers.rows import RawRow
 from training.data.fields import shortened
 from training.data.formats.conversion import Converter
 from training.data.formats.mapping import Mapping
-from training.data.ingest.errors import NoRoomForDataset
+from training.data.ingest.errors import full_disk_named
 from training.data.ingest.source_file import Opened
 from training.data.ingest.spec import RECORDS, REJECTED, IngestResult, OnInvalid
 from training.data.line_files import writing_lines
@@ -24,7 +23,6 @@ MAX_REJECTED: Final = 1_000_000
 """So many mistakes are one; the file that names them has some 200 bytes for each."""
 _NAMED: Final = 3
 """How many rejected rows a refusal names itself."""
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def store(
@@ -43,43 +41,39 @@ def store(
     at a time. Raises `NoRoomForDataset`, and then leaves neither file, and `SourceUnreadable`.
     """
     converter = Converter(mapping)
-    try:
-        with (
-            writing_lines(folder / REJECTED) as rejected,
-            writing_lines(folder / RECORDS) as records,
-            tallying(mapping.data_type, folder) as tally,
-        ):
-            refusal = _Refusal(on_invalid)
-            for row in converter.records(rows, contents.places if contents else None):
-                if isinstance(row, Rejected):
-                    rejected.add(row.model_dump_json().encode() + b"\n")
-                    refusal.note(row)
-                    if rejected.count > MAX_REJECTED:
-                        break
-                else:
-                    line = canonical_line(row[1])
-                    records.add(line)
-                    tally.add(row[1], line)
-                came()
-            refused = refusal.failure(records.count)
-            if refused:
-                records.discard()
-            return IngestResult(
-                container=contents and contents.container,
-                compression=contents and contents.compression,
-                mapping=mapping,
-                rows=records.count + rejected.count,
-                rejected_count=rejected.count,
-                left_out=left_out(converter),
-                statistics=tally.statistics(),
-                size_bytes=records.size_bytes,
-                sha256=records.sha256(),
-                refused=refused,
-            )
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoRoomForDataset from error
-        raise
+    with (
+        full_disk_named(),
+        writing_lines(folder / REJECTED) as rejected,
+        writing_lines(folder / RECORDS) as records,
+        tallying(mapping.data_type, folder) as tally,
+    ):
+        refusal = _Refusal(on_invalid)
+        for row in converter.records(rows, contents.places if contents else None):
+            if isinstance(row, Rejected):
+                rejected.add(row.model_dump_json().encode() + b"\n")
+                refusal.note(row)
+                if rejected.count > MAX_REJECTED:
+                    break
+            else:
+                line = canonical_line(row[1])
+                records.add(line)
+                tally.add(row[1], line)
+            came()
+        refused = refusal.failure(records.count)
+        if refused:
+            records.discard()
+        return IngestResult(
+            container=contents and contents.container,
+            compression=contents and contents.compression,
+            mapping=mapping,
+            rows=records.count + rejected.count,
+            rejected_count=rejected.count,
+            left_out=left_out(converter),
+            statistics=tally.statistics(),
+            size_bytes=records.size_bytes,
+            sha256=records.sha256(),
+            refused=refused,
+        )
 
 
 def left_out(converter: Converter) -> dict[str, int]:
