@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli import uploading
+from api.cli import making
 from api.cli.credentials import credentials_file
 from api.client.uploads import fingerprint
 from jobs.access import Role, Viewer
@@ -39,7 +39,7 @@ async def ada(shell: Shell, server: str, service: Service) -> Viewer:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody examines what is uploaded here."""
-    monkeypatch.setattr(uploading, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(making, "PATIENCE_SECONDS", 0.0)
 
 
 async def test_a_login_is_kept_for_its_server_where_only_its_owner_reads_it(

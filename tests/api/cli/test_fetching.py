@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli import making
 from jobs.access import Role, Viewer
 from jobs.models import Dataset
 from jobs.service import Service
@@ -26,15 +27,18 @@ async def trainer(shell: Shell, server: str, service: Service) -> Viewer:
 
 @pytest.mark.usefixtures("trainer", "ingesting")
 async def test_a_split_of_the_hub_is_fetched(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "PATIENCE_SECONDS", 0.0)  # nobody examines here
     with hub_for_children(monkeypatch):
         ran = await shell.run("fetch", "ann/sums", "--split", "test")
         assert ran.code == 0, ran.err
         stored = await Dataset.get()
         assert (stored.name, stored.record_count) == ("sums", 1)
+        key = ids.encode(ids.Kind.DATASET, stored.id)
         assert ran.out.splitlines() == [
-            f"{ids.encode(ids.Kind.DATASET, stored.id)}: 1 records, {stored.size_bytes} B",
+            f"{key}: 1 records, {stored.size_bytes} B",
             f"  of ann/sums, default, test, at commit {COMMIT}",
             "  taken for QUESTION_ANSWER, which makes QA: QUESTION=question, ANSWER=answer",
+            f"  what is in its records: tunery examine {key}",
         ]
         refused = await shell.run("fetch", "ann/none")
     assert refused.code == 1
