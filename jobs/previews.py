@@ -21,11 +21,11 @@ from training.preview.questions import MOST_RECORDS, Kind, Preview, PreviewQuest
 from training.templates.checks import template_findings
 from training.validation import Finding, Severity
 
-__all__ = ["MODULE", "PreviewRequest", "Previewed", "preview"]
+__all__ = ["MODULE", "OF_THE_TEMPLATE", "PreviewRequest", "Previewed", "preview"]
 
 MODULE: Final = "training.preview.child"
 
-_OF_THE_TEMPLATE: Final = frozenset(
+OF_THE_TEMPLATE: Final = frozenset(
     {
         "NO_CHAT_TEMPLATE",
         "CHAT_TEMPLATE_UNUSABLE",
@@ -136,7 +136,7 @@ def _of_option(finding: Finding) -> Finding:
 
 def _refusal(failure: Failure) -> TuneryError | RuntimeError:
     """Why there is no preview, as something the caller can act upon where it is that."""
-    if failure.code in _OF_THE_TEMPLATE:
+    if failure.code in OF_THE_TEMPLATE:
         return InvalidInput.at(
             ["options", "chatTemplate"],
             failure.message,
