@@ -10,7 +10,6 @@ from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Unavailable
 from jobs.models import BaseModel, Dataset
-from jobs.previews import OF_THE_TEMPLATE
 from training.config import TrainingConfig
 from training.events import Failure
 from training.findings import PATHS, Finding, Severity
@@ -23,6 +22,7 @@ from training.preview.questions import (
     RowsAnswer,
     RowsQuestion,
 )
+from training.templates.checks import OF_THE_TEMPLATE
 
 __all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "DryRun", "DryRuns"]
 

@@ -18,24 +18,12 @@ from training.events import Failure
 from training.limits import beyond_limits
 from training.models.facts import ModelFacts
 from training.preview.questions import MOST_RECORDS, Kind, Preview, PreviewQuestion
-from training.templates.checks import template_findings
+from training.templates.checks import OF_THE_TEMPLATE, template_findings
 from training.validation import Finding, Severity
 
-__all__ = ["MODULE", "OF_THE_TEMPLATE", "PreviewRequest", "Previewed", "preview"]
+__all__ = ["MODULE", "PreviewRequest", "Previewed", "preview"]
 
 MODULE: Final = "training.preview.child"
-
-OF_THE_TEMPLATE: Final = frozenset(
-    {
-        "NO_CHAT_TEMPLATE",
-        "CHAT_TEMPLATE_UNUSABLE",
-        "CHAT_TEMPLATE_FAILED",
-        "END_OF_TURN_SPLIT",
-        "TEMPLATE_NOT_PREFIX_STABLE",
-        "STOP_TOKEN_NOT_TRAINED",
-    }
-)
-"""Failures that another template would mend."""
 
 
 @dataclass(frozen=True)

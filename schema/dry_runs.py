@@ -8,7 +8,7 @@ import strawberry
 from schema.enums import describe
 from training.preview.questions import NAMED_LINES, CountedRows, Lines, LostRecords
 
-__all__ = ["RecordsDropped"]
+__all__ = ["DropReason", "RecordsDropped"]
 
 
 class DropReason(Enum):
