@@ -1,7 +1,7 @@
 """What would become of a run's records, token for token, before it is started."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,6 +44,13 @@ class DryRun:
     """The first records in tokens; None where these are not known."""
     findings: tuple[Finding, ...] = ()
     """What the records say of the run."""
+
+    def beside(self, others: Iterable[Finding]) -> tuple[Finding, ...]:
+        """These findings and all others, of which none suggests an early stop any more where the
+        records leave nothing that could decide on it."""
+        if self.rows is not None and self.rows.validation_records == 0:
+            others = [_without_early_stop(each) for each in others]
+        return (*others, *self.findings)
 
 
 NOT_ASKED: Final = DryRun()
@@ -98,6 +105,12 @@ class DryRuns:
             sha256=dataset.sha256 or "",
             records=dataset.record_count,
         )
+
+
+def _without_early_stop(finding: Finding) -> Finding:
+    group = (finding.suggested_patch or {}).get("earlyStopping")
+    starts = isinstance(group, Mapping) and group.get("enabled") is True
+    return finding.model_copy(update={"suggested_patch": None}) if starts else finding
 
 
 def _is_elsewhere(source: str) -> bool:

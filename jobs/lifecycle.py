@@ -201,7 +201,7 @@ async def _judge(
     found = check(config, around.run_facts(held), around.memory_estimator())
     known = (*unfit, *found, *([waiting] if waiting else []))
     dry_run = await _dry_run(named, config, known, dry_runs)
-    findings = in_order((*known, *dry_run.findings))
+    findings = in_order(dry_run.beside(known))
     validation = Validation(tuple(findings), config, dry_run=dry_run)
     if not validation.valid:
         return validation

@@ -293,16 +293,18 @@ async def test_a_run_that_would_have_nothing_to_train_on_is_refused(
     assert (await started(client, viewer, asked))["__typename"] == "InvalidProblem"
 
 
-async def test_early_stopping_among_duplicates_is_refused_and_turned_off_by_the_patch(
+async def test_early_stopping_among_duplicates_is_refused_and_never_suggested(
     client: Client, viewer: Viewer, model: BaseModel, service: Service
 ) -> None:
-    dataset = await make_dataset(viewer, service, records=[QA[0]] * 30)
-    asked = sent(model, dataset, earlyStopping={"enabled": True})
+    dataset = await make_dataset(viewer, service, records=[QA[0]] * 300)
+    asked = sent(model, dataset, hyperparameters={"epochs": 12}, earlyStopping={"enabled": True})
     found = await validated(client, viewer, asked)
     assert codes(found["errors"]) == ["NO_VALIDATION_RECORDS"]
-    patch = found["errors"][0]["suggestedPatch"]
-    assert patch == {"earlyStopping": {"enabled": False}}
-    assert (await validated(client, viewer, merge(asked, patch)))["valid"]
+    off = {"earlyStopping": {"enabled": False}}
+    assert found["errors"][0]["suggestedPatch"] == off
+    found = await validated(client, viewer, merge(asked, off))
+    assert (found["valid"], found["validationRecords"]) == (True, 0)
+    assert finding(found["recommendations"], "OVERFITTING_LIKELY")["suggestedPatch"] is None
 
 
 async def test_a_dataset_to_test_with_is_counted_beside_the_other(
