@@ -48,7 +48,8 @@ class DryRun:
     def beside(self, others: Iterable[Finding]) -> tuple[Finding, ...]:
         """These findings and all others, of which none suggests an early stop any more where the
         records leave nothing that could decide on it."""
-        if self.rows is not None and self.rows.validation_records == 0:
+        sides = self.rows.sides if self.rows else None
+        if sides is not None and sides.validation_records == 0:
             others = [_without_early_stop(each) for each in others]
         return (*others, *self.findings)
 

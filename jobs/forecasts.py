@@ -48,15 +48,14 @@ class Forecast:
 
     def counted(self, rows: CountedRows | None) -> "Forecast":
         """The forecast with what is known of rows that were counted, if they were."""
-        if rows is None:
+        if rows is None or rows.sides is None:
             return self
-        told = self.tokens_trained if rows.trained_tokens is None else rows.trained_tokens
         return replace(
             self,
-            training_records=rows.training_records,
-            validation_records=rows.validation_records,
-            steps=rows.steps,
-            tokens_trained=told,
+            training_records=rows.sides.training_records,
+            validation_records=rows.sides.validation_records,
+            steps=rows.sides.steps,
+            tokens_trained=rows.sides.trained_tokens,
         )
 
 

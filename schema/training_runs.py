@@ -28,6 +28,7 @@ from schema.short_form import in_short_form
 from schema.training_configs import TrainingConfig
 from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
+from training.preview.questions import DIVIDED_ROWS
 
 __all__ = ["TrainingMutations", "TrainingQueries"]
 
@@ -43,19 +44,19 @@ class ConfigValidation:
     )
     training_records: int | None = strawberry.field(
         description="Records it would train on; null where it cannot run. Exact where "
-        "`recordsDropped` is told, else if none is dropped or in the data to test with, too."
+        f"`recordsDropped` is told and of at most {DIVIDED_ROWS:,} records, else if none is dropped or in the "
+        "data to test with, too."
     )
     validation_records: int | None = strawberry.field(
         description="Records it would test with, on the same terms."
     )
     steps: int | None = strawberry.field(
         description="Optimizer steps of the whole run, if it does not stop early; null where it cannot "
-        "run. Exact where `recordsDropped` is told, else if no record is dropped."
+        "run. Exact where `trainingRecords` is."
     )
     tokens_trained: BigInt | None = strawberry.field(
         description="How many tokens will bear loss, each as often as it is seen. Exact where "
-        "`recordsDropped` is told, unless the run ends amid an epoch of more than 100,000 records; else "
-        "told from the dataset's characters. Null where it cannot run or the dataset was stored before "
+        "`trainingRecords` is, else told from the dataset's characters. Null where it cannot run or the dataset was stored before "
         "these were counted."
     )
     records_dropped: RecordsDropped | None = strawberry.field(

@@ -3,6 +3,7 @@
 from api.cli.output import duration, memory_estimate, percent, time_estimate, usage
 from api.client.results import Job, Validation
 from training.data.errors import numbered
+from training.preview.questions import DIVIDED_ROWS
 
 __all__ = ["forecast_facts", "job_facts"]
 
@@ -54,6 +55,12 @@ def _dataset(name: str, version: int, sha256: str) -> str:
     return f"{name}, version {version}, sha256 {sha256[:12]}…"
 
 
+def _is_exact(found: Validation) -> bool:
+    """Whether its tokens were counted."""
+    records = (found.training_records or 0) + (found.validation_records or 0)
+    return found.records_dropped is not None and records <= DIVIDED_ROWS
+
+
 def _dropped(found: Validation) -> list[tuple[str, str]]:
     """The records that would be left out, and why; or why that is not known."""
     if found.records_dropped is None:
@@ -76,7 +83,7 @@ def forecast_facts(found: Validation) -> list[tuple[str, str]]:
     if found.steps is not None:
         facts.append(("steps", str(found.steps)))
     if found.tokens_trained is not None:
-        about = "about " if found.records_dropped is None else ""
+        about = "" if _is_exact(found) else "about "
         facts.append(("tokens trained", f"{about}{found.tokens_trained}"))
     facts += _dropped(found)
     if found.memory is not None:

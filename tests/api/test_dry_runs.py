@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobs.access import Viewer
+from jobs.forecasts import Forecast
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.service import Service
 from schema import ids
@@ -16,13 +17,24 @@ from tests.factories import QA, make_dataset, make_model, make_viewer
 from tests.tiny_model import make_tiny_model
 from training.config import DataType, JobSpec, TrainingType, resolve
 from training.data.choosing import settle_template
+from training.data.records import canonical_line
 from training.data.rendering import Renderer
 from training.devices.world import WORLD_OF_ONE
 from training.events import DataPrepared, Event
+from training.files import sha256_of
 from training.findings import merge
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.preview import counting
-from training.preview.questions import Kind, Preview, PreviewQuestion
+from training.preview.answering import Previewer
+from training.preview.findings import row_findings
+from training.preview.questions import (
+    Kind,
+    Lines,
+    Preview,
+    PreviewQuestion,
+    RecordsAsked,
+    RowsQuestion,
+)
 from training.run_rows import RunRows, run_rows
 from training.steps.batches import Plan
 from training.steps.schedule import rows_per_step
@@ -349,6 +361,27 @@ async def test_a_large_dataset_is_told_of_once_its_tokens_are_kept(
     cut = finding(told["warnings"], "RECORDS_TRUNCATED")["message"]
     assert cut.startswith(f"{size} records")
     assert f"and {size - 20} more" in cut
+
+
+def test_of_very_many_rows_the_dropped_are_counted_and_the_sides_foreseen(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "DIVIDED_ROWS", 19)
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b"".join(canonical_line(each) for each in RECORDS))
+    asked = RowsQuestion(
+        model_path=str(source),
+        data_type=DataType.QA,
+        data=RecordsAsked(path=str(path), sha256=sha256_of(path), records=len(RECORDS)),
+        config=resolve(TrainingType.LORA, {"max_sequence_length": 200}),
+        shown=0,
+    )
+    rows = Previewer().rows(asked).rows
+    assert rows is not None
+    assert (rows.lost.without_loss, rows.sides) == (Lines(count=1, first=(22,)), None)
+    foreseen = Forecast(training_records=20, steps=9, tokens_trained=100)
+    assert foreseen.counted(rows) == foreseen
+    assert next(iter(row_findings(rows, asked.config))).code == "RECORDS_DROPPED"
 
 
 async def test_what_is_not_known_here_refuses_nothing(

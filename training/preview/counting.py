@@ -20,8 +20,10 @@ from training.data.selection import Rows
 from training.data.token_cache import CachedRows, RecordFile, records_at, stored_rows, token_rows
 from training.data.token_file import Integers, TokenTable
 from training.preview.questions import (
+    DIVIDED_ROWS,
     NAMED_LINES,
     CountedRows,
+    CountedSides,
     Lines,
     LostRecords,
     RecordsAsked,
@@ -39,8 +41,6 @@ RENDERED_BYTES: Final = 2 * 1024**2
 kept."""
 SECONDS: Final = 0.35
 """Of computing, for everything: within half a second there is to be an answer."""
-_SHUFFLED_ROWS: Final = 100_000
-"""Rows whose order is looked at where a run ends amid an epoch."""
 
 
 def counted_rows(asked: RowsQuestion, renderer: Renderer) -> CountedRows | None:
@@ -119,6 +119,16 @@ def _counted(reader: _Reader) -> CountedRows | None:
     tested = reader.read(asked.held_out, None) if asked.held_out else None
     if trained is None or (asked.held_out and tested is None):
         return None
+    both = [trained] if tested is None else [trained, tested]
+    few = sum(len(each.found.rows) for each in both) <= DIVIDED_ROWS
+    return CountedRows(
+        sides=_sides(trained, tested, config) if few else None,
+        lost=trained.lost,
+        lost_held_out=tested.lost if tested else None,
+    )
+
+
+def _sides(trained: _Read, tested: _Read | None, config: TrainingConfig) -> CountedSides:
     divided = divide(
         trained.found.rows.contents,
         config,
@@ -126,13 +136,11 @@ def _counted(reader: _Reader) -> CountedRows | None:
         find_labels=partial(_labels, trained),
     )
     training = trained.found.rows.chosen(divided.sides.training)
-    return CountedRows(
+    return CountedSides(
         training_records=len(training),
         validation_records=len(divided.sides.validation),
         steps=total_steps(len(training), config),
         trained_tokens=_trained_tokens(training, config),
-        lost=trained.lost,
-        lost_held_out=tested.lost if tested else None,
         leaked=_leaked(divided, trained, tested, config.drop_leaks_from),
     )
 
@@ -144,7 +152,7 @@ def _labels(trained: _Read) -> Labels | Unlabelled:
     return find_labels(trained.records.data_type, zip(contents, records, strict=True))
 
 
-def _trained_tokens(training: Rows, config: TrainingConfig) -> int | None:
+def _trained_tokens(training: Rows, config: TrainingConfig) -> int:
     """Over the whole run: of whole epochs, and of the steps of the last where it is cut short."""
     tokens = training.trained_tokens
     each_epoch = steps_per_epoch(len(training), config)
@@ -154,8 +162,6 @@ def _trained_tokens(training: Rows, config: TrainingConfig) -> int | None:
     total = epochs * int(tokens.sum())
     if steps == 0:
         return total
-    if len(training) > _SHUFFLED_ROWS:
-        return None
     plan = Plan(len(training), rows_per_step(config), config.shuffle, config.seed)
     seen = [index for step in plan.steps(epochs)[:steps] for index in step]
     return total + int(tokens[seen].sum())

@@ -7,7 +7,7 @@ from training.config import Side, TrainingConfig
 from training.data.errors import numbered
 from training.findings import PATHS, Finding, Severity, error
 from training.held_out import VALIDATION_DATASET
-from training.preview.questions import CountedRows, Lines, LostRecords
+from training.preview.questions import CountedRows, CountedSides, Lines, LostRecords
 
 __all__ = ["row_findings"]
 
@@ -17,13 +17,15 @@ _LENGTH: Final = PATHS["max_sequence_length"]
 def row_findings(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
     """Errors that would end the run over its records, and what it would do to them."""
     yield from _refusals(rows, config)
+    if rows.sides is not None:
+        yield from _nothing_left(rows, rows.sides, config)
     sides = [(rows.lost, "records", _LENGTH)]
     if rows.lost_held_out is not None:
         sides.append((rows.lost_held_out, "records of the validation dataset", VALIDATION_DATASET))
     for lost, records, path in sides:
         yield from _losses(lost, records, path, config.max_sequence_length)
-    if rows.leaked.count:
-        yield _leak(rows.leaked, config.drop_leaks_from)
+    if rows.sides is not None and rows.sides.leaked.count:
+        yield _leak(rows.sides.leaked, config.drop_leaks_from)
 
 
 def _refusals(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
@@ -41,15 +43,20 @@ def _refusals(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
                 "maxSequenceLength.",
                 changes={"on_too_long": "TRUNCATE"},
             )
-    if rows.training_records == 0:
+
+
+def _nothing_left(
+    rows: CountedRows, sides: CountedSides, config: TrainingConfig
+) -> Iterator[Finding]:
+    if sides.training_records == 0:
         yield Finding(
             severity=Severity.ERROR,
             code="NOTHING_TO_TRAIN",
             path=("datasetId",),
-            message=f"No record is left to train on: {_reasons(rows, longest)}.",
+            message=f"No record is left to train on: {_reasons(rows.lost, sides.leaked.count, config.max_sequence_length)}.",
             remedy="Raise maxSequenceLength, shorten the prompts, or add records.",
         )
-    elif config.early_stopping.enabled and rows.validation_records == 0:
+    elif config.early_stopping.enabled and sides.validation_records == 0:
         yield error(
             "NO_VALIDATION_RECORDS",
             "Early stopping needs validation records, and none is left that is no duplicate and has a "
@@ -59,13 +66,11 @@ def _refusals(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
         )
 
 
-def _reasons(rows: CountedRows, longest: int) -> str:
-    lost = rows.lost
+def _reasons(lost: LostRecords, leaked: int, longest: int) -> str:
     reason = (
         f"{lost.without_loss.count} have no token that bears loss within {longest} tokens, and "
         f"{lost.too_long.count} are longer"
     )
-    leaked = rows.leaked.count
     return reason + (f", and {leaked} are in the other dataset, too" if leaked else "")
 
 

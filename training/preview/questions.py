@@ -12,11 +12,13 @@ from training.config import DataType, Frozen, TrainingConfig, TrainOn
 from training.events import Failure
 
 __all__ = [
+    "DIVIDED_ROWS",
     "MOST_RECORDS",
     "MOST_TOKENS",
     "NAMED_LINES",
     "Answer",
     "CountedRows",
+    "CountedSides",
     "Kind",
     "Lines",
     "LostRecords",
@@ -33,6 +35,8 @@ MOST_RECORDS: Final = 20
 """Of one preview."""
 MOST_TOKENS: Final = 512
 """Of one record that are shown; all of them are counted."""
+DIVIDED_ROWS: Final = 100_000
+"""Of a run: more are counted, but neither divided into sides nor put into their order."""
 NAMED_LINES: Final = 20
 """Of records to which the same happened; all of them are counted."""
 
@@ -148,21 +152,27 @@ class LostRecords(Frozen):
     """Left out because no token that is left of them bears loss."""
 
 
-class CountedRows(Frozen):
-    """The rows of a run, counted. Rows that are refused are counted as if they were cut."""
+class CountedSides(Frozen):
+    """The rows of a run on both sides."""
 
     training_records: int
     validation_records: int
     steps: int
     """Of the whole run."""
-    trained_tokens: int | None
-    """That bear loss over the whole run, each as often as it is seen; None where it ends amid an
-    epoch of very many rows."""
+    trained_tokens: int
+    """That bear loss over the whole run, each as often as it is seen."""
+    leaked: Lines
+    """Left out of the side that `drop_leaks_from` names, because the other has them too."""
+
+
+class CountedRows(Frozen):
+    """The rows of a run, counted. Rows that are refused are counted as if they were cut."""
+
+    sides: CountedSides | None
+    """None where there are too many rows to be divided in a moment."""
     lost: LostRecords
     lost_held_out: LostRecords | None
     """Of the dataset to test with."""
-    leaked: Lines
-    """Left out of the side that `drop_leaks_from` names, because the other has them too."""
 
 
 class RowsAnswer(Frozen):
