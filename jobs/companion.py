@@ -8,7 +8,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -59,6 +59,7 @@ class Companion:
         self._running: _Running | None = None
         self._retirement: asyncio.TimerHandle | None = None
         self._retiring: asyncio.Task[None] | None = None
+        self._unawaited: set[asyncio.Task[Any]] = set()
 
     @property
     def pid(self) -> int | None:
@@ -80,8 +81,27 @@ class Companion:
             raise Unanswered(answered.error)
         return answer.model_validate(answered.result)
 
+    async def ask_within(
+        self, seconds: float, kind: Kind, question: BaseModel, answer: type[AnswerT]
+    ) -> AnswerT | None:
+        """The answer, if it comes so soon; else the process goes on with it, for later questions to
+        find it ready. Raises what `ask` raises."""
+        asking = asyncio.get_running_loop().create_task(self.ask(kind, question, answer))
+        self._unawaited.add(asking)
+        asking.add_done_callback(self._settle)
+        done, _ = await asyncio.wait({asking}, timeout=seconds)
+        return asking.result() if done else None
+
+    def _settle(self, asking: asyncio.Task[Any]) -> None:
+        self._unawaited.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # looked at, lest it is reported where nobody waits any more
+
     async def close(self) -> None:
         """End the process, if there is one."""
+        for asking in self._unawaited:
+            asking.cancel()
+        await asyncio.gather(*self._unawaited, return_exceptions=True)
         if self._retiring is not None:
             await self._retiring
         await self._end_in_turn()

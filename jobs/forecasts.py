@@ -1,7 +1,7 @@
 """What a run will take of the machine that may train it, told before it is started."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,7 @@ from training.estimates import MemoryEstimate
 from training.memory.advice import Estimator
 from training.memory.closed_form import closed_form
 from training.models.facts import ModelFacts
+from training.preview.questions import CountedRows
 from training.steps.expected import (
     ExpectedRows,
     Stored,
@@ -32,7 +33,7 @@ __all__ = ["NOTHING_FORESEEN", "Forecast", "Surroundings"]
 
 @dataclass(frozen=True)
 class Forecast:
-    """A run's size, as far as it is known before its data is tokenised."""
+    """A run's size, as far as it is known before it has begun."""
 
     training_records: int | None = None
     validation_records: int | None = None
@@ -44,6 +45,18 @@ class Forecast:
     time: TimeEstimate | None = None
     time_unknown: str | None = None
     """Why there is no estimate of time."""
+
+    def counted(self, rows: CountedRows | None) -> "Forecast":
+        """The forecast with what is known of rows that were counted, if they were."""
+        if rows is None or rows.sides is None:
+            return self
+        return replace(
+            self,
+            training_records=rows.sides.training_records,
+            validation_records=rows.sides.validation_records,
+            steps=rows.sides.steps,
+            tokens_trained=rows.sides.trained_tokens,
+        )
 
 
 NOTHING_FORESEEN: Final = Forecast()

@@ -1,6 +1,6 @@
 """A training job from the user's side: validate, submit, look."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ from tortoise.expressions import Q
 from jobs import audit, datasets, examinations, held_out, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
+from jobs.dry_runs import NOT_ASKED, STOPS_UNKNOWN, DryRun, DryRuns
 from jobs.earlier import earlier_run
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.forecasts import NOTHING_FORESEEN, Forecast, Surroundings
@@ -20,11 +21,11 @@ from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
-from jobs.status import JobStatus
+from jobs.status import JobStatus, TaskStatus
 from jobs.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest
 from training.compatibility import decided_by, inherited
-from training.config import TrainingConfig, TrainingType, resolve
-from training.findings import in_order
+from training.config import StartKind, TrainingConfig, TrainingType, resolve
+from training.findings import apply, combined_patch, in_order
 from training.held_out import VALIDATION_DATASET
 from training.models.facts import ModelFacts
 from training.validation import Finding, Severity, check
@@ -54,6 +55,8 @@ class Validation:
     config: TrainingConfig | None
     forecast: Forecast = NOTHING_FORESEEN
     """What is known of its size, where it can run."""
+    dry_run: DryRun = NOT_ASKED
+    """What is known of its records in tokens, where nothing else is in their way."""
 
     @property
     def valid(self) -> bool:
@@ -61,7 +64,9 @@ class Validation:
         return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -> Validation:
+async def validate(
+    viewer: Viewer, request: RunRequest, *, settings: Settings, dry_runs: DryRuns | None = None
+) -> Validation:
     """What `submit` would say, all at once, without starting anything."""
     try:
         named = await _find(viewer, request)
@@ -69,7 +74,7 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
         message = f"There is no {error.kind} with this id that you can see."
         remedy = "Choose one of those that are listed to you."
         return Validation((_error("NOT_FOUND", _PLACES[error.kind], message, remedy),), None)
-    validation = await _judge(viewer, request, named, settings=settings)
+    validation = await _judge(viewer, request, named, settings=settings, dry_runs=dry_runs)
     try:
         registry.refuse_unready(named.model)
     except Conflict as error:
@@ -79,15 +84,21 @@ async def validate(viewer: Viewer, request: RunRequest, *, settings: Settings) -
 
 
 async def submit(
-    viewer: Viewer, request: RunRequest, *, settings: Settings, queue: Queue
+    viewer: Viewer,
+    request: RunRequest,
+    *,
+    settings: Settings,
+    queue: Queue,
+    dry_runs: DryRuns | None = None,
 ) -> TrainingJob:
     """Queue a job. Raises NotFound, Conflict for a model that is not ready, InvalidInput.
 
+    Where there are `dry_runs`, it is refused for what its records say, too.
     The row is committed before a worker is told of it, so that a lost message loses no job.
     """
     named = await _find(viewer, request)
     registry.refuse_unready(named.model)
-    validation = await _judge(viewer, request, named, settings=settings)
+    validation = await _judge(viewer, request, named, settings=settings, dry_runs=dry_runs)
     if not validation.valid or validation.config is None:
         raise InvalidInput("The configuration cannot run.", validation.findings)
     async with transaction():
@@ -162,7 +173,12 @@ async def _find(viewer: Viewer, request: RunRequest) -> _Named:
 
 
 async def _judge(
-    viewer: Viewer, request: RunRequest, named: _Named, *, settings: Settings
+    viewer: Viewer,
+    request: RunRequest,
+    named: _Named,
+    *,
+    settings: Settings,
+    dry_runs: DryRuns | None,
 ) -> Validation:
     model, dataset, origin = named.model, named.dataset, named.origin
     facts = ModelFacts.model_validate(model.facts) if model.facts else None
@@ -184,8 +200,10 @@ async def _judge(
     waiting = await device_finding(config, settings.lease_seconds)
     found = check(config, around.run_facts(held), around.memory_estimator())
     noted = await examinations.findings(dataset.id)
-    findings = in_order((*unfit, *found, *noted, *([waiting] if waiting else [])))
-    validation = Validation(tuple(findings), config)
+    known = (*unfit, *found, *noted, *([waiting] if waiting else []))
+    dry_run = await _dry_run(named, config, known, dry_runs)
+    findings = in_order(dry_run.beside(known))
+    validation = Validation(tuple(findings), config, dry_run=dry_run)
     if not validation.valid:
         return validation
     earlier = None
@@ -193,7 +211,26 @@ async def _judge(
         earlier = await earlier_run(
             viewer, model.id, config, dataset_sha256=dataset.sha256, worker=place.worker
         )
-    return replace(validation, forecast=around.forecast(config, earlier))
+    return replace(validation, forecast=around.forecast(config, earlier).counted(dry_run.rows))
+
+
+async def _dry_run(
+    named: _Named, config: TrainingConfig, known: Sequence[Finding], dry_runs: DryRuns | None
+) -> DryRun:
+    """What the records say of the config that the patches of its errors leave, so that what they
+    say is said at once, and not after those were followed."""
+    errors = [each for each in known if each.severity is Severity.ERROR]
+    if dry_runs is None or any(each.suggested_patch is None for each in errors):
+        return NOT_ASKED
+    if named.model.status is not TaskStatus.READY:
+        return NOT_ASKED
+    origin = named.origin
+    if origin is not None and origin.kind is StartKind.VERSION and not origin.config.adapts:
+        return STOPS_UNKNOWN
+    repaired = apply(config, combined_patch(errors))
+    return await dry_runs.look(
+        named.model, repaired, dataset=named.dataset, held_out=named.held_out
+    )
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:

@@ -18,24 +18,12 @@ from training.events import Failure
 from training.limits import beyond_limits
 from training.models.facts import ModelFacts
 from training.preview.questions import MOST_RECORDS, Kind, Preview, PreviewQuestion
-from training.templates.checks import template_findings
+from training.templates.checks import OF_THE_TEMPLATE, template_findings
 from training.validation import Finding, Severity
 
 __all__ = ["MODULE", "PreviewRequest", "Previewed", "preview"]
 
 MODULE: Final = "training.preview.child"
-
-_OF_THE_TEMPLATE: Final = frozenset(
-    {
-        "NO_CHAT_TEMPLATE",
-        "CHAT_TEMPLATE_UNUSABLE",
-        "CHAT_TEMPLATE_FAILED",
-        "END_OF_TURN_SPLIT",
-        "TEMPLATE_NOT_PREFIX_STABLE",
-        "STOP_TOKEN_NOT_TRAINED",
-    }
-)
-"""Failures that another template would mend."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +124,7 @@ def _of_option(finding: Finding) -> Finding:
 
 def _refusal(failure: Failure) -> TuneryError | RuntimeError:
     """Why there is no preview, as something the caller can act upon where it is that."""
-    if failure.code in _OF_THE_TEMPLATE:
+    if failure.code in OF_THE_TEMPLATE:
         return InvalidInput.at(
             ["options", "chatTemplate"],
             failure.message,

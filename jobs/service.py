@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jobs.artifacts import Artifacts
 from jobs.companion import Companion
 from jobs.database import connect
+from jobs.dry_runs import DryRuns
 from jobs.events import EventHub, open_hub
 from jobs.inspections import Inspector
 from jobs.previews import MODULE
@@ -28,7 +29,12 @@ class Service:
     tokens: Tokens
     inspector: Inspector
     previews: Companion
-    """Started when a preview is first asked for."""
+    """Started when a preview, or a run's records, are first asked for."""
+
+    @property
+    def dry_runs(self) -> DryRuns:
+        """What tells how a run's records would be."""
+        return DryRuns(self.artifacts, self.previews)
 
 
 @asynccontextmanager

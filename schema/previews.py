@@ -15,7 +15,7 @@ from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem
 from training.preview.questions import MOST_RECORDS, MOST_TOKENS
 from training.preview.questions import PreviewedRecord as Stored
 
-__all__ = ["PreviewQueries"]
+__all__ = ["PreviewQueries", "PreviewedRecord"]
 
 
 @strawberry.input(description="How to render; what is left out takes a run's default.")

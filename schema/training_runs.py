@@ -9,9 +9,11 @@ from jobs.errors import InvalidInput
 from jobs.pages import Page
 from schema import ids
 from schema.context import Info
+from schema.dry_runs import RecordsDropped
 from schema.enums import JobStatus, Role, Severity
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
+from schema.previews import PreviewedRecord
 from schema.problems import (
     ConflictProblem,
     Finding,
@@ -26,6 +28,7 @@ from schema.short_form import in_short_form
 from schema.training_configs import TrainingConfig
 from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
+from training.preview.questions import DIVIDED_ROWS
 
 __all__ = ["TrainingMutations", "TrainingQueries"]
 
@@ -40,20 +43,33 @@ class ConfigValidation:
         description="The whole config it would have; null where the input makes none."
     )
     training_records: int | None = strawberry.field(
-        description="Records it would train on, if none is dropped or in the data to test with, too; "
-        "null where it cannot run."
+        description="Records it would train on; null where it cannot run. Exact where "
+        f"`recordsDropped` is told and of at most {DIVIDED_ROWS:,} records, else if none is dropped or in the "
+        "data to test with, too."
     )
     validation_records: int | None = strawberry.field(
         description="Records it would test with, on the same terms."
     )
     steps: int | None = strawberry.field(
-        description="Optimizer steps of the whole run, if no record is dropped and it does not stop "
-        "early; null where it cannot run."
+        description="Optimizer steps of the whole run, if it does not stop early; null where it cannot "
+        "run. Exact where `trainingRecords` is."
     )
     tokens_trained: BigInt | None = strawberry.field(
-        description="About how many tokens will bear loss, each as often as it is seen, told from the "
-        "dataset's characters; null where it cannot run or the dataset was stored before these were "
-        "counted."
+        description="How many tokens will bear loss, each as often as it is seen. Exact where "
+        "`trainingRecords` is, else told from the dataset's characters. Null where it cannot run or the dataset was stored before "
+        "these were counted."
+    )
+    records_dropped: RecordsDropped | None = strawberry.field(
+        description="The records that it would not train on; null where that is not known, or the "
+        "run cannot start for other reasons."
+    )
+    records_dropped_unknown: str | None = strawberry.field(
+        description="Why `recordsDropped` is null; null where it is not, or the run cannot start for "
+        "other reasons."
+    )
+    preview: list[PreviewedRecord] | None = strawberry.field(
+        description="The dataset's first records, at most two, as the training loop would see them; "
+        "null where that is not known."
     )
     memory: MemoryEstimate | None = strawberry.field(
         description="What a run will take of the worker with most memory, which may be off by a "
@@ -76,7 +92,7 @@ class ConfigValidation:
         def those(severity: Severity) -> list[Finding]:
             return [Finding.of(each) for each in validation.findings if each.severity is severity]
 
-        foreseen = validation.forecast
+        foreseen, dry_run = validation.forecast, validation.dry_run
         tokens, memory = foreseen.tokens_trained, foreseen.memory
         return cls(
             valid=validation.valid,
@@ -88,6 +104,11 @@ class ConfigValidation:
             validation_records=foreseen.validation_records,
             steps=foreseen.steps,
             tokens_trained=None if tokens is None else BigInt(tokens),
+            records_dropped=None if dry_run.rows is None else RecordsDropped.of(dry_run.rows),
+            records_dropped_unknown=dry_run.unknown,
+            preview=None
+            if dry_run.shown is None
+            else [PreviewedRecord.of(each) for each in dry_run.shown],
             memory=None if memory is None else MemoryEstimate.of(memory),
             memory_unknown=foreseen.memory_unknown,
             time=None if foreseen.time is None else TimeEstimate.of(foreseen.time),
@@ -124,8 +145,12 @@ class TrainingQueries:
         extensions=[Requires(Role.VIEWER)],
     )
     async def validate_config(self, info: Info, sent: Pipeline) -> ConfigValidation:
+        service = info.context.service
         validation = await lifecycle.validate(
-            info.context.viewer, sent.request(), settings=info.context.service.settings
+            info.context.viewer,
+            sent.request(),
+            settings=service.settings,
+            dry_runs=service.dry_runs,
         )
         return ConfigValidation.of(validation)
 
@@ -190,6 +215,10 @@ class TrainingMutations:
 async def _submit(info: Info, request: lifecycle.RunRequest) -> TrainingJob:
     service = info.context.service
     row = await lifecycle.submit(
-        info.context.viewer, request, settings=service.settings, queue=service.queue
+        info.context.viewer,
+        request,
+        settings=service.settings,
+        queue=service.queue,
+        dry_runs=service.dry_runs,
     )
     return TrainingJob.of(row)

@@ -2,6 +2,8 @@
 
 from api.cli.output import duration, memory_estimate, percent, time_estimate, usage
 from api.client.results import Job, Validation
+from training.data.errors import numbered
+from training.preview.questions import DIVIDED_ROWS
 
 __all__ = ["forecast_facts", "job_facts"]
 
@@ -53,6 +55,25 @@ def _dataset(name: str, version: int, sha256: str) -> str:
     return f"{name}, version {version}, sha256 {sha256[:12]}…"
 
 
+def _is_exact(found: Validation) -> bool:
+    """Whether its tokens were counted."""
+    records = (found.training_records or 0) + (found.validation_records or 0)
+    return found.records_dropped is not None and records <= DIVIDED_ROWS
+
+
+def _dropped(found: Validation) -> list[tuple[str, str]]:
+    """The records that would be left out, and why; or why that is not known."""
+    if found.records_dropped is None:
+        unknown = found.records_dropped_unknown
+        return [] if unknown is None else [("records dropped", unknown)]
+    facts = [("records dropped", str(found.records_dropped.count))]
+    for each in found.records_dropped.reasons:
+        of_dataset = " of the validation dataset" if each.validation_dataset else ""
+        reason = each.code.lower().replace("_", " ")
+        facts.append((f"{reason}{of_dataset}", f"{each.count}, {numbered(each.lines, each.count)}"))
+    return facts
+
+
 def forecast_facts(found: Validation) -> list[tuple[str, str]]:
     """What a run would take, as far as that is known before it starts."""
     facts = []
@@ -62,7 +83,9 @@ def forecast_facts(found: Validation) -> list[tuple[str, str]]:
     if found.steps is not None:
         facts.append(("steps", str(found.steps)))
     if found.tokens_trained is not None:
-        facts.append(("tokens trained", f"about {found.tokens_trained}"))
+        about = "" if _is_exact(found) else "about "
+        facts.append(("tokens trained", f"{about}{found.tokens_trained}"))
+    facts += _dropped(found)
     if found.memory is not None:
         facts.append(("memory estimated", memory_estimate(found.memory)))
     if found.memory_unknown is not None:

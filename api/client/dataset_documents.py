@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api.client.fragments import FAILURE, PAGE, PROBLEMS
+from api.client.fragments import FAILURE, PAGE, PREVIEWED_RECORD, PROBLEMS
 
 __all__ = [
     "COMPARE_DATASETS",
@@ -112,9 +112,7 @@ query PreviewDataset(
       chatTemplate stopTokens
       records {{
         edges {{
-          node {{
-            line tokens {{ id text trained }} tokensCut tokenCount trainedTokenCount truncated
-          }}
+          node {{ {PREVIEWED_RECORD} }}
         }}
         {PAGE}
       }}

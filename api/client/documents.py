@@ -3,7 +3,7 @@ parses each one once."""
 
 from typing import Final
 
-from api.client.fragments import FAILURE, FINDING, PAGE, PROBLEMS
+from api.client.fragments import FAILURE, FINDING, PAGE, PREVIEWED_RECORD, PROBLEMS
 
 __all__ = [
     "CANCEL_TRAINING",
@@ -106,6 +106,8 @@ query ValidateConfig($input: RunPipelineInput!) {{
       checkpointing {{ enabled interval keepBest }} devices sharding samplePrompts
     }}
     trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
+    recordsDropped {{ count reasons {{ code count lines validationDataset }} }} recordsDroppedUnknown
+    preview {{ {PREVIEWED_RECORD} }}
     time {{ preparing training validating total factor method }} timeUnknown
   }}
 }}

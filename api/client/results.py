@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from api.client.previews import PreviewedRecord
 from api.client.record import Record
 from api.client.resources import (
     Hindrance,
@@ -19,6 +20,7 @@ from training.export.spec import ExportFormat
 from training.findings import Severity
 
 __all__ = [
+    "DroppedRecords",
     "EpochMetrics",
     "Export",
     "ExportFile",
@@ -29,6 +31,7 @@ __all__ = [
     "Page",
     "Parity",
     "Record",
+    "RecordsDropped",
     "Sample",
     "Session",
     "StartPoint",
@@ -251,6 +254,22 @@ class Export(Record):
     parity: Parity | None
 
 
+class DroppedRecords(Record):
+    """Records that a run would leave out for one reason; `lines` are the first of them."""
+
+    code: str
+    count: int
+    lines: tuple[int, ...]
+    validation_dataset: bool
+
+
+class RecordsDropped(Record):
+    """The records that a run would leave out."""
+
+    count: int
+    reasons: tuple[DroppedRecords, ...]
+
+
 class Validation(Record):
     """What the server would say to a run, without starting it."""
 
@@ -263,6 +282,9 @@ class Validation(Record):
     validation_records: int | None
     steps: int | None
     tokens_trained: int | None
+    records_dropped: RecordsDropped | None
+    records_dropped_unknown: str | None
+    preview: tuple[PreviewedRecord, ...] | None
     memory: MemoryEstimate | None
     memory_unknown: str | None
     time: TimeEstimate | None

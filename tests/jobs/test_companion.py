@@ -31,7 +31,12 @@ async def companion(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Companion]
 
 async def ask(companion: Companion, what: str | None = None) -> int:
     """The process that answered."""
-    question = PreviewQuestion(
+    answer = await companion.ask(Kind.PREVIEW, question(what), Preview)
+    return int(answer.stop_tokens[0])
+
+
+def question(what: str | None = None) -> PreviewQuestion:
+    return PreviewQuestion(
         model_path="",
         dataset_path="",
         data_type=DataType.QA,
@@ -40,8 +45,6 @@ async def ask(companion: Companion, what: str | None = None) -> int:
         chat_template=what,
         max_sequence_length=8,
     )
-    answer = await companion.ask(Kind.PREVIEW, question, Preview)
-    return int(answer.stop_tokens[0])
 
 
 def is_alive(pid: int) -> bool:
@@ -102,6 +105,20 @@ async def test_whoever_gives_up_leaves_no_answer_for_the_next(companion: Compani
         await asking
     assert not is_alive(first)
     assert await ask(companion) == companion.pid
+
+
+async def test_a_slow_answer_is_not_waited_for_and_its_process_stays(companion: Companion) -> None:
+    assert await companion.ask_within(0, Kind.PREVIEW, question(), Preview) is None
+    first = await ask(companion)
+    answer = await companion.ask_within(20, Kind.PREVIEW, question(), Preview)
+    assert answer is not None
+    assert answer.stop_tokens == (str(first),)
+    with pytest.raises(Unanswered):
+        await companion.ask_within(20, Kind.PREVIEW, question("refuse"), Preview)
+    assert await companion.ask_within(0.1, Kind.PREVIEW, question("hang"), Preview) is None
+    assert is_alive(first)
+    await companion.close()
+    assert not is_alive(first)
 
 
 async def test_too_many_at_a_time_are_refused(companion: Companion) -> None:

@@ -7,6 +7,7 @@ import pytest
 from jobs import lifecycle, starts
 from jobs.access import Role, Viewer
 from jobs.cleanup import clean_up
+from jobs.dry_runs import STOPS_UNKNOWN
 from jobs.errors import InvalidInput, NotFound
 from jobs.lifecycle import RunRequest
 from jobs.models import Checkpoint, ModelVersion, TrainingJob
@@ -226,3 +227,19 @@ async def test_a_checkpoint_deleted_between_the_look_and_the_submission_is_not_f
     with pytest.raises(NotFound):
         await _submit(viewer, service, request)
     assert await TrainingJob.filter(start_job_id=source.id).count() == 0
+
+
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+async def test_records_are_not_counted_for_weights_that_may_stop_elsewhere(
+    service: Service, viewer: Viewer, source: TrainingJob, method: TrainingType
+) -> None:
+    config = source.config | {"training_type": method.value}
+    await TrainingJob.filter(id=source.id).update(config=config)
+    request = _request(source, await _of(source, StartKind.VERSION), method)
+    validation = await lifecycle.validate(
+        viewer, request, settings=service.settings, dry_runs=service.dry_runs
+    )
+    assert validation.valid
+    whole = method is TrainingType.FULL
+    assert (validation.dry_run is STOPS_UNKNOWN) is whole
+    assert ("not on the API's machine" in (validation.dry_run.unknown or "")) is not whole

@@ -22,9 +22,11 @@ class RowsTooLong(TrainingError):
         )
 
 
-def numbered(lines: Sequence[int]) -> str:
-    """Line numbers for a sentence, the first of them where there are many."""
+def numbered(lines: Sequence[int], total: int | None = None) -> str:
+    """Line numbers for a sentence, the first of them where there are many: `total`, if these are not
+    all."""
     named = ", ".join(str(line) for line in lines[:_NAMED_LINES])
-    more = len(lines) - _NAMED_LINES
-    word = "line" if len(lines) == 1 else "lines"
+    count = len(lines) if total is None else total
+    more = count - len(lines[:_NAMED_LINES])
+    word = "line" if count == 1 else "lines"
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")

@@ -25,7 +25,15 @@ from training.errors import DatasetDamaged, RecordError
 from training.files import damage, disk_full_named, remove_leftovers, sha256_of, whole_folder
 from training.locking import folder_lock
 
-__all__ = ["CachedRows", "RecordFile", "Rendering", "count_records", "records_at", "token_rows"]
+__all__ = [
+    "CachedRows",
+    "RecordFile",
+    "Rendering",
+    "count_records",
+    "records_at",
+    "stored_rows",
+    "token_rows",
+]
 
 _FOLDER: Final = "tokens"
 _ROWS: Final = "rows"
@@ -104,6 +112,16 @@ def token_rows(
             if should_stop():
                 return None
     return state
+
+
+def stored_rows(records: RecordFile, renderer: Renderer, *, sha256: str) -> CachedRows | None:
+    """The rows that lie beside the records already, by their sizes whole; None where there are none."""
+    keys = [_key(sha256, renderer, each) for each in (None, records.places)]
+    for key in dict.fromkeys(keys):
+        rows = records.path.parent / _FOLDER / key / _ROWS
+        if rows.is_dir() and damage(rows, thorough=False) is None:
+            return CachedRows(rows / _FILE, key == keys[0], reused=True, damage=None)
+    return None
 
 
 def count_records(path: Path) -> int:

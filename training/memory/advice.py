@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from training.config import LEARNING_RATES, TrainingConfig, TrainingType
+from training.config import LEARNING_RATES, OnTooLong, TrainingConfig, TrainingType
 from training.estimates import MemoryEstimate
 from training.findings import PATHS, Finding, Severity, apply, merge, patch_for
 
@@ -62,9 +62,10 @@ def _patches(
 
 
 def _shorter_rows(config: TrainingConfig) -> Iterator[dict[str, object]]:
+    cut = {"on_too_long": "TRUNCATE"} if config.on_too_long is OnTooLong.ERROR else {}
     length = config.max_sequence_length // 2
     while length >= _SHORTEST_ROW:
-        yield patch_for({"max_sequence_length": length})
+        yield patch_for({"max_sequence_length": length, **cut})
         length //= 2
 
 

@@ -18,7 +18,15 @@ from training.data.rows import IGNORED, Row
 from training.errors import DatasetDamaged, RecordError
 from training.models.sources import tokenizer_folder
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
-from training.preview.questions import MOST_TOKENS, Preview, PreviewedRecord, PreviewQuestion
+from training.preview.counting import counted_rows
+from training.preview.questions import (
+    MOST_TOKENS,
+    Preview,
+    PreviewedRecord,
+    PreviewQuestion,
+    RowsAnswer,
+    RowsQuestion,
+)
 from training.templates.errors import TemplateUnusable
 from training.templates.guard import TookTooLong, time_limited
 
@@ -51,22 +59,43 @@ class Previewer:
 
     def preview(self, asked: PreviewQuestion) -> Preview:
         """The records asked for. Raises the `TrainingError` that would end a run over them."""
-        loaded = self._load(asked.model_path)
-        tokenizer = loaded.tokenizer
-        tokenizer.chat_template = loaded.own_template
-        stops = settle_template(tokenizer, asked.chat_template, loaded.stop_ids)
-        renderer = Renderer(
-            tokenizer,
-            asked.data_type,
-            stop_token_ids=stops,
-            max_length=asked.max_sequence_length,
-            train_on=asked.train_on,
-        )
+        renderer = self._renderer(asked)
+        tokenizer, stops = renderer.tokenizer, renderer.stop_token_ids
         template = tokenizer.chat_template
         return Preview(
             records=_rendered(renderer, asked),
             chat_template=template if isinstance(template, str | None) else json.dumps(template),
             stop_tokens=tuple(tokenizer.convert_ids_to_tokens(sorted(stops))),
+        )
+
+    def rows(self, asked: RowsQuestion) -> RowsAnswer:
+        """What would become of a run's records, as far as that is soon known. Raises the
+        `TrainingError` that would end the run over one of them."""
+        config = asked.config
+        beginning = PreviewQuestion(
+            model_path=asked.model_path,
+            dataset_path=asked.data.path,
+            data_type=asked.data_type,
+            after_line=0,
+            count=asked.shown,
+            chat_template=config.chat_template,
+            train_on=config.train_on,
+            max_sequence_length=config.max_sequence_length,
+        )
+        renderer = self._renderer(beginning)
+        shown = _rendered(renderer, beginning)
+        return RowsAnswer(rows=counted_rows(asked, renderer), shown=shown)
+
+    def _renderer(self, asked: PreviewQuestion) -> Renderer:
+        loaded = self._load(asked.model_path)
+        tokenizer = loaded.tokenizer
+        tokenizer.chat_template = loaded.own_template
+        return Renderer(
+            tokenizer,
+            asked.data_type,
+            stop_token_ids=settle_template(tokenizer, asked.chat_template, loaded.stop_ids),
+            max_length=asked.max_sequence_length,
+            train_on=asked.train_on,
         )
 
     def _load(self, source: str) -> _Loaded:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from training.devices.process import resident_bytes
 from training.libraries import imported_at_once, leave_out_torch, prepare_environment, silence
 from training.outcomes import outcome_of
-from training.preview.questions import Kind, PreviewQuestion, Question
+from training.preview.questions import Kind, PreviewQuestion, Question, RowsQuestion
 
 __all__ = ["main"]
 
@@ -43,6 +43,8 @@ def main() -> int:
         match asked.kind:
             case Kind.PREVIEW:
                 return previewer.preview(PreviewQuestion.model_validate(asked.question))
+            case Kind.ROWS:
+                return previewer.rows(RowsQuestion.model_validate(asked.question))
 
     for line in sys.stdin.buffer:
         answers.write(outcome_of(partial(answer, line)) + b"\n")

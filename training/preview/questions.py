@@ -8,30 +8,44 @@ A further question is a kind, a record of what is asked, and a record of the ans
 from enum import StrEnum
 from typing import Any, Final
 
-from training.config import DataType, Frozen, TrainOn
+from training.config import DataType, Frozen, TrainingConfig, TrainOn
 from training.events import Failure
 
 __all__ = [
+    "DIVIDED_ROWS",
     "MOST_RECORDS",
     "MOST_TOKENS",
+    "NAMED_LINES",
     "Answer",
+    "CountedRows",
+    "CountedSides",
     "Kind",
+    "Lines",
+    "LostRecords",
     "Preview",
     "PreviewQuestion",
     "PreviewedRecord",
     "Question",
+    "RecordsAsked",
+    "RowsAnswer",
+    "RowsQuestion",
 ]
 
 MOST_RECORDS: Final = 20
 """Of one preview."""
 MOST_TOKENS: Final = 512
 """Of one record that are shown; all of them are counted."""
+DIVIDED_ROWS: Final = 100_000
+"""Of a run: more are counted, but neither divided into sides nor put into their order."""
+NAMED_LINES: Final = 20
+"""Of records to which the same happened; all of them are counted."""
 
 
 class Kind(StrEnum):
     """What is asked for."""
 
     PREVIEW = "PREVIEW"
+    ROWS = "ROWS"
 
 
 class Question(Frozen):
@@ -92,3 +106,79 @@ class Preview(Frozen):
     """The template's text; None where the tokenizer has none and the data needs none."""
     stop_tokens: tuple[str, ...]
     """At which generation is to stop."""
+
+
+class RecordsAsked(Frozen):
+    """A dataset whose rows are asked about."""
+
+    path: str
+    """A JSONL file of canonical records. Beside it their tokens may be kept."""
+    sha256: str
+    records: int
+
+
+class RowsQuestion(Frozen):
+    """What would become of a run's records."""
+
+    model_path: str
+    """A local folder or a hub id."""
+    data_type: DataType
+    data: RecordsAsked
+    held_out: RecordsAsked | None = None
+    """A dataset to test with, where one is named."""
+    config: TrainingConfig
+    shown: int
+    """How many of the first records are to be shown in tokens."""
+
+
+class Lines(Frozen):
+    """Records to which the same happens."""
+
+    count: int
+    first: tuple[int, ...]
+    """The lines of the first of them, from 1, at most `NAMED_LINES`."""
+
+
+class LostRecords(Frozen):
+    """The records of a dataset that a run would not train on, or not on all of."""
+
+    refused: Lines
+    """Longer than allowed, where the run is told to end for them."""
+    too_long: Lines
+    """Left out for their length."""
+    truncated: Lines
+    """Cut at the end to fit."""
+    without_loss: Lines
+    """Left out because no token that is left of them bears loss."""
+
+
+class CountedSides(Frozen):
+    """The rows of a run on both sides."""
+
+    training_records: int
+    validation_records: int
+    steps: int
+    """Of the whole run."""
+    trained_tokens: int
+    """That bear loss over the whole run, each as often as it is seen."""
+    leaked: Lines
+    """Left out of the side that `drop_leaks_from` names, because the other has them too."""
+
+
+class CountedRows(Frozen):
+    """The rows of a run, counted. Rows that are refused are counted as if they were cut."""
+
+    sides: CountedSides | None
+    """None where there are too many rows to be divided in a moment."""
+    lost: LostRecords
+    lost_held_out: LostRecords | None
+    """Of the dataset to test with."""
+
+
+class RowsAnswer(Frozen):
+    """What is known of a run's rows after a moment."""
+
+    rows: CountedRows | None
+    """None where counting takes longer: of a large dataset whose tokens are not kept yet."""
+    shown: tuple[PreviewedRecord, ...]
+    """The first records."""

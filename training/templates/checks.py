@@ -9,7 +9,19 @@ from training.templates.errors import TemplateUnusable
 from training.templates.named import END_OF_TURN, NamedTemplate, named
 from training.templates.parsing import check_syntax
 
-__all__ = ["has_template", "template_findings"]
+__all__ = ["OF_THE_TEMPLATE", "has_template", "template_findings"]
+
+OF_THE_TEMPLATE: Final = frozenset(
+    {
+        "NO_CHAT_TEMPLATE",
+        "CHAT_TEMPLATE_UNUSABLE",
+        "CHAT_TEMPLATE_FAILED",
+        "END_OF_TURN_SPLIT",
+        "TEMPLATE_NOT_PREFIX_STABLE",
+        "STOP_TOKEN_NOT_TRAINED",
+    }
+)
+"""Codes of what ends a run over its records, and another template would mend."""
 
 _CONVERSATIONS: Final = (DataType.CHAT, DataType.QA)
 _WHOLE: Final = (DataType.TEXT, DataType.CODE)

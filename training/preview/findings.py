@@ -1,0 +1,124 @@
+"""What a run's records, once counted, say of the run before it is started."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from training.config import Side, TrainingConfig
+from training.data.errors import numbered
+from training.findings import PATHS, Finding, Severity, error
+from training.held_out import VALIDATION_DATASET
+from training.preview.questions import CountedRows, CountedSides, Lines, LostRecords
+
+__all__ = ["row_findings"]
+
+_LENGTH: Final = PATHS["max_sequence_length"]
+
+
+def row_findings(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
+    """Errors that would end the run over its records, and what it would do to them."""
+    yield from _refusals(rows, config)
+    if rows.sides is not None:
+        yield from _nothing_left(rows, rows.sides, config)
+    sides = [(rows.lost, "records", _LENGTH)]
+    if rows.lost_held_out is not None:
+        sides.append((rows.lost_held_out, "records of the validation dataset", VALIDATION_DATASET))
+    for lost, records, path in sides:
+        yield from _losses(lost, records, path, config.max_sequence_length)
+    if rows.sides is not None and rows.sides.leaked.count:
+        yield _leak(rows.sides.leaked, config.drop_leaks_from)
+
+
+def _refusals(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
+    longest = config.max_sequence_length
+    for lost, records in (
+        (rows.lost, "records"),
+        (rows.lost_held_out, "records of the validation dataset"),
+    ):
+        if lost is not None and lost.refused.count:
+            yield error(
+                "RECORDS_EXCEED_LENGTH",
+                f"{lost.refused.count} {records} are longer than {longest} tokens, which onTooLong "
+                f"ERROR refuses: {_at(lost.refused)}.",
+                remedy="Set onTooLong to TRUNCATE to train on their beginning, or to DROP, or raise "
+                "maxSequenceLength.",
+                changes={"on_too_long": "TRUNCATE"},
+            )
+
+
+def _nothing_left(
+    rows: CountedRows, sides: CountedSides, config: TrainingConfig
+) -> Iterator[Finding]:
+    if sides.training_records == 0:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="NOTHING_TO_TRAIN",
+            path=("datasetId",),
+            message=f"No record is left to train on: {_reasons(rows.lost, sides.leaked.count, config.max_sequence_length)}.",
+            remedy="Raise maxSequenceLength, shorten the prompts, or add records.",
+        )
+    elif config.early_stopping.enabled and sides.validation_records == 0:
+        yield error(
+            "NO_VALIDATION_RECORDS",
+            "Early stopping needs validation records, and none is left that is no duplicate and has a "
+            "token to be learnt.",
+            remedy="Add records to validate with, or turn early stopping off.",
+            changes={"early_stopping.enabled": False},
+        )
+
+
+def _reasons(lost: LostRecords, leaked: int, longest: int) -> str:
+    reason = (
+        f"{lost.without_loss.count} have no token that bears loss within {longest} tokens, and "
+        f"{lost.too_long.count} are longer"
+    )
+    return reason + (f", and {leaked} are in the other dataset, too" if leaked else "")
+
+
+def _losses(
+    lost: LostRecords, records: str, path: tuple[str, ...], longest: int
+) -> Iterator[Finding]:
+    if lost.without_loss.count:
+        yield _warning(
+            "RECORDS_DROPPED",
+            path,
+            f"{lost.without_loss.count} {records} have no token that bears loss within {longest} "
+            f"tokens and will be left out: {_at(lost.without_loss)}.",
+            "Raise maxSequenceLength, or shorten their prompts.",
+        )
+    if lost.too_long.count:
+        yield _warning(
+            "RECORDS_TOO_LONG",
+            path,
+            f"{lost.too_long.count} {records} are longer than {longest} tokens and will be left out: "
+            f"{_at(lost.too_long)}.",
+            "Raise maxSequenceLength, or set onTooLong to TRUNCATE to train on their beginning.",
+        )
+    if lost.truncated.count:
+        yield _warning(
+            "RECORDS_TRUNCATED",
+            path,
+            f"{lost.truncated.count} {records} are longer than {longest} tokens and will be cut at "
+            f"their end: {_at(lost.truncated)}.",
+            "Raise maxSequenceLength to train on them whole.",
+        )
+
+
+def _leak(leaked: Lines, side: Side) -> Finding:
+    here, there = ("dataset", "validation dataset")
+    if side is Side.VALIDATION:
+        here, there = there, here
+    return _warning(
+        "VALIDATION_LEAK",
+        PATHS["drop_leaks_from"],
+        f"{leaked.count} records of the {here} are in the {there} too, and will be left out: "
+        f"{_at(leaked)}.",
+        f"Remove them from the {here}, or name the other side in dropLeaksFrom.",
+    )
+
+
+def _warning(code: str, path: tuple[str, ...], message: str, remedy: str) -> Finding:
+    return Finding(severity=Severity.WARNING, code=code, path=path, message=message, remedy=remedy)
+
+
+def _at(lines: Lines) -> str:
+    return numbered(lines.first, lines.count)
