@@ -15,10 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from training.config import DataType, TrainOn
 from training.data.chat import Piece, pieces
 from training.data.conversations import Message
+from training.data.encoding import ids_of
 from training.data.fingerprints import fingerprint
 from training.data.records import Record, canonical_line
 from training.data.rows import IGNORED, Row
-from training.data.tokenising import PieceTokenizer, ids_of
+from training.data.tokenising import PieceTokenizer
 from training.errors import StopTokenNotTrained
 
 

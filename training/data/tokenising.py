@@ -1,47 +1,18 @@
-"""Texts as tokens, and stretches of one text, each as if those before it stood before it."""
+"""Stretches of one text as tokens, each as if those before it stood before it."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from transformers import PreTrainedTokenizerBase, TokenizersBackend
+from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PieceTokenizer", "ids_of"]
+from training.data.encoding import ids_of
+from training.data.repeated_texts import RepeatedTexts
+
+__all__ = ["PieceTokenizer"]
 
 _NEUTRAL: Final = "\n"
 """What no tokenizer merges with a word that follows."""
-
-
-def ids_of(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, framed: bool = False
-) -> list[list[int]]:
-    """The ids of each text, with the tokens that a sequence begins and ends with where it is framed.
-
-    They are those that the tokenizer gives when it is called. That also finds where in the text each
-    token lies, and copies all it found, which takes a third of its time.
-    """
-    if not texts:
-        return []
-    if isinstance(tokenizer, TokenizersBackend) and _encodes_as_its_backend(type(tokenizer)):
-        tokenizer("")  # which undoes what the last call may have said of lengths and padding
-        backend = tokenizer.backend_tokenizer
-        found = backend.encode_batch_fast(list(texts), add_special_tokens=framed)
-        return [each.ids for each in found]
-    ids: list[list[int]] = tokenizer(
-        list(texts),
-        add_special_tokens=framed,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )["input_ids"]
-    return ids
-
-
-def _encodes_as_its_backend(kind: type[TokenizersBackend]) -> bool:
-    """Whether a tokenizer of this class does nothing to a text before its backend gets it."""
-    return (
-        kind.__call__ is TokenizersBackend.__call__
-        and kind._encode_plus is TokenizersBackend._encode_plus
-    )
 
 
 class PieceTokenizer:
@@ -55,6 +26,7 @@ class PieceTokenizer:
         self._tokenizer = tokenizer
         alone, after = self._ids(["x", f"{_NEUTRAL}x"])
         self._minds_context = after != self._ids([_NEUTRAL])[0] + alone
+        self._repeated = RepeatedTexts(tokenizer)
         added = tokenizer.added_tokens_decoder.values() if self._minds_context else ()
         self._added = sorted(added, key=lambda each: len(each.content), reverse=True)
 
@@ -63,7 +35,7 @@ class PieceTokenizer:
         if self._minds_context:
             return [self.ids(pieces) for pieces in texts]
         every = [piece for pieces in texts for piece in pieces]
-        found = iter(self._ids(every))
+        found = iter(self._repeated.ids_of_each(every))
         return [[next(found) for _ in pieces] for pieces in texts]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
