@@ -46,9 +46,12 @@ def test_a_known_stretch_is_not_tokenised_again(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[str] = []
-    monkeypatch.setattr(
-        repeated_texts, "ids_of", lambda of, texts: given.extend(texts) or ids_of(of, texts)
-    )
+
+    def noted(of: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+        given.extend(texts)
+        return ids_of(of, texts)
+
+    monkeypatch.setattr(repeated_texts, "ids_of", noted)
     repeated = RepeatedTexts(tokenizer)
     repeated.ids_of_each(["<|im_start|>system\nBe brief.<|im_end|>"])
     repeated.ids_of_each(["<|im_start|>system\nBe brief.<|im_end|><|im_start|>user"])
