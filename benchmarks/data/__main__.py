@@ -7,6 +7,7 @@ which. Exits 1 in that case, or if a limit is missed. docs/benchmarks.md says wh
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ def _run(arm: str, options: Options) -> Figures:
         peer = str(Path(__file__).with_name("peer.py").resolve())
         command = [python, "-P", peer, arm, str(folder), source, canonical, model]
     threaded = ["env", "TOKENIZERS_PARALLELISM=true"]  # for everyone, as it is out of the box
-    run([*threaded, *command], folder / "log", threads=1)
+    run([*threaded, *command], folder / "log", threads=len(os.sched_getaffinity(0)))
     figures: Figures = json.loads((folder / "figures.json").read_bytes())
     for made in folder.iterdir():  # a gigabyte an arm
         if made.is_dir():

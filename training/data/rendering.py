@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from training.config import DataType, TrainOn
 from training.data.chat import Piece, pieces
 from training.data.conversations import Message
+from training.data.encoding import ids_of
 from training.data.fingerprints import fingerprint
 from training.data.records import Record, canonical_line
 from training.data.rows import IGNORED, Row
@@ -124,7 +125,7 @@ class Renderer:
         if not self._frames_texts:
             return self._pieces.ids_of_each(texts)
         first = self._beginnings([parts[0] for parts in texts])
-        rest = iter(self._ids([text for parts in texts for text in parts[1:]]))
+        rest = iter(ids_of(self.tokenizer, [text for parts in texts for text in parts[1:]]))
         return [
             [beginning, *(next(rest) for _ in parts[1:])]
             for beginning, parts in zip(first, texts, strict=True)
@@ -170,23 +171,20 @@ class Renderer:
         return end
 
     def _is_blank(self, token_id: int) -> bool:
-        return not str(self.tokenizer.decode([token_id])).strip()
+        known = self._blanks.get(token_id)
+        if known is None:
+            known = self._blanks[token_id] = not str(self.tokenizer.decode([token_id])).strip()
+        return known
 
-    def _ids(self, texts: list[str], *, framed: bool = False) -> list[list[int]]:
-        if not texts:
-            return []
-        ids: list[list[int]] = self.tokenizer(
-            texts,
-            add_special_tokens=framed,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-        return ids
+    @cached_property
+    def _blanks(self) -> dict[int, bool]:
+        """Of tokens whether they are blank, as far as that was asked."""
+        return {}
 
     def _beginnings(self, texts: list[str]) -> list[list[int]]:
         """Ids of texts at the start of a sequence: with the BOS token where the model wants one,
         without the EOS that some tokenizers add on their own."""
-        found = self._ids(texts, framed=True)
+        found = ids_of(self.tokenizer, texts, framed=True)
         for ids in found:
             if ids and ids[-1] == self.tokenizer.eos_token_id:
                 ids.pop()

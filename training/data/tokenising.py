@@ -6,6 +6,9 @@ from typing import Final
 
 from transformers import PreTrainedTokenizerBase
 
+from training.data.encoding import ids_of
+from training.data.repeated_texts import RepeatedTexts
+
 __all__ = ["PieceTokenizer"]
 
 _NEUTRAL: Final = "\n"
@@ -23,6 +26,7 @@ class PieceTokenizer:
         self._tokenizer = tokenizer
         alone, after = self._ids(["x", f"{_NEUTRAL}x"])
         self._minds_context = after != self._ids([_NEUTRAL])[0] + alone
+        self._repeated = RepeatedTexts(tokenizer)
         added = tokenizer.added_tokens_decoder.values() if self._minds_context else ()
         self._added = sorted(added, key=lambda each: len(each.content), reverse=True)
 
@@ -31,7 +35,7 @@ class PieceTokenizer:
         if self._minds_context:
             return [self.ids(pieces) for pieces in texts]
         every = [piece for pieces in texts for piece in pieces]
-        found = iter(self._ids(every) if every else [])
+        found = iter(self._repeated.ids_of_each(every))
         return [[next(found) for _ in pieces] for pieces in texts]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -63,10 +67,4 @@ class PieceTokenizer:
         return _NEUTRAL
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        found: list[list[int]] = self._tokenizer(
-            list(texts),
-            add_special_tokens=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-        return found
+        return ids_of(self._tokenizer, texts)
