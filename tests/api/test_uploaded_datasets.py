@@ -209,7 +209,7 @@ async def test_rejected_rows_are_listed_page_by_page(viewer: Client) -> None:
         (b"\n \n", "EMPTY_FILE"),
         (b"question,answer\n", "FORMAT_UNKNOWN"),
         (b"\x00\x01\x02\x03", "CONTAINER_UNKNOWN"),
-        (gzip.compress(b""), "EMPTY_FILE"),
+        (gzip.compress(b"", mtime=0), "EMPTY_FILE"),
         (as_parquet(CONTENT)[:-40], "PARQUET_DAMAGED"),
         (b'{"question": "a", "answer": "b", "text": "c"}\n', "FORMAT_AMBIGUOUS"),
         (b'{"text": "a"}\n{"code": "b"}\n', "FORMATS_MIXED"),
