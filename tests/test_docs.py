@@ -13,6 +13,7 @@ DOCS = ROOT / "docs"
 FINDING_SOURCES = (
     "training/advice/*.py",
     "training/compatibility.py",
+    "training/data/losses.py",
     "training/devices/placement.py",
     "training/held_out.py",
     "training/limits.py",

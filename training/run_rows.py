@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from training.config import JobSpec, Side
-from training.data.errors import numbered
+from training.data.errors import NAMED_LINES
 from training.data.labels import Labels, Unlabelled, find_labels
 from training.data.lengths import Fitting, fitting
+from training.data.losses import Affected, Loss, leak, losses
 from training.data.rendering import Renderer
 from training.data.selection import Rows
 from training.data.token_cache import (
@@ -28,7 +29,7 @@ from training.events import DataPrepared, DataProgress, Event, WarningRaised
 from training.files import MANIFEST
 from training.steps.batches import sample
 from training.steps.schedule import total_steps
-from training.steps.sides import Divided, divide, leak, not_stratified
+from training.steps.sides import Divided, divide, not_stratified
 
 __all__ = ["RunRows", "run_rows"]
 
@@ -219,7 +220,7 @@ def _warnings(
     if divided.leaked is not None and len(divided.leaked):
         side = spec.config.drop_leaks_from
         rows = both[0 if side is Side.TRAINING else 1].found.rows
-        yield leak(rows.lines[divided.leaked].tolist(), side)
+        yield _warning(leak(_affected(rows.lines[divided.leaked]), side))
     if isinstance(divided.labels, Unlabelled):
         yield not_stratified(divided.labels)
     asked = len(both) > 1 or spec.config.validation_split > 0
@@ -240,28 +241,19 @@ def _of_dataset(read: _Read, records: str, longest: int) -> Iterator[WarningRais
             f"{read.cached.damage}.",
             remedy="Nothing needs to be done for this run. Check the disk.",
         )
-    if len(found.without_loss):
-        yield WarningRaised(
-            code="RECORDS_DROPPED",
-            message=f"{len(found.without_loss)} {records} have no token that bears loss within "
-            f"{longest} tokens and are left out: {_lines(found.without_loss)}.",
-            remedy="Raise maxSequenceLength, or shorten their prompts.",
-        )
-    if len(found.too_long):
-        yield WarningRaised(
-            code="RECORDS_TOO_LONG",
-            message=f"{len(found.too_long)} {records} are longer than {longest} tokens and are "
-            f"left out: {_lines(found.too_long)}.",
-            remedy="Raise maxSequenceLength, or set onTooLong to TRUNCATE to train on their start.",
-        )
-    if len(found.truncated):
-        yield WarningRaised(
-            code="RECORDS_TRUNCATED",
-            message=f"{len(found.truncated)} {records} are longer than {longest} tokens and were "
-            f"cut at their end: {_lines(found.truncated)}.",
-            remedy="Raise maxSequenceLength to train on them whole.",
-        )
+    lost = losses(
+        records,
+        longest,
+        without_loss=_affected(found.without_loss),
+        too_long=_affected(found.too_long),
+        truncated=_affected(found.truncated),
+    )
+    yield from map(_warning, lost)
 
 
-def _lines(lines: Integers) -> str:
-    return numbered(lines.tolist())
+def _warning(loss: Loss) -> WarningRaised:
+    return WarningRaised(code=loss.code, message=loss.message, remedy=loss.remedy)
+
+
+def _affected(lines: Integers) -> Affected:
+    return Affected(len(lines), lines[:NAMED_LINES].tolist())

@@ -37,6 +37,8 @@ __all__ = [
     "tell",
 ]
 
+_DROP_THEM: Final = "Correct them or the mapping, or leave them out with --drop-invalid."
+"""What a shell says in place of the API's own words."""
 PATIENCE_SECONDS: Final = 10.0
 """So long is waited for what is found in the records, which can be looked at later."""
 POLL_SECONDS: Final = 0.3
@@ -95,7 +97,8 @@ async def taken_in(client: Client, dataset: Dataset) -> Dataset:
 
 
 def tell(dataset: Dataset, *, url: str, as_json: bool) -> None:
-    """Print what was made and found in it; ClientError, after the rows that were not taken, where nothing was."""
+    """Print what was made and what was found in it; ClientError, after the rows that were not taken,
+    where nothing was made."""
     if as_json:
         print_json(dataset)
     elif dataset.status is TaskStatus.READY:
@@ -109,7 +112,8 @@ def tell(dataset: Dataset, *, url: str, as_json: bool) -> None:
     for line in rejected_lines(dataset.rejected, dataset.rejected_count):
         typer.echo(line, err=True)
     if dataset.error is not None:
-        raise ClientError(f"No dataset was made: {dataset.error.message}", dataset.error.remedy)
+        remedy = _DROP_THEM if dataset.rejected_count else dataset.error.remedy
+        raise ClientError(f"No dataset was made: {dataset.error.message}", remedy)
 
 
 async def _found_lines(client: Client, dataset: str) -> list[str]:

@@ -5,9 +5,9 @@ from typing import Final
 
 from training.errors import TrainingError
 
-__all__ = ["RowsTooLong", "numbered"]
+__all__ = ["NAMED_LINES", "RowsTooLong", "numbered"]
 
-_NAMED_LINES: Final = 20
+NAMED_LINES: Final = 20
 """How many line numbers a sentence lists."""
 
 
@@ -25,8 +25,8 @@ class RowsTooLong(TrainingError):
 def numbered(lines: Sequence[int], total: int | None = None) -> str:
     """Line numbers for a sentence, the first of them where there are many: `total`, if these are not
     all."""
-    named = ", ".join(str(line) for line in lines[:_NAMED_LINES])
+    named = ", ".join(str(line) for line in lines[:NAMED_LINES])
     count = len(lines) if total is None else total
-    more = count - len(lines[:_NAMED_LINES])
+    more = count - len(lines[:NAMED_LINES])
     word = "line" if count == 1 else "lines"
     return f"{word} {named}" + (f" and {more} more" if more > 0 else "")

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from training.config import Side, TrainingConfig
+from training.config import TrainingConfig
 from training.data.errors import numbered
+from training.data.losses import Affected, Loss, leak, losses
 from training.findings import PATHS, Finding, Severity, error
 from training.held_out import VALIDATION_DATASET
 from training.preview.questions import CountedRows, CountedSides, Lines, LostRecords
@@ -25,7 +26,8 @@ def row_findings(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]
     for lost, records, path in sides:
         yield from _losses(lost, records, path, config.max_sequence_length)
     if rows.sides is not None and rows.sides.leaked.count:
-        yield _leak(rows.sides.leaked, config.drop_leaks_from)
+        told = leak(_affected(rows.sides.leaked), config.drop_leaks_from)
+        yield _warning(told, PATHS["drop_leaks_from"])
 
 
 def _refusals(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:
@@ -77,47 +79,29 @@ def _reasons(lost: LostRecords, leaked: int, longest: int) -> str:
 def _losses(
     lost: LostRecords, records: str, path: tuple[str, ...], longest: int
 ) -> Iterator[Finding]:
-    if lost.without_loss.count:
-        yield _warning(
-            "RECORDS_DROPPED",
-            path,
-            f"{lost.without_loss.count} {records} have no token that bears loss within {longest} "
-            f"tokens and will be left out: {_at(lost.without_loss)}.",
-            "Raise maxSequenceLength, or shorten their prompts.",
-        )
-    if lost.too_long.count:
-        yield _warning(
-            "RECORDS_TOO_LONG",
-            path,
-            f"{lost.too_long.count} {records} are longer than {longest} tokens and will be left out: "
-            f"{_at(lost.too_long)}.",
-            "Raise maxSequenceLength, or set onTooLong to TRUNCATE to train on their beginning.",
-        )
-    if lost.truncated.count:
-        yield _warning(
-            "RECORDS_TRUNCATED",
-            path,
-            f"{lost.truncated.count} {records} are longer than {longest} tokens and will be cut at "
-            f"their end: {_at(lost.truncated)}.",
-            "Raise maxSequenceLength to train on them whole.",
-        )
-
-
-def _leak(leaked: Lines, side: Side) -> Finding:
-    here, there = ("dataset", "validation dataset")
-    if side is Side.VALIDATION:
-        here, there = there, here
-    return _warning(
-        "VALIDATION_LEAK",
-        PATHS["drop_leaks_from"],
-        f"{leaked.count} records of the {here} are in the {there} too, and will be left out: "
-        f"{_at(leaked)}.",
-        f"Remove them from the {here}, or name the other side in dropLeaksFrom.",
+    found = losses(
+        records,
+        longest,
+        without_loss=_affected(lost.without_loss),
+        too_long=_affected(lost.too_long),
+        truncated=_affected(lost.truncated),
     )
+    for each in found:
+        yield _warning(each, path)
 
 
-def _warning(code: str, path: tuple[str, ...], message: str, remedy: str) -> Finding:
-    return Finding(severity=Severity.WARNING, code=code, path=path, message=message, remedy=remedy)
+def _affected(lines: Lines) -> Affected:
+    return Affected(lines.count, lines.first)
+
+
+def _warning(loss: Loss, path: tuple[str, ...]) -> Finding:
+    return Finding(
+        severity=Severity.WARNING,
+        code=loss.code,
+        path=path,
+        message=loss.message,
+        remedy=loss.remedy,
+    )
 
 
 def _at(lines: Lines) -> str:

@@ -1,16 +1,15 @@
 """The two sides of a run's rows, by its config: what is trained on, and what is held out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from training.config import Side, TrainingConfig
-from training.data.errors import numbered
 from training.data.labels import Labels, Unlabelled
 from training.data.splitting import Digests, Indices, Sides, all_of, apart, split
 from training.events import WarningRaised
 from training.steps.schedule import validation_rows
 
-__all__ = ["Divided", "divide", "leak", "not_stratified"]
+__all__ = ["Divided", "divide", "not_stratified"]
 
 
 class Divided(NamedTuple):
@@ -42,20 +41,6 @@ def divide(
     labels = find_labels() if config.stratify and wanted else None
     of_row = labels.of_record if isinstance(labels, Labels) else None
     return Divided(split(contents, wanted, config.seed, labels=of_row), labels=labels)
-
-
-def leak(lines: Sequence[int], drop_from: Side) -> WarningRaised:
-    """That the records at these lines of a side were left out of it."""
-    if drop_from is Side.TRAINING:
-        here, there, effect = "the dataset", "the validation dataset", "trained on"
-    else:
-        here, there, effect = "the validation dataset", "the dataset", "tested with"
-    return WarningRaised(
-        code="VALIDATION_LEAK",
-        message=f"{len(lines)} records of {here} are in {there} too, and are not {effect}: "
-        f"{numbered(lines)}.",
-        remedy=f"Remove them from {here}, or name the other side in dropLeaksFrom.",
-    )
 
 
 def not_stratified(labels: Unlabelled) -> WarningRaised:
