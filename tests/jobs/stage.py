@@ -170,14 +170,6 @@ def starts(folder: Path) -> list[int]:
     return [int(line) for line in file.read_text().split()] if file.exists() else []
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
 async def eventually(
     is_so: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 10.0
 ) -> None:

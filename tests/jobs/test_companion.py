@@ -13,6 +13,7 @@ import pytest
 
 from jobs.companion import MOST_WAITING, Companion, Unanswered
 from jobs.errors import Unavailable
+from tests.processes import is_alive
 from training.config import DataType
 from training.preview.questions import Kind, Preview, PreviewQuestion
 
@@ -45,14 +46,6 @@ def question(what: str | None = None) -> PreviewQuestion:
         chat_template=what,
         max_sequence_length=8,
     )
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def test_one_process_answers_all_questions_in_turn(companion: Companion) -> None:
@@ -167,14 +160,6 @@ asyncio.run(main())
     assert ran.returncode == 9, ran.stderr
     pid = int(ran.stdout)
     deadline = time.monotonic() + 20
-    while is_alive(pid) and not is_zombie(pid):
+    while is_alive(pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def is_zombie(pid: int) -> bool:
-    """Whether it has ended, and its new parent has not looked yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True

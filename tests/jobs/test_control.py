@@ -29,7 +29,6 @@ from tests.jobs.stage import (
     eventually,
     has_status,
     history,
-    is_alive,
     kinds,
     make_viewer,
     phase,
@@ -38,6 +37,7 @@ from tests.jobs.stage import (
     script_job,
     starts,
 )
+from tests.processes import is_alive
 
 pytestmark = [pytest.mark.usefixtures("scripted"), pytest.mark.redis]
 

@@ -20,7 +20,8 @@ from jobs.sweep import sweep
 from jobs.uploads import Announced
 from tests.factories import QA
 from tests.ingesting import ingest
-from tests.jobs.stage import Step, eventually, is_alive, make_viewer, starts, write_script
+from tests.jobs.stage import Step, eventually, make_viewer, starts, write_script
+from tests.processes import is_alive
 
 CONTENT = "".join(json.dumps(record) + "\n" for record in QA).encode()
 

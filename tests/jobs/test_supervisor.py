@@ -30,7 +30,6 @@ from tests.jobs.stage import (
     eventually,
     has_status,
     history,
-    is_alive,
     kinds,
     make_viewer,
     phase,
@@ -40,6 +39,7 @@ from tests.jobs.stage import (
     start_python,
     starts,
 )
+from tests.processes import is_alive
 from training.config import JobSpec, TrainingType
 from training.events import MemoryEstimated
 

@@ -19,15 +19,8 @@ from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus
 from jobs.task_kinds import ExportVersion
 from tests.factories import FACTS, make_job
-from tests.jobs.stage import (
-    RESULT,
-    Step,
-    eventually,
-    is_alive,
-    make_viewer,
-    starts,
-    write_script,
-)
+from tests.jobs.stage import RESULT, Step, eventually, make_viewer, starts, write_script
+from tests.processes import is_alive
 from training.config import TrainingType, resolve
 from training.events import Failure
 from training.export.spec import ExportFile, ExportFormat, ExportResult, ExportSpec, Parity

@@ -27,7 +27,6 @@ from tests.jobs.stage import (
     eventually,
     has_status,
     history,
-    is_alive,
     kinds,
     make_viewer,
     phase,
@@ -37,6 +36,7 @@ from tests.jobs.stage import (
     start_python,
     starts,
 )
+from tests.processes import is_alive
 from tests.valkey import Valkey
 
 WORKER = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.stage import is_alive
+from tests.processes import is_alive
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, start_child, wait_for
 from training.config import Sharding
 from training.events import (

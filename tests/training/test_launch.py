@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.stage import is_alive
+from tests.processes import is_alive
 from tests.training.jobs import read_events, token_note
 from training.devices import launch as launching
 from training.devices.launch import launch

@@ -1,12 +1,10 @@
 """Starting and watching processes in tests."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -20,16 +18,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """The same, while the event loop goes on."""
     await asyncio.to_thread(wait_until, condition, seconds)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, a zombie not counted."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:

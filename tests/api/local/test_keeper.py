@@ -10,7 +10,8 @@ import pytest
 from api.local import keeper as module
 from api.local.keeper import Keeper, Program
 from jobs.errors import Unavailable
-from tests.api.local.processes import eventually, is_running
+from tests.api.local.processes import eventually
+from tests.processes import is_alive
 
 
 def program(tmp_path: Path, code: str, *, stop_seconds: float = 5.0) -> Program:
@@ -53,10 +54,10 @@ async def test_a_program_that_ignores_the_request_to_stop_is_killed_with_its_chi
     await keeper.start()
     await eventually(lambda: bool((tmp_path / "log").read_text()))
     child = int((tmp_path / "log").read_text())
-    assert is_running(child)
+    assert is_alive(child)
     await keeper.stop()
     assert not keeper.alive
-    await eventually(lambda: not is_running(child))
+    await eventually(lambda: not is_alive(child))
 
 
 async def test_a_program_that_stops_in_time_ends_its_keeping(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 from api.local.lifeline import start_watchdog
-from tests.api.local.processes import is_running, run_python, wait_until
+from tests.api.local.processes import run_python, wait_until
+from tests.processes import is_alive
 
 LIVE = """
 import time
@@ -47,7 +48,7 @@ def test_the_watchdog_ends_a_program_whose_keeper_was_killed() -> None:
     keeper.kill()
     keeper.communicate()
     assert stranger.wait(10) == -signal.SIGTERM
-    wait_until(lambda: not is_running(watchdog))
+    wait_until(lambda: not is_alive(watchdog))
 
 
 async def test_a_watchdog_that_is_killed_leaves_the_program_alone() -> None:

@@ -15,7 +15,8 @@ from redis.exceptions import AuthenticationError
 from api.local import redis_server as module
 from api.local.redis_server import RedisServer, answers, find_binary
 from jobs.errors import Unavailable
-from tests.api.local.processes import eventually, is_running, run_python, wait_until
+from tests.api.local.processes import eventually, run_python, wait_until
+from tests.processes import is_alive
 
 
 async def test_the_server_answers_only_with_its_password(redis_server: RedisServer) -> None:
@@ -131,9 +132,9 @@ def test_the_server_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = run_python(HOLD_A_SERVER, str(tmp_path))
     assert parent.stdout is not None
     server, watchdog = (int(word) for word in parent.stdout.readline().split())
-    assert is_running(server)
-    assert is_running(watchdog)
+    assert is_alive(server)
+    assert is_alive(watchdog)
     parent.kill()
     parent.communicate()
-    wait_until(lambda: not is_running(server))
-    wait_until(lambda: not is_running(watchdog))
+    wait_until(lambda: not is_alive(server))
+    wait_until(lambda: not is_alive(watchdog))

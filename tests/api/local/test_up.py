@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from api.local.ports import free_port
-from tests.api.local.processes import children_of, is_running, wait_until
+from tests.api.local.processes import children_of, wait_until
+from tests.processes import is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ def test_everything_starts_says_so_in_one_line_and_stops_without_a_trace(tmp_pat
         up.send_signal(signal.SIGINT)
         assert up.wait(40) == 0
         assert up.stdout.read() == ""
-    assert [pid for pid in started if is_running(pid)] == []
+    assert [pid for pid in started if is_alive(pid)] == []
     assert {file.name for file in (tmp_path / "logs").iterdir()} >= {
         "api.log",
         "valkey.log",
@@ -68,7 +69,7 @@ def test_nothing_outlives_a_parent_that_is_killed_and_it_can_start_again(tmp_pat
             started = children_of(up.pid)
             up.kill()
             up.wait()
-            wait_until(lambda: not any(is_running(pid) for pid in started), 30)  # noqa: B023
+            wait_until(lambda: not any(is_alive(pid) for pid in started), 30)  # noqa: B023
 
 
 async def test_what_dies_is_started_again_and_a_second_up_is_refused(tmp_path: Path) -> None:
