@@ -35,9 +35,19 @@ class Manifest(Frozen):
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write or replace a file so that no reader ever sees a part of it."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name whose file becomes `path` once the block ends well.
+
+    Raises `DiskFull` naming `path` where no space is left.
+    """
     temporary = path.with_name(f".{path.name}.partial")
     with disk_full_named(path):
-        temporary.write_bytes(content)
+        yield temporary
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)

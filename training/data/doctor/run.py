@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.data.doctor.examination import examine
+from training.data.doctor.kept import keep
 from training.data.doctor.report import Report
 from training.data.doctor.spec import ExaminationSpec
 from training.data.records import Record
@@ -39,14 +40,18 @@ def main(arguments: list[str] | None = None) -> int:
             return EXIT_BUSY
         content = (options.folder / "examination.json").read_bytes()
         with Pulse(options.folder).while_busy():
-            outcome = outcome_of(lambda: report(ExaminationSpec.model_validate_json(content)))
+            outcome = outcome_of(lambda: report(content, options.folder))
         write_whole(options.folder / "result.json", outcome)
     return 0
 
 
-def report(spec: ExaminationSpec) -> Report:
-    """What there is to say of a dataset's records, which are read one after the other."""
-    return examine(spec.data_type, _records(Path(spec.path))).report
+def report(spec: bytes, folder: Path) -> Report:
+    """What there is to say of a dataset's records, which are read one after the other; what was found
+    of each is kept in the folder."""
+    asked = ExaminationSpec.model_validate_json(spec)
+    examination = examine(asked.data_type, _records(Path(asked.path)))
+    keep(examination, folder)
+    return examination.report
 
 
 def _records(path: Path) -> Iterator[tuple[int, Record]]:

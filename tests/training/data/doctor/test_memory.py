@@ -43,7 +43,8 @@ import re, sys
 from pathlib import Path
 from training.data.doctor.run import report
 from training.data.doctor.spec import ExaminationSpec
-found = report(ExaminationSpec(path=sys.argv[1], data_type="QA"))
+spec = ExaminationSpec(path=sys.argv[1], data_type="QA").model_dump_json().encode()
+found = report(spec, Path(sys.argv[1]).parent)
 print(found.statistics.records)
 print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
 """
