@@ -13,7 +13,7 @@ from tests.tiny_model import make_tiny_model
 from tests.training.jobs import qa_rows, run_here, write_job
 from training.config import TrainingType
 from training.errors import ParityFailed
-from training.export import making, run, safetensors
+from training.export import bounds, making, run, safetensors
 from training.export.answers import exported_answers
 from training.export.parity import (
     EXACT,
@@ -21,7 +21,7 @@ from training.export.parity import (
     Bounds,
     compare,
     judge,
-    texts_of,
+    questions_of,
     trained_answers,
 )
 from training.export.spec import ExportResult, ExportSpec, Parity
@@ -42,7 +42,7 @@ def spec(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportSp
         model_path=str(tiny_model),
         adapter=True,
         model_name="My model",
-        data_sample=("What is 3 and 3?",),
+        job_path=str(job),
     )
 
 
@@ -59,9 +59,11 @@ def files(made: tuple[ExportResult, Path], tmp_path: Path) -> Path:
 
 
 def parity(spec: ExportSpec, files: Path, bounds: Bounds = EXACT) -> Parity:
-    texts = texts_of(spec)
-    exported = exported_answers(files, texts, base=spec.model_path if spec.adapter_only else None)
-    return judge(compare(trained_answers(spec, texts), exported), bounds)
+    questions = questions_of(spec)
+    exported = exported_answers(
+        files, questions, base=spec.model_path if spec.adapter_only else None
+    )
+    return judge(compare(trained_answers(spec, questions), exported), bounds)
 
 
 @pytest.mark.slow
@@ -120,7 +122,9 @@ def test_the_untrained_base_is_refused(spec: ExportSpec, files: Path) -> None:
 def test_a_tampered_template_is_refused(spec: ExportSpec, files: Path) -> None:
     path = files / "chat_template.jinja"
     path.write_text(path.read_text().replace("<|im_start|>", "<|start|>"))
-    with pytest.raises(ParityFailed, match="gives other tokens"):
+    with pytest.raises(
+        ParityFailed, match="template gives other texts; first, fixed text 1, from character 3 on"
+    ):
         parity(spec, files)
 
 
@@ -174,7 +178,7 @@ def test_a_model_that_rounding_would_change_is_stored_in_full(
     folder = tmp_path / "export"
     folder.mkdir()
     assert making.make(spec, folder).dtype == "bfloat16"
-    monkeypatch.setattr(making, "ROUNDED", Bounds(1e-12, 1.0))
+    monkeypatch.setitem(bounds._BOUNDS, "bfloat16", Bounds(1e-12, 1.0))
     result = making.make(spec, folder)
     assert result.dtype == "float32"
     assert result.parity.kl_divergence < 1e-9
