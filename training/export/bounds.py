@@ -23,6 +23,13 @@ ROUNDED: Final = Bounds(kl_divergence=1e-2, top1_agreement=0.97)
 _BOUNDS: Final[Mapping[str, Bounds]] = {
     "bfloat16": ROUNDED,
     WeightType.INT8: Bounds(kl_divergence=2e-2, top1_agreement=0.95),
+    WeightType.F32: Bounds(kl_divergence=1e-9, top1_agreement=0.999),
+    WeightType.BF16: ROUNDED,
+    WeightType.Q8_0: Bounds(kl_divergence=2e-2, top1_agreement=0.95),
+    WeightType.Q6_K: Bounds(kl_divergence=5e-2, top1_agreement=0.90),
+    WeightType.Q5_K_M: Bounds(kl_divergence=0.3, top1_agreement=0.7),
+    WeightType.Q4_K_M: Bounds(kl_divergence=0.3, top1_agreement=0.7),
+    WeightType.Q4_0: Bounds(kl_divergence=0.5, top1_agreement=0.55),
 }
 
 

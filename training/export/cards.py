@@ -14,9 +14,9 @@ __all__ = ["base_name", "generation", "has_template", "write_card"]
 _LICENCES: Final = ("LICEN[SC]E*", "NOTICE*")
 
 
-def write_card(spec: ExportSpec, folder: Path, *, usage: str, library: str) -> None:
+def write_card(spec: ExportSpec, folder: Path, *, usage: str, library: str, more: str = "") -> None:
     """Write README.md and the licence files of the base. `usage` is Python that loads the folder and
-    answers, `library` what model hubs call that which it uses."""
+    answers, `library` what model hubs call that which it uses, `more` Markdown that follows."""
     base = local_folder(spec.model_path)
     for pattern in _LICENCES:
         for path in sorted(base.glob(pattern)):
@@ -31,6 +31,7 @@ def write_card(spec: ExportSpec, folder: Path, *, usage: str, library: str) -> N
         name=" ".join(spec.model_name.split()),
         base_name=base_name(spec),
         usage=usage.strip(),
+        more=f"\n{more}" if more else "",
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 
@@ -75,6 +76,6 @@ Fine-tuned from {base_name}.
 ```python
 {usage}
 ```
-
+{more}
 `manifest.json` holds the size and the SHA-256 of every file.
 """

@@ -9,6 +9,7 @@ from training.errors import ParityFailed
 from training.export import pytorch, safetensors
 from training.export.bounds import bounds_of
 from training.export.exporters import Exporter
+from training.export.gguf import exporter as gguf
 from training.export.parity import check_parity
 from training.export.spec import (
     ExportFile,
@@ -26,9 +27,10 @@ __all__ = ["EXPORTERS", "make"]
 EXPORTERS: Final[Mapping[ExportFormat, Exporter]] = {
     ExportFormat.SAFETENSORS: safetensors,
     ExportFormat.PYTORCH: pytorch,
+    ExportFormat.GGUF: gguf,
 }
 
-_ROUNDED: Final = ("bfloat16", "float16")
+_ROUNDED: Final = ("bfloat16", "float16", "BF16", "F16")
 
 
 def make(spec: ExportSpec, export_dir: Path) -> ExportResult:

@@ -24,7 +24,7 @@ class Reading(Frozen):
     """As the chat template renders them."""
     input_ids: tuple[tuple[int, ...], ...]
     hostile_ids: tuple[tuple[int, ...], ...]
-    """Of `HOSTILE_STRINGS`, one by one."""
+    """Of `HOSTILE_STRINGS`, one by one, with what the tokenizer puts around a text."""
     stops_at_end_of_turn: bool
     """Whether generation would end where an assistant's turn does."""
     leading_bos: int
@@ -45,7 +45,7 @@ def read(
         names=tuple(question.name for question in questions),
         prompts=tuple(prompts),
         input_ids=tuple(input_ids),
-        hostile_ids=tuple(_ids(tokenizer, text, framed=False) for text in HOSTILE_STRINGS),
+        hostile_ids=tuple(_ids(tokenizer, text, framed=True) for text in HOSTILE_STRINGS),
         stops_at_end_of_turn=_stops_at_end_of_turn(tokenizer, stops),
         leading_bos=_leading(input_ids[0], tokenizer.bos_token_id),
     )

@@ -13,18 +13,28 @@ class ExportFormat(StrEnum):
     SAFETENSORS = "SAFETENSORS"
     PYTORCH = "PYTORCH"
     ONNX = "ONNX"
+    GGUF = "GGUF"
 
 
 class WeightType(StrEnum):
     """What weights can be stored in instead of a format's own choice."""
 
     INT8 = "INT8"
+    F32 = "F32"
+    BF16 = "BF16"
+    F16 = "F16"
+    Q8_0 = "Q8_0"
+    Q6_K = "Q6_K"
+    Q5_K_M = "Q5_K_M"
+    Q4_K_M = "Q4_K_M"
+    Q4_0 = "Q4_0"
 
 
 WEIGHT_TYPES: Final[Mapping[ExportFormat, frozenset[WeightType]]] = {
     ExportFormat.SAFETENSORS: frozenset(),
     ExportFormat.PYTORCH: frozenset(),
     ExportFormat.ONNX: frozenset({WeightType.INT8}),
+    ExportFormat.GGUF: frozenset(WeightType) - {WeightType.INT8},
 }
 """Which of them each format can be asked for."""
 ADAPTER_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 
 from training.errors import ModelUnreadable
 
-__all__ = ["declared_stop_ids", "first_line", "load_tokenizer", "stop_ids"]
+__all__ = ["declared_generation", "declared_stop_ids", "first_line", "load_tokenizer", "stop_ids"]
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError)
 """What transformers raises for a folder that is no model, depending on what is wrong with it."""
@@ -26,18 +26,22 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 def declared_stop_ids(source: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token at which generation stops, as the files of a folder or hub id have it: what
     `stop_token_ids` finds once the model is loaded. Raises `ModelUnreadable`."""
+    return stop_ids(declared_generation(source).eos_token_id, tokenizer)
+
+
+def declared_generation(source: str) -> GenerationConfig:
+    """How the model of a folder or hub id generates, by its files. Raises `ModelUnreadable`."""
     try:
         try:
-            declared = GenerationConfig.from_pretrained(source)
+            return GenerationConfig.from_pretrained(source)
         except OSError:  # there is no file of it: what a model does then, too
-            declared = GenerationConfig.from_pretrained(
+            return GenerationConfig.from_pretrained(
                 source, config_file_name="config.json", _from_model_config=True
             )
     except _UNREADABLE as error:
         raise ModelUnreadable(source, first_line(error)) from error
     except TypeError as error:  # what comes of opening a file that it knows to be missing
         raise ModelUnreadable(source, "it has no config.json") from error
-    return stop_ids(declared.eos_token_id, tokenizer)
 
 
 def stop_ids(declared: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -1,0 +1,159 @@
+"""GGUF for llama.cpp and all that is built on it: merged, written, quantised, described."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from gguf import GGUFReader
+
+from training.export.cards import base_name, write_card
+from training.export.errors import require
+from training.export.exporters import Tensor, tallied
+from training.export.gguf.cards import further, usage
+from training.export.gguf.errors import QuantisationFailed
+from training.export.gguf.modelfile import modelfile
+from training.export.gguf.naming import file_stem
+from training.export.gguf.vocabulary import composes
+from training.export.gguf.writing import Titles, write_file
+from training.export.merging import whole_model
+from training.export.spec import ExportFormat, ExportSpec, StoredType, WeightType
+from training.models.licences import declared_licence
+from training.models.sources import local_folder
+from training.models.tokenizers import declared_stop_ids, load_tokenizer
+from training.models.weights import stored_weights
+
+__all__ = ["asker", "stored", "write"]
+
+_WRITTEN_HERE: Final = frozenset({WeightType.F32, WeightType.F16, WeightType.BF16})
+_AS_STORED: Final = {
+    "float32": WeightType.F32,
+    "float16": WeightType.F16,
+    "bfloat16": WeightType.BF16,
+}
+
+
+_MIXES: Final[Mapping[WeightType, frozenset[str]]] = {
+    WeightType.Q8_0: frozenset({"F32", "Q8_0"}),
+    WeightType.Q6_K: frozenset({"F32", "Q6_K"}),
+    WeightType.Q5_K_M: frozenset({"F32", "Q5_K", "Q6_K"}),
+    WeightType.Q4_K_M: frozenset({"F32", "Q4_K", "Q5_K", "Q6_K"}),
+    WeightType.Q4_0: frozenset({"F32", "Q4_0", "Q4_1", "Q6_K"}),
+}
+"""What llama.cpp uses for each mix where every row fits into its blocks."""
+
+_COMPOSES: Final = (
+    "The model's tokenizer composes characters first (Unicode NFC) and llama.cpp does not: "
+    "send text in NFC."
+)
+_NO_TEMPLATE: Final = (
+    "The chat template is more than a Modelfile can say: Ollama will take one of its own that "
+    "resembles it."
+)
+_SUBSTITUTED: Final = (
+    "Some rows are no multiple of 256 and do not fit into the blocks of this type; llama.cpp "
+    "stored them in larger ones."
+)
+
+
+def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
+    """Write the file, a Modelfile for Ollama, and the card.
+
+    Raises `ExporterUnavailable`, `NotExportable` naming what llama.cpp would compute otherwise,
+    `WeightsOverflow` and `QuantisationFailed`.
+    """
+    require(ExportFormat.GGUF, ("gguf", "llama_cpp"), extra="gguf")
+    chosen = WeightType.F32 if full_precision else _chosen(spec)
+    file = folder / f"{file_stem(spec.model_name)}-{chosen}.gguf"
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=".gguf.", suffix=".partial"
+    ) as scratch:
+        _write_weights(spec, file, chosen, Path(scratch))
+    tokenizer = load_tokenizer(spec.version_path)
+    stops = declared_stop_ids(spec.version_path, tokenizer)
+    ollama = modelfile(tokenizer, stops, file.name)
+    (folder / "Modelfile").write_text(ollama.text, encoding="utf-8")
+    notes = [
+        *([_COMPOSES] if composes(tokenizer) else []),
+        *([] if ollama.has_template else [_NO_TEMPLATE]),
+        *([_SUBSTITUTED] if _has_substitutes(stored(folder), chosen) else []),
+    ]
+    write_card(
+        spec,
+        folder,
+        usage=usage(file.name, has_template=tokenizer.chat_template is not None),
+        library="gguf",
+        more=further(file.name, stored(folder), notes=notes),
+    )
+
+
+def asker(spec: ExportSpec, folder: Path) -> list[str]:
+    """llama.cpp, which is told nothing that the file should say."""
+    tokenizer = load_tokenizer(spec.version_path)
+    stops = sorted(declared_stop_ids(spec.version_path, tokenizer))
+    return [
+        "training.export.gguf.asking",
+        str(_file(folder)),
+        *(f"--stop={token}" for token in stops),
+        *(["--composed"] if composes(tokenizer) else []),
+    ]
+
+
+def stored(folder: Path) -> tuple[StoredType, ...]:
+    """By the header of the file: llama.cpp's quantiser takes other types where rows do not fit."""
+    return tallied(
+        Tensor(each.tensor_type.name, int(each.n_elements), int(each.n_bytes))
+        for each in GGUFReader(_file(folder)).tensors
+    )
+
+
+def _has_substitutes(held: Sequence[StoredType], chosen: WeightType) -> bool:
+    mix = _MIXES.get(chosen)
+    return mix is not None and not mix >= {each.name for each in held}
+
+
+def _file(folder: Path) -> Path:
+    return next(folder.glob("*.gguf"))
+
+
+def _chosen(spec: ExportSpec) -> WeightType:
+    if spec.weight_type is not None:
+        return spec.weight_type
+    base = local_folder(spec.model_path)
+    return _AS_STORED.get(stored_weights(base).dtype, WeightType.F32)
+
+
+def _write_weights(spec: ExportSpec, file: Path, chosen: WeightType, scratch: Path) -> None:
+    source = _checkpoint(spec, scratch)
+    titles = Titles(
+        model_name=spec.model_name,
+        base_name=base_name(spec),
+        licence=declared_licence(local_folder(spec.model_path)),
+    )
+    if chosen in _WRITTEN_HERE:
+        write_file(source, file, chosen, titles)
+        return
+    whole = scratch / "whole.gguf"
+    write_file(source, whole, WeightType.F32, titles)
+    _quantise(whole, file, chosen)
+
+
+def _checkpoint(spec: ExportSpec, scratch: Path) -> Path:
+    """The whole version in fp32: as it was trained, or its adapter merged."""
+    if not spec.adapter:
+        return Path(spec.version_path)
+    merged = scratch / "merged"
+    whole_model(spec).save_pretrained(merged)
+    load_tokenizer(spec.version_path).save_pretrained(merged)
+    return merged
+
+
+def _quantise(whole: Path, file: Path, chosen: WeightType) -> None:
+    module = "training.export.gguf.quantising"
+    command = [sys.executable, "-P", "-m", module, str(whole), str(file), chosen]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+    if finished.returncode != 0:
+        lines = finished.stderr.strip().splitlines() or ["it says nothing"]
+        raise QuantisationFailed(chosen, lines[-1].rstrip("."))
