@@ -17,6 +17,8 @@ from transformers import (
     MistralForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -87,6 +89,7 @@ _DECODERS: Final = {
         Gemma2ForCausalLM,
         {"head_dim": 16, "sliding_window": 32, "query_pre_attn_scalar": 16},
     ),
+    "phi3": (Phi3Config, Phi3ForCausalLM, {}),
     "mixtral": (MixtralConfig, MixtralForCausalLM, {"num_local_experts": 4}),
     "gpt2": (GPT2Config, GPT2LMHeadModel, {"resid_pdrop": 0.0, "embd_pdrop": 0.0}),
 }
@@ -96,7 +99,7 @@ ARCHITECTURES: Final = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gpt2")
 def make_architecture(
     folder: Path, architecture: str, *, tied: bool = True, layers: int = 3
 ) -> Path:
-    """Write a decoder of one of `ARCHITECTURES`, or a `mixtral`, whose layers hold experts.
+    """Write a decoder of one of `ARCHITECTURES`, a `phi3`, or a `mixtral`, whose layers hold experts.
 
     It is 64 wide, and has the tokenizer of the tiny model.
     """
