@@ -9,6 +9,7 @@ from training.errors import ParityFailed
 from training.export import pytorch, safetensors
 from training.export.bounds import bounds_of
 from training.export.exporters import Exporter
+from training.export.onnx import folder as onnx
 from training.export.parity import check_parity
 from training.export.spec import (
     ExportFile,
@@ -26,6 +27,7 @@ __all__ = ["EXPORTERS", "make"]
 EXPORTERS: Final[Mapping[ExportFormat, Exporter]] = {
     ExportFormat.SAFETENSORS: safetensors,
     ExportFormat.PYTORCH: pytorch,
+    ExportFormat.ONNX: onnx,
 }
 
 _ROUNDED: Final = ("bfloat16", "float16")
