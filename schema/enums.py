@@ -23,7 +23,7 @@ from training.config import (
 )
 from training.estimates import EstimateMethod
 from training.events import ComputePath
-from training.export.spec import ExportFormat
+from training.export.spec import ExportFormat, WeightType
 from training.templates.named import NamedTemplate as ChatTemplate
 from training.timing.estimate import TimeMethod
 from training.validation import Severity
@@ -50,6 +50,7 @@ __all__ = [
     "TrainingType",
     "UploadStatus",
     "VersionStatus",
+    "WeightType",
     "describe",
 ]
 
@@ -192,7 +193,11 @@ describe(
 describe(
     ExportFormat,
     "A file format that a model version can be exported in.",
-    {"SAFETENSORS": "A Hugging Face folder with safetensors weights."},
+    {
+        "SAFETENSORS": "A Hugging Face folder with safetensors weights.",
+        "PYTORCH": "A state_dict that torch.load reads with weights_only, its configuration beside it.",
+        "ONNX": "A graph in fp32 with a cache of keys and values, for onnxruntime.",
+    },
 )
 describe(
     JobStatus,
@@ -263,5 +268,12 @@ describe(
     {
         "EARLIER_RUN": "From your newest run of the model by the same method on that machine.",
         "MACHINE_RATE": "From the rate at which the machine multiplies matrices.",
+    },
+)
+describe(
+    WeightType,
+    "What an export can store weights in, where that is not left to its format.",
+    {
+        "INT8": "8 bits for each weight of a linear layer and 32 for each block of 32, the rest in fp32.",
     },
 )

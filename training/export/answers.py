@@ -62,8 +62,8 @@ class Answers(NamedTuple):
             way = name.partition("/")[0]
             counts[way] = counts.get(way, 0) + 1
         passes = {
-            way: [tensors[f"{way}/{index}"] for index in range(count)]
-            for way, count in counts.items()
+            way: [tensors[f"{way}/{index}"] for index in range(counts[way])]
+            for way in sorted(counts, key=lambda way: way != WHOLE)
         }
         return cls(Reading.model_validate_json((folder / "reading.json").read_bytes()), passes)
 

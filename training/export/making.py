@@ -10,6 +10,7 @@ from training.export import pytorch, safetensors
 from training.export.bounds import bounds_of
 from training.export.exporters import Exporter
 from training.export.gguf import exporter as gguf
+from training.export.onnx import folder as onnx
 from training.export.parity import check_parity
 from training.export.spec import (
     ExportFile,
@@ -27,6 +28,7 @@ __all__ = ["EXPORTERS", "make"]
 EXPORTERS: Final[Mapping[ExportFormat, Exporter]] = {
     ExportFormat.SAFETENSORS: safetensors,
     ExportFormat.PYTORCH: pytorch,
+    ExportFormat.ONNX: onnx,
     ExportFormat.GGUF: gguf,
 }
 

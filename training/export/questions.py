@@ -66,7 +66,7 @@ HOSTILE_STRINGS: Final = (
     "HELLO Hello hello hELLO",
     "don't I'LL we've CAN'T it's",
     "\u2019s smart \u2018quotes\u2019 \u201cand\u201d dashes \u2013 \u2014 \u2026",
-    "caf\u00e9 cafe\u0301 \u212b \u00c5 A\u030a",
+    "café cafe\u0301 \u212b \u00c5 A\u030a",
     "\ufb01 \u2460 \u00bd \uff21\uff22\uff23",
     "東京は日本の首都です。北京\uff0c上海",
     "안녕하세요 세계",
