@@ -182,7 +182,8 @@ class ExportModelInput:
     )
     weight_type: WeightType | None = strawberry.field(
         default=None,
-        description="What to store weights in; ONNX takes INT8. null leaves it to the format.",
+        description="What to store weights in: ONNX takes INT8, and GGUF all others. null leaves it to "
+        "the format.",
     )
     shard_bytes: BigInt | None = strawberry.field(
         default=None,

@@ -117,13 +117,14 @@ def export(  # noqa: PLR0913 - each is an option of the command
     version: Annotated[str, typer.Argument(help="The version's id.")],
     output: Annotated[Path | None, typer.Option(help="Fetch the files into this folder.")] = None,
     export_format: Annotated[
-        ExportFormat, typer.Option("--format", help="The file format.")
+        ExportFormat, typer.Option("--format", case_sensitive=False, help="The file format.")
     ] = ExportFormat.SAFETENSORS,
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="The adapter alone.")
     ] = False,
     weights: Annotated[
-        WeightType | None, typer.Option(help="What to store weights in; with ONNX.")
+        WeightType | None,
+        typer.Option(case_sensitive=False, help="What to store weights in; with ONNX and GGUF."),
     ] = None,
     shard_bytes: Annotated[
         int | None, typer.Option(help="The largest weight file; with SAFETENSORS.")
