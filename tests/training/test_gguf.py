@@ -1,6 +1,5 @@
 """GGUF files are the trained model, by llama.cpp's own word, on every architecture and tokenizer."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,12 @@ from tests.tiny_model import make_architecture, make_tiny_model
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not compiled yet: make llama")
 
-from gguf import GGUFReader
 
 from tests.training.gguf_files import changed, parity, spec_of, with_sentencepiece, written
-from training.export.bounds import EXACT, bounds_of
+from training.export.bounds import bounds_of
 from training.export.gguf import exporter
 from training.export.parity import judge
-from training.export.spec import Parity, WeightType
+from training.export.spec import WeightType
 
 LINEAR = {"rope_type": "linear", "factor": 4.0}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}

@@ -1,5 +1,6 @@
 """A checkpoint folder as one GGUF file of F32, F16 or BF16, a tensor at a time."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -63,9 +64,9 @@ def write_file(folder: Path, path: Path, element: WeightType, titles: Titles) ->
         writer.add_tensor_info(
             weight.name, weight.shape, np.dtype(np.float32), weight.size_bytes, weight.type
         )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for _, values in listed.contents():
-        writer.write_tensor_data(values)
-    writer.close()
+    with closing(writer):
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for _, values in listed.contents():
+            writer.write_tensor_data(values)
