@@ -8,11 +8,14 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LLAMA = $(VENV)/.llama-$(LLAMA_VERSION)
+LLAMA_VERSION := 0.3.36
+WHEELS ?= $(HOME)/.cache/tunery/wheels
 DEMO_PACKAGES := .demo/packages/.installed
 BENCH_PEERS := .bench/peers/.installed
 PACKAGES := api schema jobs training
 
-.PHONY: install format check test quick demo serve build schema migration bench-peers clean
+.PHONY: install llama format check test quick demo serve build schema migration bench-peers clean
 
 install: $(INSTALLED)
 
@@ -25,6 +28,19 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(BIN)/python -m pip install --editable '.[local,onnx,train]' --group dev
+	@touch $@
+	@echo "==> llama.cpp, for GGUF exports, is compiled in the background: $(VENV)/llama.log"
+	@env -u MAKEFLAGS nohup $(MAKE) llama >$(VENV)/llama.log 2>&1 </dev/null &
+
+# Some five minutes of one core, once a machine: the wheel is kept, and runs on every x86-64 with AVX2.
+llama: $(INSTALLED) $(LLAMA)
+
+$(LLAMA):
+	@ls $(WHEELS)/llama_cpp_python-$(LLAMA_VERSION)-*.whl 2>/dev/null \
+		|| CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=1 \
+		nice -n 19 $(BIN)/python -m pip wheel --no-cache-dir --no-deps --wheel-dir $(WHEELS) \
+		llama-cpp-python==$(LLAMA_VERSION)
+	$(BIN)/python -m pip install --find-links $(WHEELS) llama-cpp-python==$(LLAMA_VERSION)
 	@touch $@
 
 format: $(INSTALLED)

@@ -97,7 +97,7 @@ class AskedFile:
 
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
         """At every position."""
-        self._model.reset()  # type: ignore[no-untyped-call]
+        self._model.n_tokens = 0  # what was asked before is forgotten
         self._model.eval(ids)
         return torch.from_numpy(np.array(self._model.scores[: len(ids)], dtype=np.float32))
 
