@@ -32,29 +32,27 @@ class _Turns(NamedTuple):
     """What stands around the words of each role."""
 
     head: str
-    before_system: str | None
-    """None where the template takes no system message of its own."""
-    after_system: str
-    before_user: str
-    after_user: str
-    """With what asks for the answer."""
-    after_answer: str
+    system: tuple[str, str] | None
+    """Around a system message; None where the template takes none."""
+    within_user: bool
+    """Whether that stands within the first user's turn, before the words."""
+    user: tuple[str, str]
+    """Around a user's words, with what asks for the answer."""
+    answer: tuple[str, str]
     default_system: str | None
 
     def rendered(self, messages: Sequence[_Message]) -> str:
         """As the template below has it."""
         told = list(messages)
         if self.default_system is not None and told[0]["role"] != "system":
-            told.insert(0, {"role": "system", "content": self.default_system})
-        around = {
-            "system": (self.before_system or "", self.after_system),
-            "user": (self.before_user, self.after_user),
-            "assistant": ("", self.after_answer),
-        }
-        parts = [around[each["role"]] for each in told]
-        words = [each["content"] for each in told]
+            told.insert(0, _message("system", self.default_system))
+        around = {"system": self.system or ("", ""), "user": self.user, "assistant": self.answer}
+        inside = ""
+        if self.within_user and told[0]["role"] == "system":
+            inside = told.pop(0)["content"].join(around["system"])
+        words = [inside + told[0]["content"], *(each["content"] for each in told[1:])]
         return self.head + "".join(
-            f"{before}{text}{after}" for (before, after), text in zip(parts, words, strict=True)
+            text.join(around[each["role"]]) for each, text in zip(told, words, strict=True)
         )
 
 
@@ -77,27 +75,35 @@ def modelfile(
 
 def _template(turns: _Turns) -> str:
     """No action trims the blanks around it, so that the literals stand as they are."""
-    system = ""
-    if turns.before_system is not None:
-        system = (
-            f'{{{{ if eq .Role "system" }}}}{turns.before_system}{{{{ .Content }}}}'
-            f"{turns.after_system}{{{{ end }}}}"
-        )
+    inside = system = ""
+    if turns.system is not None and turns.within_user:
+        first = "{{ if and $.System (le $i 1) }}"
+        inside = first + "{{ $.System }}".join(turns.system) + "{{ end }}"
+    elif turns.system is not None:
+        system = _when("system", "{{ .Content }}".join(turns.system))
     return (
-        f"{turns.head}{{{{ range .Messages }}}}{system}"
-        f'{{{{ if eq .Role "user" }}}}{turns.before_user}{{{{ .Content }}}}{turns.after_user}'
-        "{{ end }}"
-        f'{{{{ if eq .Role "assistant" }}}}{{{{ .Content }}}}{turns.after_answer}{{{{ end }}}}'
-        "{{ end }}"
+        turns.head
+        + "{{ range $i, $_ := .Messages }}"
+        + system
+        + _when("user", (inside + "{{ .Content }}").join(turns.user))
+        + _when("assistant", "{{ .Content }}".join(turns.answer))
+        + "{{ end }}"
     )
+
+
+def _when(role: str, text: str) -> str:
+    return f'{{{{ if eq .Role "{role}" }}}}{text}{{{{ end }}}}'
 
 
 def _turns(tokenizer: PreTrainedTokenizerBase) -> _Turns | None:
     """The literals, or None where the template is more than that, or they cannot be written."""
     found = _guessed(tokenizer)
-    if found is None or any("{{" in each or _QUOTES in each for each in found if each):
+    if found is None:
         return None
-    for messages in _trials(found.before_system is not None):
+    literals = (found.head, *(found.system or ()), *found.user, *found.answer)
+    if any("{{" in each or _QUOTES in each for each in (*literals, found.default_system or "")):
+        return None
+    for messages in _trials(found.system is not None):
         expected = _rendered(tokenizer, messages)
         if expected is None or _without_bos(tokenizer, expected) != found.rendered(messages):
             return None
@@ -108,20 +114,17 @@ def _guessed(tokenizer: PreTrainedTokenizerBase) -> _Turns | None:
     asked = _message("user", _USER)
     both = _rendered(tokenizer, [asked, _message("assistant", _ANSWER), _message("user", _AGAIN)])
     parts = _between(both, (_USER, _ANSWER, _AGAIN)) if both else None
-    if parts is None:
+    if parts is None or not parts[1].startswith(parts[3]):
         return None
     first, after_user, between, last = parts
-    if last != after_user:
-        return None
     first = _without_bos(tokenizer, first)
     before_user = _common_end(first, between)
     turns = _Turns(
         head=first.removesuffix(before_user),
-        before_system=None,
-        after_system="",
-        before_user=before_user,
-        after_user=after_user,
-        after_answer=between.removesuffix(before_user),
+        system=None,
+        within_user=False,
+        user=(before_user, last),
+        answer=(after_user.removeprefix(last), between.removesuffix(before_user)),
         default_system=None,
     )
     return _with_system(tokenizer, turns, asked)
@@ -132,16 +135,19 @@ def _with_system(
 ) -> _Turns | None:
     told = _rendered(tokenizer, [_message("system", _SYSTEM), asked])
     parts = _between(told, (_SYSTEM, _USER)) if told else None
-    if parts is None or not parts[1].endswith(turns.before_user):
-        return turns  # it takes none, or writes it into the user's words
-    before = _without_bos(tokenizer, parts[0])
-    after = parts[1].removesuffix(turns.before_user)
+    if parts is None:
+        return turns  # it takes none
+    before, between = _without_bos(tokenizer, parts[0]), parts[1]
+    before_user = turns.user[0]
+    if before == turns.head + before_user:
+        return turns._replace(system=("", between), within_user=True)
+    after = between.removesuffix(before_user)
     if before.startswith(turns.head):  # the head is of every conversation
-        return turns._replace(before_system=before.removeprefix(turns.head), after_system=after)
+        return turns._replace(system=(before.removeprefix(turns.head), after))
     default = turns.head.removeprefix(before).removesuffix(after)
-    if before + default + after != turns.head:
+    if default.join((before, after)) != turns.head:
         return None
-    return turns._replace(head="", before_system=before, after_system=after, default_system=default)
+    return turns._replace(head="", system=(before, after), default_system=default)
 
 
 def _trials(takes_system: bool) -> Iterator[list[_Message]]:
