@@ -3,11 +3,21 @@ what no token has."""
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
+
+Blanks: TypeAlias = Literal["always", "first", "never"]
 
 _SPACE: Final = "\u2581"
 _SPECIAL: Final = ("<unk>", "<s>", "</s>")
@@ -24,13 +34,14 @@ CHAT_TEMPLATE: Final = (
 )
 
 
-def make_sentencepiece(folder: Path, *, adds_space: bool, strips: bool = False) -> int:
+def make_sentencepiece(folder: Path, blanks: Blanks, *, strips: bool = False) -> int:
     """Write the tokenizer's files; the number of its tokens.
 
-    `adds_space` begins each text with a blank, as Llama 2 does and Gemma does not; `strips` lets a
-    special token take the blanks behind it, as Phi-3's do.
+    `blanks` says where one is added: always before a text and behind a special token, as Phi-3 does,
+    before a text alone, as Llama 2 does, or never, as in Gemma. `strips` lets a special token take
+    the blanks behind it, as Phi-3's do.
     """
-    tokenizer = Tokenizer.from_str(json.dumps(_content(adds_space)))
+    tokenizer = Tokenizer.from_str(json.dumps(_content(blanks)))
     tokenizer.add_special_tokens(
         [AddedToken(each, special=True, normalized=False) for each in _SPECIAL]
     )
@@ -53,7 +64,7 @@ def make_sentencepiece(folder: Path, *, adds_space: bool, strips: bool = False) 
     return len(fast)
 
 
-def _content(adds_space: bool) -> dict[str, Any]:
+def _content(blanks: Blanks) -> dict[str, Any]:
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", _SPACE)
     trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=[], show_progress=False)
@@ -69,10 +80,16 @@ def _content(adds_space: bool) -> dict[str, Any]:
     }
     replaces = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
     prepends = {"type": "Prepend", "prepend": _SPACE}
-    content["normalizer"] = (
-        {"type": "Sequence", "normalizers": [prepends, replaces]} if adds_space else replaces
-    )
+    match blanks:
+        case "always":
+            content["normalizer"] = {"type": "Sequence", "normalizers": [prepends, replaces]}
+        case "never":
+            content["normalizer"] = replaces
+        case "first":
+            metaspace = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+            trained.pre_tokenizer = metaspace
+            content["normalizer"] = None
     decoder = decoders.Sequence([decoders.Replace(_SPACE, " "), decoders.ByteFallback()])
     trained.decoder = decoder
-    content["decoder"] = json.loads(trained.to_str())["decoder"]
-    return content
+    stored = json.loads(trained.to_str())
+    return content | {part: stored[part] for part in ("pre_tokenizer", "decoder")}

@@ -4,15 +4,17 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from tests.sentencepiece import make_sentencepiece
+from tests.sentencepiece import Blanks, make_sentencepiece
 from tests.tiny_model import make_architecture
-from training.export.gguf import exporter
-from training.export.gguf.asking import ask
+from training.export.answers import Answers
+from training.export.gguf import asking, exporter
 from training.export.parity import compare, questions_of, trained_answers
+from training.export.questions import write_questions
 from training.export.spec import ExportFormat, ExportSpec, Parity, WeightType
 
 
@@ -39,14 +41,11 @@ def written(spec: ExportSpec, folder: Path) -> Path:
 def parity(spec: ExportSpec, folder: Path) -> Parity:
     """How the file in a folder compares with the version, asked in this process."""
     questions = questions_of(spec)
-    _, file, *options = exporter.asker(spec, folder)
-    heard = ask(
-        Path(file),
-        questions,
-        stops=[int(each.removeprefix("--stop=")) for each in options if each != "--composed"],
-        composed="--composed" in options,
-    )
-    return compare(trained_answers(spec, questions), heard)
+    _, *arguments = exporter.asker(spec, folder)
+    with TemporaryDirectory(dir=folder.parent) as out_dir:
+        write_questions(Path(out_dir) / "questions.json", questions)
+        asking.main([*arguments, out_dir])
+        return compare(trained_answers(spec, questions), Answers.read(Path(out_dir)))
 
 
 def changed(model: Path, folder: Path, **files: Mapping[str, Any]) -> Path:
@@ -59,11 +58,11 @@ def changed(model: Path, folder: Path, **files: Mapping[str, Any]) -> Path:
 
 
 def with_sentencepiece(
-    folder: Path, architecture: str, *, adds_space: bool, strips: bool = False
+    folder: Path, architecture: str, blanks: Blanks, *, strips: bool = False
 ) -> Path:
     """A model whose tokenizer is one in the manner of SentencePiece."""
     make_architecture(folder, architecture)
-    size = make_sentencepiece(folder, adds_space=adds_space, strips=strips)
+    size = make_sentencepiece(folder, blanks, strips=strips)
     path = folder / "model.safetensors"
     weights = load_file(path)
     for name, values in weights.items():

@@ -30,12 +30,16 @@ def rope(model: Path, folder: Path, **scaling: object) -> Path:
     return changed(model, folder, config={"rope_parameters": {"rope_theta": 1e4} | scaling})
 
 
+def unwindowed(model: Path, folder: Path) -> Path:
+    """A window that the longest question fits into, as in every model of use."""
+    return changed(model, folder, config={"sliding_window": 256})
+
+
 def make_variant(folder: Path, variant: str) -> Path:
     """A model by the name of its variant: an architecture, or what is unusual about one."""
     match variant:
         case "mistral":
-            model = make_architecture(folder / "base", "mistral")
-            return changed(model, folder / "model", config={"sliding_window": 256})
+            return unwindowed(make_architecture(folder / "base", "mistral"), folder / "model")
         case "untied":
             return make_architecture(folder / "model", "llama", tied=False)
         case "linear" | "yarn" | "llama3":
@@ -51,19 +55,25 @@ def make_variant(folder: Path, variant: str) -> Path:
             lengths = {"original_max_position_embeddings": 256, "max_position_embeddings": 512}
             return changed(model, folder / "model", config=lengths)
         case "sentencepiece":
-            return with_sentencepiece(folder / "model", "llama", adds_space=True)
+            return with_sentencepiece(folder / "model", "llama", "always")
+        case "llama2-tokenizer":
+            model = with_sentencepiece(folder / "base", "mistral", "first")
+            return unwindowed(model, folder / "model")
         case "gemma-tokenizer":
-            return with_sentencepiece(folder / "model", "gemma2", adds_space=False)
+            return with_sentencepiece(folder / "model", "gemma2", "never")
         case "phi3-tokenizer":
-            return with_sentencepiece(folder / "model", "phi3", adds_space=True, strips=True)
+            return with_sentencepiece(folder / "model", "phi3", "always", strips=True)
     return make_architecture(folder / "model", variant)
 
 
 VARIANTS = (
     "llama", "mistral", "qwen2", "qwen3", "gpt2", "phi3", "gemma2",
     "untied", "linear", "yarn", "llama3", "longrope",
-    "sentencepiece", "gemma-tokenizer", "phi3-tokenizer",
+    "sentencepiece", "llama2-tokenizer", "gemma-tokenizer", "phi3-tokenizer",
 )  # fmt: skip
+
+GELU = ("gpt2", "gemma2", "gemma-tokenizer")
+"""llama.cpp has a table of this function in fp16."""
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -71,7 +81,8 @@ def test_a_file_of_full_precision_says_what_the_model_says(variant: str, tmp_pat
     spec = spec_of(make_variant(tmp_path, variant))
     found = parity(spec, written(spec, tmp_path / "files"))
     assert found.first_difference is None
-    assert judge(found, bounds_of(WeightType.F32)).kl_divergence < 1e-9
+    limit = 1e-8 if variant in GELU else 1e-9
+    assert judge(found, bounds_of(WeightType.F32)).kl_divergence < limit
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_a_template_that_is_more_than_texts_around_words_is_left_out(
 
 
 def test_bos_is_left_to_ollama_where_the_file_says_so(tmp_path: Path) -> None:
-    make_sentencepiece(tmp_path, adds_space=False)
+    make_sentencepiece(tmp_path, "never")
     made = modelfile(load_tokenizer(str(tmp_path)), frozenset({2}), "tuned.gguf")
     talk = TALKS[2]
     assert by_ollama(made.text, talk).startswith("[system] Zero</s>[user] One</s>")

@@ -150,10 +150,21 @@ def test_a_wrong_stop_token_is_refused(
 
 
 def test_a_wrong_bos_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = with_sentencepiece(tmp_path / "model", "llama", adds_space=False)
+    model = with_sentencepiece(tmp_path / "model", "llama", "never")
     ends = writing.ends
     monkeypatch.setattr(writing, "ends", lambda *given: ends(*given)._replace(adds_bos=False))
     assert "its tokenizer gives other tokens; first, ''" in refused(model, tmp_path)
+
+
+def test_a_blank_before_a_text_alone_needs_chats_that_begin_with_a_special_token(
+    tmp_path: Path,
+) -> None:
+    model = with_sentencepiece(tmp_path / "model", "llama", "first")
+    files = written(spec_of(model), tmp_path / "whole")
+    assert "Begin a text that is no chat with a blank" in (files / "README.md").read_text()
+    template = model / "chat_template.jinja"
+    template.write_text(template.read_text().removeprefix("{{ bos_token }}"))
+    assert "puts a blank before a text and none after a special token" in unwritten(model, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,10 +1,11 @@
 """What llama.cpp makes of a GGUF file: `python -P -m training.export.gguf.asking FILE [--stop ID …]
-[--composed] OUT_DIR`.
+[--composed] [--blank-first] OUT_DIR`.
 
 The questions of `OUT_DIR/questions.json` go in, `Answers` come out. Nothing but the file is known
 here: conversations are rendered by the template in it, by llama-cpp-python's own renderer, and
 texts become tokens by llama.cpp's code. `--stop` are the tokens at which the trained model stops,
-each of which must end an answer here, and `--composed` says that the model is given text in NFC.
+each of which must end an answer here. `--composed` and `--blank-first` are what the file leaves to
+its caller: text in NFC, and a blank before text that is no chat.
 """
 
 import argparse
@@ -39,9 +40,10 @@ _TURN: Final[tuple[dict[str, object], ...]] = (
 class AskedFile:
     """A file that llama.cpp has loaded."""
 
-    def __init__(self, model: Llama, *, composed: bool) -> None:
+    def __init__(self, model: Llama, *, composed: bool, blank_first: bool) -> None:
         self._model = model
         self._composed = composed
+        self._blank_first = blank_first
         self._template = model.metadata.get(_TEMPLATE)
 
     def prompt(self, question: Question) -> str:
@@ -73,6 +75,8 @@ class AskedFile:
         """`framed` puts around the text what the file says belongs there."""
         if self._composed:
             text = unicodedata.normalize("NFC", text)
+        if self._blank_first and framed and text and not text.startswith(" "):
+            text = f" {text}"
         return tuple(self._model.tokenize(text.encode(), add_bos=framed, special=True))
 
     def ends(self, token: int) -> bool:
@@ -106,7 +110,7 @@ class AskedFile:
 
 
 @contextmanager
-def opened(file: Path, *, composed: bool) -> Iterator[AskedFile]:
+def opened(file: Path, *, composed: bool, blank_first: bool) -> Iterator[AskedFile]:
     """Load a file, as long as the block lasts. Raises `ValueError` where llama.cpp does not."""
     model = Llama(
         str(file),
@@ -119,16 +123,21 @@ def opened(file: Path, *, composed: bool) -> Iterator[AskedFile]:
         verbose=False,
     )
     try:
-        yield AskedFile(model, composed=composed)
+        yield AskedFile(model, composed=composed, blank_first=blank_first)
     finally:
         model.close()
 
 
 def ask(
-    file: Path, questions: Sequence[Question], *, stops: Sequence[int], composed: bool
+    file: Path,
+    questions: Sequence[Question],
+    *,
+    stops: Sequence[int],
+    composed: bool,
+    blank_first: bool,
 ) -> Answers:
     """What the file says to the questions."""
-    with opened(file, composed=composed) as asked:
+    with opened(file, composed=composed, blank_first=blank_first) as asked:
         prompts = [asked.prompt(question) for question in questions]
         input_ids = [
             asked.tokens(prompt, framed=not asked.is_rendered(question))[:LONGEST_TEXT]
@@ -154,9 +163,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--stop", type=int, action="append", default=[], help="must end an answer")
     parser.add_argument("--composed", action="store_true", help="give it text in NFC")
+    parser.add_argument("--blank-first", action="store_true", help="begin what is no chat with one")
     options = parser.parse_args(arguments)
-    questions = read_questions(options.out_dir / "questions.json")
-    found = ask(options.file, questions, stops=options.stop, composed=options.composed)
+    found = ask(
+        options.file,
+        read_questions(options.out_dir / "questions.json"),
+        stops=options.stop,
+        composed=options.composed,
+        blank_first=options.blank_first,
+    )
     found.write(options.out_dir)
     return 0
 

@@ -16,7 +16,7 @@ from training.export.gguf.cards import further, usage
 from training.export.gguf.errors import QuantisationFailed
 from training.export.gguf.modelfile import modelfile
 from training.export.gguf.naming import file_stem
-from training.export.gguf.vocabulary import composes
+from training.export.gguf.texts import treatment
 from training.export.gguf.writing import Titles, write_file
 from training.export.merging import whole_model
 from training.export.spec import ExportFormat, ExportSpec, StoredType, WeightType
@@ -48,6 +48,10 @@ _COMPOSES: Final = (
     "The model's tokenizer composes characters first (Unicode NFC) and llama.cpp does not: "
     "send text in NFC."
 )
+_BLANK_FIRST: Final = (
+    "Begin a text that is no chat with a blank: the model's tokenizer puts one there, and llama.cpp "
+    "does not. Chats need none."
+)
 _NO_TEMPLATE: Final = (
     "The chat template is more than a Modelfile can say: Ollama will take one of its own that "
     "resembles it."
@@ -76,7 +80,8 @@ def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> No
     ollama = modelfile(tokenizer, stops, file.name)
     (folder / "Modelfile").write_text(ollama.text, encoding="utf-8")
     notes = [
-        *([_COMPOSES] if composes(tokenizer) else []),
+        *([_COMPOSES] if treatment(tokenizer).composes else []),
+        *([_BLANK_FIRST] if treatment(tokenizer).blank_first else []),
         *([] if ollama.has_template else [_NO_TEMPLATE]),
         *([_SUBSTITUTED] if _has_substitutes(stored(folder), chosen) else []),
     ]
@@ -93,11 +98,13 @@ def asker(spec: ExportSpec, folder: Path) -> list[str]:
     """llama.cpp, which is told nothing that the file should say."""
     tokenizer = load_tokenizer(spec.version_path)
     stops = sorted(declared_stop_ids(spec.version_path, tokenizer))
+    left = treatment(tokenizer)
     return [
         "training.export.gguf.asking",
         str(_file(folder)),
         *(f"--stop={token}" for token in stops),
-        *(["--composed"] if composes(tokenizer) else []),
+        *(["--composed"] if left.composes else []),
+        *(["--blank-first"] if left.blank_first else []),
     ]
 
 

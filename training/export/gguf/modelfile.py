@@ -60,16 +60,14 @@ def modelfile(
     tokenizer: PreTrainedTokenizerBase, stops: frozenset[int], file_name: str
 ) -> Modelfile:
     """What `ollama create` reads, beside a file of this name."""
-    turns = _turns(tokenizer) if tokenizer.chat_template is not None else None
+    ends = [str(tokenizer.convert_ids_to_tokens(token)) for token in sorted(stops)]
+    turns = _turns(tokenizer, ends) if tokenizer.chat_template is not None else None
     lines = [f"FROM ./{file_name}"]
     if turns is not None:
         lines.append(f"TEMPLATE {_QUOTES}{_template(turns)}{_QUOTES}")
         if turns.default_system:
             lines.append(f"SYSTEM {_QUOTES}{turns.default_system}{_QUOTES}")
-    lines += [
-        f"PARAMETER stop {json.dumps(tokenizer.convert_ids_to_tokens(token))}"
-        for token in sorted(stops)
-    ]
+    lines += [f"PARAMETER stop {json.dumps(end)}" for end in ends]
     return Modelfile("\n".join(lines) + "\n", has_template=turns is not None)
 
 
@@ -95,9 +93,9 @@ def _when(role: str, text: str) -> str:
     return f'{{{{ if eq .Role "{role}" }}}}{text}{{{{ end }}}}'
 
 
-def _turns(tokenizer: PreTrainedTokenizerBase) -> _Turns | None:
+def _turns(tokenizer: PreTrainedTokenizerBase, ends: Sequence[str]) -> _Turns | None:
     """The literals, or None where the template is more than that, or they cannot be written."""
-    found = _guessed(tokenizer)
+    found = _guessed(tokenizer, ends)
     if found is None:
         return None
     literals = (found.head, *(found.system or ()), *found.user, *found.answer)
@@ -110,7 +108,7 @@ def _turns(tokenizer: PreTrainedTokenizerBase) -> _Turns | None:
     return found
 
 
-def _guessed(tokenizer: PreTrainedTokenizerBase) -> _Turns | None:
+def _guessed(tokenizer: PreTrainedTokenizerBase, ends: Sequence[str]) -> _Turns | None:
     asked = _message("user", _USER)
     both = _rendered(tokenizer, [asked, _message("assistant", _ANSWER), _message("user", _AGAIN)])
     parts = _between(both, (_USER, _ANSWER, _AGAIN)) if both else None
@@ -118,7 +116,7 @@ def _guessed(tokenizer: PreTrainedTokenizerBase) -> _Turns | None:
         return None
     first, after_user, between, last = parts
     first = _without_bos(tokenizer, first)
-    before_user = _common_end(first, between)
+    before_user = _behind_end(_common_end(first, between), ends)
     turns = _Turns(
         head=first.removesuffix(before_user),
         system=None,
@@ -196,6 +194,12 @@ def _common_end(first: str, second: str) -> str:
     while length < min(len(first), len(second)) and first[-1 - length] == second[-1 - length]:
         length += 1
     return first[len(first) - length :]
+
+
+def _behind_end(text: str, ends: Sequence[str]) -> str:
+    """Without the end of the turn before, which may be common to all that comes before a turn."""
+    places = [text.find(end) + len(end) for end in ends if end in text]
+    return text[max(places, default=0) :].lstrip()
 
 
 def _message(role: str, content: str) -> _Message:

@@ -1,6 +1,5 @@
 """A tokenizer's tokens as llama.cpp wants them: bytes by merges, or SentencePiece by scores."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -9,8 +8,9 @@ from transformers import PreTrainedTokenizerBase
 
 from training.export.gguf.errors import NotInGguf
 from training.export.gguf.splitting import pre_tokenizer
+from training.export.gguf.texts import content_of, is_sentencepiece, treatment
 
-__all__ = ["NAMED_PHI3", "Vocabulary", "composes", "vocabulary", "write_vocabulary"]
+__all__ = ["NAMED_PHI3", "Vocabulary", "vocabulary", "write_vocabulary"]
 
 NAMED_PHI3: Final = "Phi-3"
 """A file of this name has its special tokens take the blanks behind them. llama.cpp has no other
@@ -18,9 +18,6 @@ word for it."""
 
 _NEVER_STRIP: Final = frozenset({"<unk>", "<s>", "<|endoftext|>"})
 """But for these."""
-
-_SPACE: Final = "\u2581"
-"""What SentencePiece writes for a blank."""
 
 _UNLIKELY: Final = -1000.0
 """The score of what is never merged to: added tokens."""
@@ -34,7 +31,7 @@ class Vocabulary(NamedTuple):
     pre: str
     merges: list[str] | None
     scores: list[float] | None
-    adds_space: bool
+    adds_blank: bool
     strips_right: bool
     """Whether special tokens take the blanks behind them, as Phi-3's do."""
 
@@ -45,20 +42,18 @@ def vocabulary(tokenizer: PreTrainedTokenizerBase, *, rows: int) -> Vocabulary:
     Raises `NotInGguf` where llama.cpp would make other tokens of a text, or where the
     embeddings were not resized for tokens that were added.
     """
-    content = _content(tokenizer)
+    content = content_of(tokenizer)
     model = content["model"]
     if model["type"] != "BPE":
         raise NotInGguf(f"its tokenizer is of the kind {model['type']}, and not BPE")
+    adds_blank = treatment(tokenizer).adds_blank
     tokens, types = _tokens(content, rows)
     strips_right = _strips_right(content["added_tokens"])
-    if _is_sentencepiece(model):
+    if is_sentencepiece(content):
         scores = _scores(content, tokens, types)
-        space = _adds_space(content)
-        return Vocabulary(tokens, types, "default", None, scores, space, strips_right)
-    if _normaliser(content) not in (None, "NFC"):
-        raise NotInGguf(f"its tokenizer changes texts by {_normaliser(content)}")
+        return Vocabulary(tokens, types, "default", None, scores, adds_blank, strips_right)
     pre, merges = pre_tokenizer(content), [" ".join(pair) for pair in _merges(model)]
-    return Vocabulary(tokens, types, pre, merges, None, False, strips_right)
+    return Vocabulary(tokens, types, pre, merges, None, adds_blank, strips_right)
 
 
 def write_vocabulary(found: Vocabulary, writer: GGUFWriter) -> None:
@@ -71,26 +66,7 @@ def write_vocabulary(found: Vocabulary, writer: GGUFWriter) -> None:
         writer.add_token_scores(found.scores)
     if found.merges is not None:
         writer.add_token_merges(found.merges)
-    writer.add_add_space_prefix(found.adds_space)
-
-
-def composes(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer composes characters first (NFC), which llama.cpp does not."""
-    return _normaliser(_content(tokenizer)) == "NFC"
-
-
-def _content(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """As `tokenizer.json` has it. What transformers made of the file counts: for some architectures
-    it is another tokenizer than the file's."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise NotInGguf("its tokenizer has no tokenizer.json")
-    content: dict[str, Any] = json.loads(backend.to_str())
-    return content
-
-
-def _is_sentencepiece(model: Mapping[str, Any]) -> bool:
-    return bool(model.get("byte_fallback"))
+    writer.add_add_space_prefix(found.adds_blank)
 
 
 def _tokens(content: Mapping[str, Any], rows: int) -> tuple[list[str], list[TokenType]]:
@@ -99,7 +75,7 @@ def _tokens(content: Mapping[str, Any], rows: int) -> tuple[list[str], list[Toke
     named: dict[int, tuple[str, TokenType]] = {
         place: (text, TokenType.NORMAL) for text, place in model["vocab"].items()
     }
-    if _is_sentencepiece(model):
+    if is_sentencepiece(content):
         for value in range(256):
             place = model["vocab"].get(f"<0x{value:02X}>")
             if place is None:
@@ -109,7 +85,7 @@ def _tokens(content: Mapping[str, Any], rows: int) -> tuple[list[str], list[Toke
         kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
         named[added["id"]] = (added["content"], kind)
     unknown = model["vocab"].get(model.get("unk_token"))
-    if unknown is not None and _is_sentencepiece(model):
+    if unknown is not None and is_sentencepiece(content):
         named[unknown] = (named[unknown][0], TokenType.UNKNOWN)
     largest = max(named)
     if largest >= rows:
@@ -165,37 +141,3 @@ def _scores(
 
 def _score(kind: TokenType) -> float:
     return 0.0 if kind in (TokenType.BYTE, TokenType.UNKNOWN) else _UNLIKELY
-
-
-def _normaliser(content: Mapping[str, Any]) -> str | None:
-    declared = content["normalizer"]
-    if declared is None:
-        return None
-    if declared["type"] == "Sequence" and len(declared["normalizers"]) <= 1:
-        return _normaliser({"normalizer": next(iter(declared["normalizers"]), None)})
-    return str(declared["type"])
-
-
-def _adds_space(content: Mapping[str, Any]) -> bool:
-    """Whether a text begins with a blank of its own. Raises `NotInGguf` for another treatment
-    of blanks than SentencePiece's."""
-    steps = _steps(content["normalizer"], "normalizers")
-    replaces = {"type": "Replace", "pattern": {"String": " "}, "content": _SPACE}
-    before = _steps(content["pre_tokenizer"], "pretokenizers")
-    match steps, before:
-        case [{"type": "Prepend", "prepend": "\u2581"}, last], [] if last == replaces:
-            return True
-        case [only], [] | [{"type": "Split", "pattern": {"String": " "}}] if only == replaces:
-            return False
-        case [], [{"type": "Metaspace", "replacement": "\u2581", "split": False, **rest}]:
-            scheme = str(rest.get("prepend_scheme"))
-            if scheme in ("always", "never"):
-                return scheme == "always"
-    shown = json.dumps([content["normalizer"], content["pre_tokenizer"]], ensure_ascii=False)
-    raise NotInGguf(f"llama.cpp treats blanks otherwise than its tokenizer: {shown[:200]}")
-
-
-def _steps(declared: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]:
-    if declared is None:
-        return []
-    return list(declared[name]) if declared["type"] == "Sequence" else [declared]
