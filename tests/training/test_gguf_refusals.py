@@ -17,13 +17,14 @@ from gguf import GGUFReader
 from tests.training.gguf_files import changed, parity, spec_of, with_sentencepiece, written
 from tests.training.jobs import qa_rows, run_here, write_job
 from training.errors import ParityFailed
+from training.export import errors, run
 from training.export.bounds import EXACT
-from training.export.errors import NotExportable
 from training.export.gguf import exporter, vocabulary, writing
 from training.export.gguf.errors import WeightsOverflow
 from training.export.gguf.naming import file_stem, safe_name
 from training.export.parity import judge
-from training.export.spec import WeightType
+from training.export.spec import ExportResult, WeightType
+from training.files import damage
 
 END = "<END_TURN>"
 
@@ -43,7 +44,7 @@ def refused(model: Path, folder: Path, **changes: object) -> str:
 
 def unwritten(model: Path, folder: Path, **changes: object) -> str:
     """Why no file is written, of which no part is left."""
-    with pytest.raises(NotExportable) as caught:
+    with pytest.raises(errors.NotExportable) as caught:
         written(spec_of(model, **changes), folder / "files")
     assert not list((folder / "files").iterdir())
     return caught.value.message
@@ -270,3 +271,41 @@ def test_a_file_made_again_is_the_same_to_the_byte(
     for path in first.iterdir():
         assert path.read_bytes() == (again / path.name).read_bytes()
         assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_without_llama_cpp_an_export_says_what_it_needs(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "llama_cpp" else name)
+    with pytest.raises(errors.ExporterUnavailable) as caught:
+        written(spec_of(model), tmp_path / "files")
+    failure = caught.value.failure()
+    assert failure.code == "EXPORTER_UNAVAILABLE"
+    assert failure.message == "GGUF needs llama_cpp, which the worker does not have."
+    assert failure.remedy is not None
+    assert "tunery[gguf]" in failure.remedy
+
+
+@pytest.mark.slow
+def test_an_export_is_made_by_processes_that_know_its_files_alone(tmp_path: Path) -> None:
+    base = make_tiny_model(tmp_path / "base")
+    job = write_job(tmp_path / "job", base, qa_rows(12), learning_rate=1e-2)
+    run_here(job)
+    spec = spec_of(
+        base,
+        version_path=str(job / "model"),
+        adapter=True,
+        weight_type=WeightType.Q8_0,
+        job_path=str(job),
+    )
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "export.json").write_text(spec.model_dump_json())
+    assert run.main([str(folder)]) == 0
+    result = ExportResult.model_validate(
+        json.loads((folder / "result.json").read_bytes())["result"]
+    )
+    assert (result.dtype, result.parity.job_rows) == ("Q8_0", 2)
+    assert result.parity.kl_divergence < 1e-2
+    assert damage(folder / "files") is None
+    assert sorted(each.name for each in folder.iterdir() if each.name.startswith(".")) == []
