@@ -285,5 +285,6 @@ class ParityFailed(TrainingError):
         super().__init__(
             "PARITY_FAILED",
             f"The exported file is not the trained model: {reason}.",
-            "Nothing of it is offered. Try adapterOnly, and report this with the model's name.",
+            "Nothing of it is offered. Choose a weightType of more bits, if you chose one, or report "
+            "this with the model's name.",
         )
