@@ -43,7 +43,7 @@ from jobs.supervisor import Seat, supervise
 from jobs.sweep import sweep
 from jobs.tasks import TASKS, perform
 
-__all__ = ["Lane", "WorkerSettings", "run_worker"]
+__all__ = ["Lane", "WorkerSettings", "open_lanes", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ async def run_worker(settings: Settings) -> None:
     worker_id = f"{socket.gethostname()[:32]}-{os.getpid()}-{token_hex(4)}"
     async with connect(settings), open_queue(settings.redis_url) as queue:
         pool = open_pool(settings.worker_devices, settings.worker_slots, cuda_devices())
-        lanes = _lanes(worker_id, settings, queue, pool)
+        lanes = open_lanes(worker_id, settings, queue, pool)
         logger.info("worker %s takes up work on %s devices", worker_id, pool.size)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(lane.run()) for lane in lanes.values()]
@@ -164,9 +164,10 @@ class WorkerSettings:
         return {name: getattr(cls, name) for name in names}
 
 
-def _lanes(
+def open_lanes(
     worker_id: str, settings: Settings, queue: Queue, pool: DevicePool
 ) -> Mapping[Work, Lane]:
+    """What a worker does, by kind: training as often at once as it has slots, all else one by one."""
     artifacts = Artifacts(settings.artifacts)
 
     async def train(job_id: UUID) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final
 
 import torch
@@ -28,11 +29,22 @@ def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> No
     under both of their names."""
     model = whole_model(spec)
     in_stored_type(model, spec, full_precision=full_precision)
-    with (folder / WEIGHTS).open("wb") as file:  # by its path, a full disk would have no name
-        torch.save(dict(model.state_dict()), file)
+    _save(model, folder / WEIGHTS)
     write_configuration(model, folder)
     load_tokenizer(spec.version_path).save_pretrained(folder)
     write_card(spec, folder, usage=_LOADING + generation(spec), library="transformers")
+
+
+def _save(model: PreTrainedModel, path: Path) -> None:
+    """Write the state_dict. A full disk is an OSError: torch, given a path, would not say what it was,
+    and given a file, says it behind an error of its own."""
+    try:
+        with path.open("wb") as file:
+            torch.save(dict(model.state_dict()), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def write_configuration(model: PreTrainedModel, folder: Path) -> None:
@@ -57,6 +69,8 @@ def load(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         model = _of_config(config, dtype=dtype)
         model.load_state_dict(weights)
+    except UnpicklingError as error:
+        raise ModelUnreadable(folder.name, f"{WEIGHTS} holds more than tensors") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelUnreadable(folder.name, first_line(error)) from error
     take_generation_config(model, folder)

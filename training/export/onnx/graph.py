@@ -1,9 +1,10 @@
 """A causal language model as a graph of its own: tokens and cache in, logits and the longer cache out."""
 
+import errno
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from training.export.onnx.names import GRAPH, PAST, PRESENT
 from training.export.spec import ExportFormat
 from training.models.tokenizers import first_line
 
-__all__ = ["write_graph"]
+__all__ = ["Saveable", "save", "write_graph"]
 
 _OPSET: Final = 20
 
@@ -73,7 +74,25 @@ def write_graph(model: PreTrainedModel, folder: Path) -> None:
         except torch.onnx.OnnxExporterError as error:
             raise _refusal(model, first_line(error.__cause__ or error)) from error
     assert program is not None  # noqa: S101 - it is not with dynamo
-    program.save(folder / GRAPH, external_data=True)
+    save(program, folder)
+
+
+class Saveable(Protocol):
+    """A program as torch's exporter gives it."""
+
+    def save(self, destination: Path, *, external_data: bool) -> None:
+        """Write the graph, and its weights beside it."""
+
+
+def save(program: Saveable, folder: Path) -> None:
+    """Write a program. numpy does not say why a write came out short, so that a full disk is taken for
+    the cause."""
+    try:
+        program.save(folder / GRAPH, external_data=True)
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(errno.ENOSPC, str(error), str(folder / GRAPH)) from error
+        raise
 
 
 def _example_cache(model: PreTrainedModel) -> list[Tensor]:
