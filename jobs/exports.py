@@ -94,15 +94,27 @@ def _findings(wanted: ExportRequest, trained: TrainingResult, version: str) -> I
             f"{wanted.format} holds whole models; an adapter alone goes with "
             f"{_listed(ADAPTER_FORMATS)}.",
         )
+    yield from _weight_type_findings(wanted)
+    yield from _shard_findings(wanted)
+
+
+def _weight_type_findings(wanted: ExportRequest) -> Iterator[Finding]:
     offered = WEIGHT_TYPES[wanted.format]
-    if wanted.weight_type is not None and wanted.weight_type not in offered:
+    if wanted.weight_type is None:
+        return
+    if wanted.weight_type not in offered:
         others = f": it has {_listed(offered)}" if offered else " and chooses by itself"
         yield _error(
             "WEIGHT_TYPE_NOT_OFFERED",
             "weightType",
             f"{wanted.format} does not store weights as {wanted.weight_type}{others}.",
         )
-    yield from _shard_findings(wanted)
+    elif wanted.adapter_only:
+        yield _error(
+            "ADAPTER_STAYS_AS_IT_IS",
+            "weightType",
+            f"An adapter alone is stored as it was trained, and not as {wanted.weight_type}.",
+        )
 
 
 def _shard_findings(wanted: ExportRequest) -> Iterator[Finding]:

@@ -178,7 +178,7 @@ class ExportModelInput:
     format: ExportFormat = strawberry.field(description="The file format.")
     adapter_only: bool = strawberry.field(
         default=False,
-        description="The adapter alone instead of the whole model; SAFETENSORS only.",
+        description="The adapter alone instead of the whole model; SAFETENSORS and GGUF.",
     )
     weight_type: WeightType | None = strawberry.field(
         default=None,

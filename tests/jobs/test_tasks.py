@@ -278,9 +278,16 @@ async def test_an_export_is_refused_for_a_version_one_may_not_see_or_without_an_
             ExportRequest(ExportFormat.PYTORCH, adapter_only=True, weight_type=WeightType.INT8),
             {
                 "ADAPTER_NOT_OFFERED": "PYTORCH holds whole models; an adapter alone goes with "
-                "SAFETENSORS.",
+                "GGUF, SAFETENSORS.",
                 "WEIGHT_TYPE_NOT_OFFERED": "PYTORCH does not store weights as INT8 and chooses by "
                 "itself.",
+            },
+        ),
+        (
+            ExportRequest(ExportFormat.GGUF, adapter_only=True, weight_type=WeightType.Q8_0),
+            {
+                "ADAPTER_STAYS_AS_IT_IS": "An adapter alone is stored as it was trained, and not "
+                "as Q8_0."
             },
         ),
         (

@@ -37,7 +37,7 @@ WEIGHT_TYPES: Final[Mapping[ExportFormat, frozenset[WeightType]]] = {
     ExportFormat.GGUF: frozenset(WeightType) - {WeightType.INT8},
 }
 """Which of them each format can be asked for."""
-ADAPTER_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})
+ADAPTER_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS, ExportFormat.GGUF})
 """The formats that can hold an adapter alone."""
 SHARDED_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})
 """The formats whose weights can be divided among several files."""

@@ -1,11 +1,12 @@
 """What llama.cpp makes of a GGUF file: `python -P -m training.export.gguf.asking FILE [--stop ID …]
-[--composed] [--blank-first] OUT_DIR`.
+[--composed] [--blank-first] [--base FOLDER --words FOLDER] OUT_DIR`.
 
 The questions of `OUT_DIR/questions.json` go in, `Answers` come out. Nothing but the file is known
 here: conversations are rendered by the template in it, by llama-cpp-python's own renderer, and
 texts become tokens by llama.cpp's code. `--stop` are the tokens at which the trained model stops,
 each of which must end an answer here. `--composed` and `--blank-first` are what the file leaves to
-its caller: text in NFC, and a blank before text that is no chat.
+its caller: text in NFC, and a blank before text that is no chat. A file that holds an adapter alone is
+laid beside the model of the folder `--base`, written as a file with what `--words` has of a tokenizer.
 """
 
 import argparse
@@ -23,8 +24,10 @@ from llama_cpp import Llama
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
 from training.export.answers import WHOLE, Answers
+from training.export.gguf.writing import Titles, write_file
 from training.export.questions import HOSTILE_STRINGS, Question, read_questions
 from training.export.reading import LONGEST_TEXT, Reading
+from training.export.spec import WeightType
 
 __all__ = ["AskedFile", "ask", "opened"]
 
@@ -110,14 +113,17 @@ class AskedFile:
 
 
 @contextmanager
-def opened(file: Path, *, composed: bool, blank_first: bool) -> Iterator[AskedFile]:
-    """Load a file, as long as the block lasts. Raises `ValueError` where llama.cpp does not."""
+def opened(
+    file: Path, *, adapter: Path | None, composed: bool, blank_first: bool
+) -> Iterator[AskedFile]:
+    """Load a file, and an adapter beside it, as long as the block lasts. Raises `ValueError` where llama.cpp does not."""
     model = Llama(
         str(file),
         n_ctx=LONGEST_TEXT,
         n_batch=LONGEST_TEXT,
         n_ubatch=LONGEST_TEXT,
         logits_all=True,
+        lora_path=None if adapter is None else str(adapter),
         type_k=_FULL_CACHE,
         type_v=_FULL_CACHE,
         verbose=False,
@@ -128,30 +134,22 @@ def opened(file: Path, *, composed: bool, blank_first: bool) -> Iterator[AskedFi
         model.close()
 
 
-def ask(
-    file: Path,
-    questions: Sequence[Question],
-    *,
-    stops: Sequence[int],
-    composed: bool,
-    blank_first: bool,
-) -> Answers:
+def ask(asked: AskedFile, questions: Sequence[Question], *, stops: Sequence[int]) -> Answers:
     """What the file says to the questions."""
-    with opened(file, composed=composed, blank_first=blank_first) as asked:
-        prompts = [asked.prompt(question) for question in questions]
-        input_ids = [
-            asked.tokens(prompt, framed=not asked.is_rendered(question))[:LONGEST_TEXT]
-            for question, prompt in zip(questions, prompts, strict=True)
-        ]
-        reading = Reading(
-            names=tuple(question.name for question in questions),
-            prompts=tuple(prompts),
-            input_ids=tuple(input_ids),
-            hostile_ids=tuple(asked.tokens(text, framed=True) for text in HOSTILE_STRINGS),
-            stops_at_end_of_turn=asked.ends_a_turn() and all(map(asked.ends, stops)),
-            leading_bos=asked.leading_bos(prompts[0]),
-        )
-        return Answers(reading, {WHOLE: [asked.logits(ids) for ids in input_ids]})
+    prompts = [asked.prompt(question) for question in questions]
+    input_ids = [
+        asked.tokens(prompt, framed=not asked.is_rendered(question))[:LONGEST_TEXT]
+        for question, prompt in zip(questions, prompts, strict=True)
+    ]
+    reading = Reading(
+        names=tuple(question.name for question in questions),
+        prompts=tuple(prompts),
+        input_ids=tuple(input_ids),
+        hostile_ids=tuple(asked.tokens(text, framed=True) for text in HOSTILE_STRINGS),
+        stops_at_end_of_turn=asked.ends_a_turn() and all(map(asked.ends, stops)),
+        leading_bos=asked.leading_bos(prompts[0]),
+    )
+    return Answers(reading, {WHOLE: [asked.logits(ids) for ids in input_ids]})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -164,14 +162,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop", type=int, action="append", default=[], help="must end an answer")
     parser.add_argument("--composed", action="store_true", help="give it text in NFC")
     parser.add_argument("--blank-first", action="store_true", help="begin what is no chat with one")
+    parser.add_argument("--base", type=Path, help="the model that an adapter belongs to")
+    parser.add_argument("--words", type=Path, help="where the tokenizer of an adapter lies")
     options = parser.parse_args(arguments)
-    found = ask(
-        options.file,
-        read_questions(options.out_dir / "questions.json"),
-        stops=options.stop,
-        composed=options.composed,
-        blank_first=options.blank_first,
-    )
+    questions = read_questions(options.out_dir / "questions.json")
+    file, adapter = options.file, None
+    if options.base is not None:
+        file, adapter = options.out_dir / "base.gguf", options.file
+        titles = Titles(model_name="base", base_name="base", licence=None)
+        write_file(options.base, file, WeightType.F32, titles, words=options.words)
+    with opened(
+        file, adapter=adapter, composed=options.composed, blank_first=options.blank_first
+    ) as asked:
+        found = ask(asked, questions, stops=options.stop)
     found.write(options.out_dir)
     return 0
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from training.export.spec import StoredType
 
-__all__ = ["further", "usage"]
+__all__ = ["adapter_further", "adapter_usage", "further", "usage"]
 
 
 def usage(file_name: str, *, has_template: bool) -> str:
@@ -27,6 +27,18 @@ def further(file_name: str, held: Sequence[StoredType], *, notes: Sequence[str])
     )
 
 
+def adapter_usage(file_name: str) -> str:
+    """Python that loads an adapter beside its base and answers."""
+    loading = 'Llama("base.gguf", lora_path="{file_name}", n_ctx=0)  # its base, as GGUF'
+    return _CHAT.replace(_LOADING, loading).format(file_name=file_name)
+
+
+def adapter_further(file_name: str) -> str:
+    """The other ways to load an adapter."""
+    return _ADAPTER_FURTHER.format(file_name=file_name)
+
+
+_LOADING: Final = 'Llama("{file_name}", n_ctx=0)  # as long as the model allows'
 _CHAT: Final = """\
 from llama_cpp import Llama
 
@@ -55,4 +67,14 @@ ollama create my-model -f Modelfile && ollama run my-model
 | element type | tensors | parameters | bytes |
 |---|---|---|---|
 {rows}
+"""
+
+_ADAPTER_FURTHER: Final = """\
+By llama.cpp itself; a Modelfile for Ollama has `FROM ./base.gguf` and `ADAPTER ./{file_name}`:
+
+```sh
+llama-cli -m base.gguf --lora {file_name}
+```
+
+The tokenizer, the chat template and the stops are the base file's.
 """

@@ -1,5 +1,6 @@
 """GGUF for llama.cpp and all that is built on it: merged, written, quantised, described."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,9 @@ from gguf import GGUFReader
 from training.export.cards import base_name, write_card
 from training.export.errors import require
 from training.export.exporters import Tensor, tallied
-from training.export.gguf.cards import further, usage
-from training.export.gguf.errors import QuantisationFailed
+from training.export.gguf.adapter import write_adapter
+from training.export.gguf.cards import adapter_further, adapter_usage, further, usage
+from training.export.gguf.errors import NotInGguf, QuantisationFailed
 from training.export.gguf.modelfile import modelfile
 from training.export.gguf.naming import file_stem
 from training.export.gguf.texts import treatment
@@ -63,12 +65,46 @@ _SUBSTITUTED: Final = (
 
 
 def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
-    """Write the file, a Modelfile for Ollama, and the card.
+    """Write the file, for a whole model a Modelfile for Ollama, and the card.
 
     Raises `ExporterUnavailable`, `NotExportable` naming what llama.cpp would compute otherwise,
     `WeightsOverflow` and `QuantisationFailed`.
     """
     require(ExportFormat.GGUF, ("gguf", "llama_cpp"), extra="gguf")
+    if spec.adapter_only:
+        _write_adapter(spec, folder)
+    else:
+        _write_whole(spec, folder, full_precision=full_precision)
+
+
+def asker(spec: ExportSpec, folder: Path) -> list[str]:
+    """llama.cpp, which is told nothing that the file should say."""
+    tokenizer = load_tokenizer(spec.version_path)
+    stops = sorted(declared_stop_ids(spec.version_path, tokenizer))
+    left = treatment(tokenizer)
+    return [
+        "training.export.gguf.asking",
+        str(_file(folder)),
+        *(f"--stop={token}" for token in stops),
+        *(["--composed"] if left.composes else []),
+        *(["--blank-first"] if left.blank_first else []),
+        *(_beside_base(spec) if spec.adapter_only else []),
+    ]
+
+
+def stored(folder: Path) -> tuple[StoredType, ...]:
+    """By the header of the file: llama.cpp's quantiser takes other types where rows do not fit."""
+    return tallied(
+        Tensor(each.tensor_type.name, int(each.n_elements), int(each.n_bytes))
+        for each in GGUFReader(_file(folder)).tensors
+    )
+
+
+def _beside_base(spec: ExportSpec) -> list[str]:
+    return ["--base", str(local_folder(spec.model_path)), "--words", spec.version_path]
+
+
+def _write_whole(spec: ExportSpec, folder: Path, *, full_precision: bool) -> None:
     chosen = WeightType.F32 if full_precision else _chosen(spec)
     file = folder / f"{file_stem(spec.model_name)}-{chosen}.gguf"
     with tempfile.TemporaryDirectory(
@@ -94,25 +130,18 @@ def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> No
     )
 
 
-def asker(spec: ExportSpec, folder: Path) -> list[str]:
-    """llama.cpp, which is told nothing that the file should say."""
-    tokenizer = load_tokenizer(spec.version_path)
-    stops = sorted(declared_stop_ids(spec.version_path, tokenizer))
-    left = treatment(tokenizer)
-    return [
-        "training.export.gguf.asking",
-        str(_file(folder)),
-        *(f"--stop={token}" for token in stops),
-        *(["--composed"] if left.composes else []),
-        *(["--blank-first"] if left.blank_first else []),
-    ]
-
-
-def stored(folder: Path) -> tuple[StoredType, ...]:
-    """By the header of the file: llama.cpp's quantiser takes other types where rows do not fit."""
-    return tallied(
-        Tensor(each.tensor_type.name, int(each.n_elements), int(each.n_bytes))
-        for each in GGUFReader(_file(folder)).tensors
+def _write_adapter(spec: ExportSpec, folder: Path) -> None:
+    if spec.quantised:
+        raise NotInGguf("its adapter belongs to a base in 4 bits, which llama.cpp has no file of")
+    file = folder / f"{file_stem(spec.model_name)}-lora.gguf"
+    base = local_folder(spec.model_path)
+    write_adapter(Path(spec.version_path), base, file, _titles(spec))
+    write_card(
+        spec,
+        folder,
+        usage=adapter_usage(file.name),
+        library="gguf",
+        more=adapter_further(file.name),
     )
 
 
@@ -134,17 +163,22 @@ def _chosen(spec: ExportSpec) -> WeightType:
 
 def _write_weights(spec: ExportSpec, file: Path, chosen: WeightType, scratch: Path) -> None:
     source = _checkpoint(spec, scratch)
-    titles = Titles(
+    if chosen in _WRITTEN_HERE:
+        write_file(source, file, chosen, _titles(spec))
+        return
+    whole = scratch / "whole.gguf"
+    write_file(source, whole, WeightType.F32, _titles(spec))
+    if source.is_relative_to(scratch):
+        shutil.rmtree(source)  # a third copy would be one too many for a large model's disk
+    _quantise(whole, file, chosen)
+
+
+def _titles(spec: ExportSpec) -> Titles:
+    return Titles(
         model_name=spec.model_name,
         base_name=base_name(spec),
         licence=declared_licence(local_folder(spec.model_path)),
     )
-    if chosen in _WRITTEN_HERE:
-        write_file(source, file, chosen, titles)
-        return
-    whole = scratch / "whole.gguf"
-    write_file(source, whole, WeightType.F32, titles)
-    _quantise(whole, file, chosen)
 
 
 def _checkpoint(spec: ExportSpec, scratch: Path) -> Path:

@@ -18,7 +18,7 @@ from training.export.gguf.errors import NotInGguf, WeightsOverflow
 from training.export.gguf.rope import Factors, factor_tensors
 from training.models.weights import weight_files
 
-__all__ = ["TensorFile", "Weight", "weights"]
+__all__ = ["TensorFile", "Weight", "interleaved_heads", "weights"]
 
 _BUFFERS: Final = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 """What older checkpoints store that follows from the shape."""
@@ -119,9 +119,7 @@ class TensorFile:
         config = self._config
         if _is_turned(config, source):
             return values.T.contiguous()
-        if config.model_type in ("llama", "mistral"):
-            heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-            return _interleaved(values, heads.get(source.split(".")[-2]))
+        values = interleaved_heads(config, source, values)
         if config.model_type == "gemma2" and source.endswith("norm.weight"):
             return values + 1  # the model adds it when it computes, llama.cpp does not
         return values
@@ -132,11 +130,13 @@ def _is_turned(config: PretrainedConfig, source: str) -> bool:
     return config.model_type == "gpt2" and source.endswith(_CONV1D)
 
 
-def _interleaved(values: Tensor, heads: int | None) -> Tensor:
-    """The rows of queries or keys with the two halves that a rotation turns side by side, as
-    llama.cpp pairs them for this architecture; unchanged where there are no heads."""
-    if heads is None:
+def interleaved_heads(config: PretrainedConfig, source: str, values: Tensor) -> Tensor:
+    """The rows of queries and keys with the two halves that a rotation turns side by side, as
+    llama.cpp pairs them for Llama; unchanged for other tensors and other architectures."""
+    layer = source.split(".")[-2]
+    if config.model_type not in ("llama", "mistral") or layer not in ("q_proj", "k_proj"):
         return values
+    heads = config.num_attention_heads if layer == "q_proj" else config.num_key_value_heads
     halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
     return halves.swapaxes(1, 2).reshape(values.shape)
 

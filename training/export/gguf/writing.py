@@ -16,7 +16,7 @@ from training.export.gguf.vocabulary import NAMED_PHI3, vocabulary, write_vocabu
 from training.export.spec import WeightType
 from training.models.tokenizers import declared_generation, load_tokenizer
 
-__all__ = ["Titles", "write_file"]
+__all__ = ["MODEL_NAME_KEY", "Titles", "write_file"]
 
 MODEL_NAME_KEY: Final = "tunery.model_name"
 """The name as its owner chose it, which llama.cpp does not look at."""
@@ -36,8 +36,11 @@ class Titles(NamedTuple):
     licence: str | None
 
 
-def write_file(folder: Path, path: Path, element: WeightType, titles: Titles) -> None:
-    """Write what a checkpoint folder holds, with its tokenizer and template.
+def write_file(
+    folder: Path, path: Path, element: WeightType, titles: Titles, *, words: Path | None = None
+) -> None:
+    """Write what a checkpoint folder holds, with its tokenizer, its template and where it stops, or
+    with those of the folder `words`.
 
     Raises `NotInGguf` naming what llama.cpp has no word for, and `WeightsOverflow`; either
     leaves no file that is whole.
@@ -45,12 +48,13 @@ def write_file(folder: Path, path: Path, element: WeightType, titles: Titles) ->
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     stored_as, file_type = _ELEMENTS[element]
     arch = target(config)
-    tokenizer = load_tokenizer(str(folder))
+    told = str(words or folder)
+    tokenizer = load_tokenizer(told)
     listed = weights(folder, config, arch, stored_as)
-    words = vocabulary(tokenizer, rows=listed.rows)
+    known = vocabulary(tokenizer, rows=listed.rows)
     writer = GGUFWriter(path, MODEL_ARCH_NAMES[arch])
     writer.add_type("model")
-    writer.add_name(NAMED_PHI3 if words.strips_right else safe_name(titles.model_name))
+    writer.add_name(NAMED_PHI3 if known.strips_right else safe_name(titles.model_name))
     writer.add_string(MODEL_NAME_KEY, titles.model_name)
     if titles.licence is not None:
         writer.add_license(titles.licence)
@@ -58,8 +62,8 @@ def write_file(folder: Path, path: Path, element: WeightType, titles: Titles) ->
     writer.add_base_model_name(0, titles.base_name)
     writer.add_file_type(file_type)
     write_shape(config, writer, rows=listed.rows)
-    write_vocabulary(words, writer)
-    write_ends(ends(tokenizer, declared_generation(str(folder))), writer)
+    write_vocabulary(known, writer)
+    write_ends(ends(tokenizer, declared_generation(told)), writer)
     for weight in listed.listed:
         writer.add_tensor_info(
             weight.name, weight.shape, np.dtype(np.float32), weight.size_bytes, weight.type
