@@ -25,6 +25,7 @@ from training.export.gguf.naming import file_stem, safe_name
 from training.export.parity import judge
 from training.export.spec import ExportResult, WeightType
 from training.files import damage
+from training.templates.named import NamedTemplate, text_of
 
 END = "<END_TURN>"
 
@@ -155,6 +156,15 @@ def test_a_wrong_bos_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ends = writing.ends
     monkeypatch.setattr(writing, "ends", lambda *given: ends(*given)._replace(adds_bos=False))
     assert "its tokenizer gives other tokens; first, ''" in refused(model, tmp_path)
+
+
+def test_a_template_is_told_that_there_is_no_bos(model: Path, tmp_path: Path) -> None:
+    none = changed(model, tmp_path / "model", tokenizer_config={"bos_token": None})
+    template = text_of(NamedTemplate.ALPACA)
+    assert "{{- bos_token or '' -}}" in template
+    (none / "chat_template.jinja").write_text(template)
+    files = written(spec_of(none), tmp_path / "files")
+    assert judge(parity(spec_of(none), files), EXACT).template_equal
 
 
 def test_a_blank_before_a_text_alone_needs_chats_that_begin_with_a_special_token(

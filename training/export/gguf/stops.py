@@ -12,6 +12,8 @@ __all__ = ["Ends", "ends", "write_ends"]
 
 _NAMES_END_TOKEN: Final = re.compile(r"\beos_token\b")
 
+_NO_BOS: Final = "{% set bos_token = '' %}{{ bos_token }}"
+
 
 class Ends(NamedTuple):
     """What of the tokenizer and the generation config says where texts begin and end."""
@@ -29,7 +31,7 @@ class Ends(NamedTuple):
 def ends(tokenizer: PreTrainedTokenizerBase, generation: GenerationConfig) -> Ends:
     """Found by trying, where a tokenizer has several ways to declare it. Raises `NotInGguf`
     where it puts other tokens around a text than GGUF can say."""
-    template = tokenizer.get_chat_template() if tokenizer.chat_template else None
+    template = _template(tokenizer)
     stops = _stops(tokenizer, generation, template)
     plain = _ids(tokenizer, "a", special=False)
     around = _ids(tokenizer, "a", special=True)
@@ -64,6 +66,17 @@ def write_ends(found: Ends, writer: GGUFWriter) -> None:
     writer.add_add_eos_token(found.adds_eos)
     if found.template is not None:
         writer.add_chat_template(found.template)
+
+
+def _template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The template, which is told that there is no BOS where there is none: llama.cpp takes some token
+    for it in that case, and gives that to the template."""
+    if tokenizer.chat_template is None:
+        return None
+    template = str(tokenizer.get_chat_template())
+    if tokenizer.bos_token is None and "bos_token" in template:
+        return _NO_BOS + template
+    return template
 
 
 def _stops(
