@@ -29,7 +29,7 @@ from training.export.errors import ExporterUnavailable, NotExportable
 from training.export.merging import whole_model
 from training.export.onnx import folder as onnx_folder
 from training.export.onnx.answers import onnx_answers
-from training.export.onnx.graph import save
+from training.export.onnx.graph import short_writes_named
 from training.export.onnx.session import Session
 from training.export.parity import judge, questions_of, trained_answers
 from training.export.spec import ExportFormat, ExportResult, ExportSpec, Parity, WeightType
@@ -198,21 +198,17 @@ def test_made_again_it_is_the_same_to_the_byte_and_proved_by_another_process(
     assert {name: made[name] for name in contents(files)} == contents(files)
 
 
-class Weights:
-    """What torch gives to be saved, as far as numpy writes it."""
-
-    def save(self, destination: Path, *, external_data: bool) -> None:
-        assert external_data
-        with destination.open("wb") as file:
-            np.zeros(100_000).tofile(file)
-
-
 def test_weights_that_find_no_room_are_a_full_disk(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(DiskFull, match="graph"), disk_full_named(tmp_path / "graph"):
-            save(Weights(), tmp_path)
+        with (
+            pytest.raises(DiskFull, match="graph"),
+            disk_full_named(tmp_path / "graph"),
+            short_writes_named(),
+            (tmp_path / "weights").open("wb") as file,
+        ):
+            np.zeros(100_000).tofile(file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
