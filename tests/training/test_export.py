@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import qa_rows, run_here, write_job
-from tests.training.versions import contents, halve
+from tests.training.versions import contents, halve, told_by_its_readme
 from training.config import TrainingType
 from training.errors import ParityFailed
 from training.export import bounds, making, run, safetensors
@@ -130,6 +130,7 @@ def test_a_model_is_divided_into_shards_of_the_size_asked_for(
     assert divided.get_output_embeddings().weight is divided.get_input_embeddings().weight
     kept = whole.state_dict()
     assert all(torch.equal(each, kept[name]) for name, each in divided.state_dict().items())
+    assert "<|im_start|>assistant" in told_by_its_readme(tmp_path / "one")
 
 
 def test_a_hostile_name_stays_a_name(spec: ExportSpec, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from training.export.errors import ExporterUnavailable, NotExportable
 from training.export.merging import whole_model
 from training.export.onnx import folder as onnx_folder
 from training.export.onnx.answers import onnx_answers
-from training.export.onnx.graph import save
+from training.export.onnx.eight_bits import quantise
+from training.export.onnx.graph import short_writes_named
 from training.export.onnx.session import Session
 from training.export.parity import judge, questions_of, trained_answers
 from training.export.spec import ExportFormat, ExportResult, ExportSpec, Parity, WeightType
@@ -170,8 +171,15 @@ def test_other_weights_beside_the_graph_are_refused(
 
 @pytest.mark.slow
 def test_linear_layers_in_8_bits_are_within_their_bound(tmp_path: Path) -> None:
-    version = trained_version(tmp_path, "gpt2")  # whose layers are no plain products
-    spec = in_format(version, ExportFormat.ONNX, weight_type=WeightType.INT8)
+    base = make_architecture(tmp_path / "base", "gpt2")  # whose layers are no plain products
+    spec = ExportSpec(
+        version_path=str(base),
+        model_path=str(base),
+        adapter=False,
+        format=ExportFormat.ONNX,
+        weight_type=WeightType.INT8,
+        model_name="Small",
+    )
     files = tmp_path / "files"
     files.mkdir()
     onnx_folder.write(spec, files)
@@ -182,6 +190,22 @@ def test_linear_layers_in_8_bits_are_within_their_bound(tmp_path: Path) -> None:
     assert linear.size_bytes == linear.parameters * (1 + 4 / 32)
     assert len(contents(files)["model.onnx.data"]) < linear.size_bytes + whole.size_bytes + 2**16
     assert not list(tmp_path.glob(".fp32*"))
+
+
+@pytest.mark.slow
+def test_a_graph_is_the_same_in_8_bits_each_time(
+    spec: ExportSpec, files: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        assert quantise(files, tmp_path / name) == 7 * 3
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert set(one) == {"model.onnx", "model.onnx.data"}
+    assert one == two
+    for name, content in (contents(files) | one).items():
+        (tmp_path / "two" / name).write_bytes(content)
+    found = parity(spec, tmp_path / "two", bounds_of(WeightType.INT8))
+    assert found.kl_divergence > 0
 
 
 @pytest.mark.slow
@@ -198,21 +222,17 @@ def test_made_again_it_is_the_same_to_the_byte_and_proved_by_another_process(
     assert {name: made[name] for name in contents(files)} == contents(files)
 
 
-class Weights:
-    """What torch gives to be saved, as far as numpy writes it."""
-
-    def save(self, destination: Path, *, external_data: bool) -> None:
-        assert external_data
-        with destination.open("wb") as file:
-            np.zeros(100_000).tofile(file)
-
-
 def test_weights_that_find_no_room_are_a_full_disk(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
-        with pytest.raises(DiskFull, match="graph"), disk_full_named(tmp_path / "graph"):
-            save(Weights(), tmp_path)
+        with (
+            pytest.raises(DiskFull, match="graph"),
+            disk_full_named(tmp_path / "graph"),
+            short_writes_named(),
+            (tmp_path / "weights").open("wb") as file,
+        ):
+            np.zeros(100_000).tofile(file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 

@@ -7,7 +7,8 @@ go in, `Answers` come out. `--state-dict` is for a folder whose weights are one.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -26,6 +27,7 @@ from training.models.base_models import (
     stop_token_ids,
     take_generation_config,
 )
+from training.progress.pulse import Pulse
 
 WHOLE: Final = "in one pass"
 
@@ -121,6 +123,14 @@ def answers(
     return Answers(reading, {WHOLE: logits})
 
 
+def ask(out_dir: Path, answered: Callable[[Sequence[Question]], Answers]) -> None:
+    """Put the questions of a folder, and leave the answers there. Meanwhile the pulse of the export
+    beats, in whose folder that one lies: it waits, and would pass for hung."""
+    silence()
+    with Pulse(out_dir.parent).while_busy():
+        answered(read_questions(out_dir / "questions.json")).write(out_dir)
+
+
 def _whole_answers(model: PreTrainedModel, folder: Path, questions: Sequence[Question]) -> Answers:
     tokenizer = load_tokenizer(str(folder))
     return answers(model, tokenizer, questions, stops=stop_token_ids(model, tokenizer))
@@ -135,15 +145,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quantised", action="store_true", help="hold that model in 4 bits")
     parser.add_argument("--state-dict", action="store_true", help="its weights are a state_dict")
     options = parser.parse_args(arguments)
-    silence()
-    questions = read_questions(options.out_dir / "questions.json")
     if options.state_dict:
-        found = state_dict_answers(options.folder, questions)
+        ask(options.out_dir, partial(state_dict_answers, options.folder))
     else:
-        found = exported_answers(
-            options.folder, questions, base=options.base, quantised=options.quantised
-        )
-    found.write(options.out_dir)
+        own = {"base": options.base, "quantised": options.quantised}
+        ask(options.out_dir, partial(exported_answers, options.folder, **own))
     return 0
 
 

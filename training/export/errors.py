@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from training.errors import TrainingError
 from training.export.spec import ExportFormat
 
-__all__ = ["ExporterUnavailable", "NotExportable", "require"]
+__all__ = ["ExporterUnavailable", "NoRoomForExport", "NotExportable", "require"]
 
 
 class ExporterUnavailable(TrainingError):
@@ -28,6 +28,17 @@ class NotExportable(TrainingError):
             "NOT_EXPORTABLE",
             f"{architecture} cannot be written as {wanted}: {reason}.",
             "Choose another format; SAFETENSORS takes every model.",
+        )
+
+
+class NoRoomForExport(TrainingError):
+    """The disk has no room for the files, or for the answers that prove them; neither was kept."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DISK_FULL",
+            "The disk is full: the export could not be written, and nothing of it was kept.",
+            "Free some space where the worker keeps its artifacts, and export again.",
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from pydantic import ValidationError
 
 from training.config import DataType, JobSpec
 from training.data.records import Record
@@ -28,7 +29,7 @@ def job_rows(job_path: Path, version_path: str) -> list[Question]:
     try:
         spec = JobSpec.model_validate_json((job_path / "job.json").read_bytes())
         return list(_rows(spec, job_path, version_path))
-    except (OSError, TrainingError):
+    except (OSError, ValidationError, TrainingError):
         return []
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from training.errors import ParityFailed
+from training.errors import DiskFull, ParityFailed
 from training.export import pytorch, safetensors
 from training.export.bounds import bounds_of
+from training.export.errors import NoRoomForExport
 from training.export.exporters import Exporter
 from training.export.gguf import exporter as gguf
 from training.export.onnx import folder as onnx
@@ -36,8 +37,15 @@ _ROUNDED: Final = ("bfloat16", "float16", "BF16", "F16")
 
 
 def make(spec: ExportSpec, export_dir: Path) -> ExportResult:
-    """Make `export_dir/files`. Raises what `Exporter.write` raises, `ParityFailed` or `DiskFull`, and
-    then leaves no `files`."""
+    """Make `export_dir/files`. Raises what `Exporter.write` raises, `ParityFailed` or
+    `NoRoomForExport`, and then leaves no `files`."""
+    try:
+        return _made(spec, export_dir)
+    except DiskFull as error:
+        raise NoRoomForExport from error
+
+
+def _made(spec: ExportSpec, export_dir: Path) -> ExportResult:
     exporter = EXPORTERS[spec.format]
     remove_leftovers(export_dir)
     files = export_dir / "files"

@@ -1,5 +1,7 @@
 """Whether an exported folder is the trained model, found by loading it in a process of its own."""
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from training.errors import ParityFailed
 from training.export.answers import Answers, adapter_answers, answers
 from training.export.bounds import EXACT, ROUNDED, Bounds
 from training.export.comparing import compare
+from training.export.errors import NoRoomForExport
 from training.export.job_rows import job_rows
 from training.export.questions import FIXED, Question, write_questions
 from training.export.spec import ExportSpec, Parity
@@ -34,7 +37,7 @@ def check_parity(
 ) -> Parity:
     """Compare what an asker is told by an exported folder with the trained version in fp32.
 
-    Raises `ParityFailed` with the first difference that is out of bounds.
+    Raises `ParityFailed` with the first difference that is out of bounds, and `NoRoomForExport`.
     """
     questions = questions_of(spec)
     write_questions(scratch / "questions.json", questions)
@@ -86,7 +89,13 @@ def judge(parity: Parity, bounds: Bounds) -> Parity:
 def _answers_of_process(asker: Sequence[str], scratch: Path) -> Answers:
     command = [sys.executable, "-P", "-m", *asker, str(scratch)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
-    if finished.returncode != 0:
-        reason = (finished.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise ParityFailed(f"it cannot be loaded: {reason}")
-    return Answers.read(scratch)
+    if finished.returncode == 0:
+        return Answers.read(scratch)
+    said = (finished.stderr.strip().splitlines() or ["it says nothing"])[-1]
+    if os.strerror(errno.ENOSPC) in said:
+        raise NoRoomForExport
+    if finished.returncode < 0:
+        said = (
+            f"its process ended by signal {-finished.returncode}; 9 often means too little memory"
+        )
+    raise ParityFailed(f"it cannot be loaded: {said}")

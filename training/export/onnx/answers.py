@@ -7,6 +7,7 @@ step with the cache, and some of them in a batch with padding on the left.
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.export.answers import WHOLE, Answers
+from training.export.answers import WHOLE, Answers, ask
 from training.export.onnx.session import Integers, Session
-from training.export.questions import Question, read_questions
+from training.export.questions import Question
 from training.export.reading import read
-from training.libraries import silence
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
 
 __all__ = ["onnx_answers"]
@@ -85,9 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out_dir", type=Path)
     options = parser.parse_args(arguments)
-    silence()
-    questions = read_questions(options.out_dir / "questions.json")
-    onnx_answers(options.folder, questions).write(options.out_dir)
+    ask(options.out_dir, partial(onnx_answers, options.folder))
     return 0
 
 

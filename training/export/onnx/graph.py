@@ -3,8 +3,9 @@
 import errno
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from training.export.onnx.names import GRAPH, PAST, PRESENT
 from training.export.spec import ExportFormat
 from training.models.tokenizers import first_line
 
-__all__ = ["Saveable", "save", "write_graph"]
+__all__ = ["short_writes_named", "write_graph"]
 
 _OPSET: Final = 20
 
@@ -74,24 +75,18 @@ def write_graph(model: PreTrainedModel, folder: Path) -> None:
         except torch.onnx.OnnxExporterError as error:
             raise _refusal(model, first_line(error.__cause__ or error)) from error
     assert program is not None  # noqa: S101 - it is not with dynamo
-    save(program, folder)
-
-
-class Saveable(Protocol):
-    """A program as torch's exporter gives it."""
-
-    def save(self, destination: Path, *, external_data: bool) -> None:
-        """Write the graph, and its weights beside it."""
-
-
-def save(program: Saveable, folder: Path) -> None:
-    """Write a program. numpy does not say why a write came out short, so that a full disk is taken for
-    the cause."""
-    try:
+    with short_writes_named():
         program.save(folder / GRAPH, external_data=True)
+
+
+@contextmanager
+def short_writes_named() -> Iterator[None]:
+    """Take a full disk for the cause where numpy, which does not say why, could not write a tensor."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
-            raise OSError(errno.ENOSPC, str(error), str(folder / GRAPH)) from error
+            raise OSError(errno.ENOSPC, str(error)) from error
         raise
 
 
