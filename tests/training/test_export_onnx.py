@@ -25,12 +25,11 @@ from training.export import errors, run
 from training.export.answers import WHOLE
 from training.export.bounds import EXACT, Bounds, bounds_of
 from training.export.comparing import compare
-from training.export.errors import ExporterUnavailable, NotExportable
+from training.export.errors import ExporterUnavailable, NotExportable, short_writes_named
 from training.export.merging import whole_model
 from training.export.onnx import folder as onnx_folder
 from training.export.onnx.answers import onnx_answers
 from training.export.onnx.eight_bits import quantise
-from training.export.onnx.graph import short_writes_named
 from training.export.onnx.session import Session
 from training.export.parity import judge, questions_of, trained_answers
 from training.export.spec import ExportFormat, ExportResult, ExportSpec, Parity, WeightType

@@ -1,12 +1,20 @@
 """Why a version cannot be written in a format, beside what `training.errors` has."""
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from training.errors import TrainingError
 from training.export.spec import ExportFormat
 
-__all__ = ["ExporterUnavailable", "NoRoomForExport", "NotExportable", "require"]
+__all__ = [
+    "ExporterUnavailable",
+    "NoRoomForExport",
+    "NotExportable",
+    "require",
+    "short_writes_named",
+]
 
 
 class ExporterUnavailable(TrainingError):
@@ -47,3 +55,14 @@ def require(wanted: ExportFormat, packages: Sequence[str], *, extra: str) -> Non
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise ExporterUnavailable(wanted, missing, extra)
+
+
+@contextmanager
+def short_writes_named() -> Iterator[None]:
+    """Take a full disk for the cause where numpy, which does not say why, could not write a tensor."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(errno.ENOSPC, str(error)) from error
+        raise

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig
 
+from training.export.errors import short_writes_named
 from training.export.gguf.architectures import target
 from training.export.gguf.errors import NotInGguf
 from training.export.gguf.naming import safe_name
@@ -35,7 +36,8 @@ def write_adapter(version: Path, base: Path, path: Path, titles: Titles) -> None
     settings: Mapping[str, Any] = json.loads((version / "adapter_config.json").read_bytes())
     _refuse_more_than_lora(settings)
     tensors = list(_tensors(version, get_tensor_name_map(arch, config.num_hidden_layers)))
-    with closing(_opened(path, arch, titles, alpha=_alpha(settings))) as writer:
+    writer = _opened(path, arch, titles, alpha=_alpha(settings))
+    with closing(writer), short_writes_named():
         for tensor in tensors:
             values = tensor.values.float()
             if tensor.part == "lora_b":  # its rows are those of the layer

@@ -23,13 +23,13 @@ import torch
 from llama_cpp import Llama
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from training.export.answers import WHOLE, Answers
+from training.export.answers import WHOLE, Answers, ask
 from training.export.gguf.writing import Titles, write_file
-from training.export.questions import HOSTILE_STRINGS, Question, read_questions
+from training.export.questions import HOSTILE_STRINGS, Question
 from training.export.reading import LONGEST_TEXT, Reading
 from training.export.spec import WeightType
 
-__all__ = ["AskedFile", "ask", "opened"]
+__all__ = ["AskedFile", "answers_of", "opened"]
 
 _TEMPLATE: Final = "tokenizer.chat_template"
 _FULL_CACHE: Final = llama_cpp.GGML_TYPE_F32
@@ -134,7 +134,7 @@ def opened(
         model.close()
 
 
-def ask(asked: AskedFile, questions: Sequence[Question], *, stops: Sequence[int]) -> Answers:
+def answers_of(asked: AskedFile, questions: Sequence[Question], *, stops: Sequence[int]) -> Answers:
     """What the file says to the questions."""
     prompts = [asked.prompt(question) for question in questions]
     input_ids = [
@@ -165,7 +165,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--base", type=Path, help="the model that an adapter belongs to")
     parser.add_argument("--words", type=Path, help="where the tokenizer of an adapter lies")
     options = parser.parse_args(arguments)
-    questions = read_questions(options.out_dir / "questions.json")
+    ask(options.out_dir, lambda questions: _answered(options, questions))
+    return 0
+
+
+def _answered(options: argparse.Namespace, questions: Sequence[Question]) -> Answers:
     file, adapter = options.file, None
     if options.base is not None:
         file, adapter = options.out_dir / "base.gguf", options.file
@@ -174,9 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
     with opened(
         file, adapter=adapter, composed=options.composed, blank_first=options.blank_first
     ) as asked:
-        found = ask(asked, questions, stops=options.stop)
-    found.write(options.out_dir)
-    return 0
+        return answers_of(asked, questions, stops=options.stop)
 
 
 if __name__ == "__main__":

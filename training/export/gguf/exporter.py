@@ -1,5 +1,7 @@
 """GGUF for llama.cpp and all that is built on it: merged, written, quantised, described."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from training.models.weights import stored_weights
 
 __all__ = ["asker", "stored", "write"]
 
+_NO_ROOM_BYTES: Final = 2**20
 _WRITTEN_HERE: Final = frozenset({WeightType.F32, WeightType.F16, WeightType.BF16})
 _AS_STORED: Final = {
     "float32": WeightType.F32,
@@ -192,9 +195,15 @@ def _checkpoint(spec: ExportSpec, scratch: Path) -> Path:
 
 
 def _quantise(whole: Path, file: Path, chosen: WeightType) -> None:
-    module = "training.export.gguf.quantising"
-    command = [sys.executable, "-P", "-m", module, str(whole), str(file), chosen]
+    export_dir = file.parent.parent
+    command = [
+        sys.executable, "-P", "-m", "training.export.gguf.quantising",
+        str(whole), str(file), chosen, str(export_dir),
+    ]  # fmt: skip
     finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
-    if finished.returncode != 0:
-        lines = finished.stderr.strip().splitlines() or ["it says nothing"]
-        raise QuantisationFailed(chosen, lines[-1].rstrip("."))
+    if finished.returncode == 0:
+        return
+    if shutil.disk_usage(file.parent).free < _NO_ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # llama.cpp does not say why
+    lines = finished.stderr.strip().splitlines() or ["it says nothing"]
+    raise QuantisationFailed(chosen, lines[-1].rstrip("."))

@@ -1,7 +1,8 @@
 """llama.cpp's own quantiser, in a process of its own that may die without harm.
 
-`python -P -m training.export.gguf.quantising SOURCE.gguf TARGET.gguf TYPE`: what it says goes to
-standard error, and the exit code is 0 where the file is whole.
+`python -P -m training.export.gguf.quantising SOURCE.gguf TARGET.gguf TYPE EXPORT_DIR`: what it says goes
+to standard error, and the exit code is 0 where the file is whole. Meanwhile the pulse of the export
+beats, which waits and would pass for hung.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from typing import Final
 import llama_cpp
 
 from training.export.spec import WeightType
+from training.progress.pulse import Pulse
 
 _TYPES: Final = {
     WeightType.Q8_0: llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
@@ -31,12 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("type", type=WeightType, choices=list(_TYPES))
+    parser.add_argument("export_dir", type=Path)
     options = parser.parse_args(arguments)
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = _TYPES[options.type]
-    code = llama_cpp.llama_model_quantize(
-        str(options.source).encode(), str(options.target).encode(), ctypes.byref(parameters)
-    )
+    with Pulse(options.export_dir).while_busy():
+        code = llama_cpp.llama_model_quantize(
+            str(options.source).encode(), str(options.target).encode(), ctypes.byref(parameters)
+        )
     return int(code != 0)
 
 

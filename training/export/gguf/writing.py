@@ -8,6 +8,7 @@ import numpy as np
 from gguf import MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFWriter, LlamaFileType
 from transformers import AutoConfig
 
+from training.export.errors import short_writes_named
 from training.export.gguf.architectures import target, write_shape
 from training.export.gguf.naming import safe_name
 from training.export.gguf.stops import ends, write_ends
@@ -68,7 +69,7 @@ def write_file(
         writer.add_tensor_info(
             weight.name, weight.shape, np.dtype(np.float32), weight.size_bytes, weight.type
         )
-    with closing(writer):
+    with closing(writer), short_writes_named():
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()

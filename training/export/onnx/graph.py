@@ -1,9 +1,7 @@
 """A causal language model as a graph of its own: tokens and cache in, logits and the longer cache out."""
 
-import errno
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +10,12 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import DynamicCache, PreTrainedModel
 
-from training.export.errors import NotExportable
+from training.export.errors import NotExportable, short_writes_named
 from training.export.onnx.names import GRAPH, PAST, PRESENT
 from training.export.spec import ExportFormat
 from training.models.tokenizers import first_line
 
-__all__ = ["short_writes_named", "write_graph"]
+__all__ = ["write_graph"]
 
 _OPSET: Final = 20
 
@@ -77,17 +75,6 @@ def write_graph(model: PreTrainedModel, folder: Path) -> None:
     assert program is not None  # noqa: S101 - it is not with dynamo
     with short_writes_named():
         program.save(folder / GRAPH, external_data=True)
-
-
-@contextmanager
-def short_writes_named() -> Iterator[None]:
-    """Take a full disk for the cause where numpy, which does not say why, could not write a tensor."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise OSError(errno.ENOSPC, str(error)) from error
-        raise
 
 
 def _example_cache(model: PreTrainedModel) -> list[Tensor]:
