@@ -31,8 +31,20 @@ async def version(ada: Viewer, service: Service) -> ModelVersion:
     return await ModelVersion.get(job_id=job.id)
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (("--format", "ONNX", "--weights", "INT8"), (ExportFormat.ONNX, WeightType.INT8)),
+        (("--format", "gguf", "--weights", "q4_k_m"), (ExportFormat.GGUF, WeightType.Q4_K_M)),
+    ],
+)
 async def test_a_version_is_exported_as_it_was_asked_for(
-    shell: Shell, ada: Viewer, service: Service, version: ModelVersion
+    shell: Shell,
+    ada: Viewer,
+    service: Service,
+    version: ModelVersion,
+    options: tuple[str, ...],
+    asked: tuple[ExportFormat, WeightType],
 ) -> None:
     known = await make_export(ada, service, version)
 
@@ -43,12 +55,11 @@ async def test_a_version_is_exported_as_it_was_asked_for(
         await Export.filter(status=TaskStatus.QUEUED).update(**done)
 
     worker = asyncio.create_task(made_by_a_worker())
-    options = ("--format", "ONNX", "--weights", "INT8")
     ran = await shell.run("export", ids.encode(ids.Kind.VERSION, version.id), *options)
     await worker
     assert ran.code == 0, ran.err
     export = await Export.exclude(id=known.id).get()
-    assert (export.format, export.weight_type) == (ExportFormat.ONNX, WeightType.INT8)
+    assert (export.format, export.weight_type) == asked
     assert f"{ids.encode(ids.Kind.EXPORT, export.id)} is READY: " in ran.out
     assert ", 32 bits per weight, sha256 1111" in ran.out
 
