@@ -1,9 +1,12 @@
 """GGUF files are the trained model, by llama.cpp's own word, on every architecture and tokenizer."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.sentencepiece import Blanks
 from tests.tiny_model import make_architecture, make_tiny_model
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not compiled yet: make llama")
@@ -30,13 +33,60 @@ def rope(model: Path, folder: Path, **scaling: object) -> Path:
     return changed(model, folder, config={"rope_parameters": {"rope_theta": 1e4} | scaling})
 
 
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2 = {
+    "pattern": rf"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{REST}",
+    "ignore_merges": False,
+    "normalizer": {"type": "NFC"},
+}
+LLAMA_3 = {
+    "pattern": rf"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{{1,3}}|{REST}",
+    "ignore_merges": True,
+    "normalizer": None,
+}
+
+
+def resplit(model: Path, folder: Path, like: dict[str, Any]) -> Path:
+    """A copy whose tokenizer splits text as that of a well-known model does."""
+    path = model / "tokenizer.json"
+    content = json.loads(path.read_bytes())
+    bytes_alone = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": like["pattern"]},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    parts = {"type": "Sequence", "pretokenizers": [split, bytes_alone | {"trim_offsets": False}]}
+    return changed(
+        model,
+        folder,
+        tokenizer={
+            "pre_tokenizer": parts,
+            "normalizer": like["normalizer"],
+            "model": content["model"] | {"ignore_merges": like["ignore_merges"]},
+        },
+    )
+
+
 def unwindowed(model: Path, folder: Path) -> Path:
     """A window that the longest question fits into, as in every model of use."""
     return changed(model, folder, config={"sliding_window": 256})
 
 
+SENTENCEPIECE: dict[str, tuple[str, Blanks, bool]] = {
+    "sentencepiece": ("llama", "always", False),
+    "gemma-tokenizer": ("gemma2", "never", False),
+    "phi3-tokenizer": ("phi3", "always", True),
+}
+
+
 def make_variant(folder: Path, variant: str) -> Path:
     """A model by the name of its variant: an architecture, or what is unusual about one."""
+    if variant in SENTENCEPIECE:
+        architecture, blanks, strips = SENTENCEPIECE[variant]
+        return with_sentencepiece(folder / "model", architecture, blanks, strips=strips)
     match variant:
         case "mistral":
             return unwindowed(make_architecture(folder / "base", "mistral"), folder / "model")
@@ -54,15 +104,13 @@ def make_variant(folder: Path, variant: str) -> Path:
             model = rope(make_architecture(folder / "base", "phi3"), folder / "scaled", **scaling)
             lengths = {"original_max_position_embeddings": 256, "max_position_embeddings": 512}
             return changed(model, folder / "model", config=lengths)
-        case "sentencepiece":
-            return with_sentencepiece(folder / "model", "llama", "always")
         case "llama2-tokenizer":
             model = with_sentencepiece(folder / "base", "mistral", "first")
             return unwindowed(model, folder / "model")
-        case "gemma-tokenizer":
-            return with_sentencepiece(folder / "model", "gemma2", "never")
-        case "phi3-tokenizer":
-            return with_sentencepiece(folder / "model", "phi3", "always", strips=True)
+        case "qwen2-tokenizer":
+            return resplit(make_architecture(folder / "base", "qwen2"), folder / "model", QWEN2)
+        case "llama3-tokenizer":
+            return resplit(make_architecture(folder / "base", "llama"), folder / "model", LLAMA_3)
     return make_architecture(folder / "model", variant)
 
 
@@ -70,6 +118,7 @@ VARIANTS = (
     "llama", "mistral", "qwen2", "qwen3", "gpt2", "phi3", "gemma2",
     "untied", "linear", "yarn", "llama3", "longrope",
     "sentencepiece", "llama2-tokenizer", "gemma-tokenizer", "phi3-tokenizer",
+    "qwen2-tokenizer", "llama3-tokenizer",
 )  # fmt: skip
 
 GELU = ("gpt2", "gemma2", "gemma-tokenizer")

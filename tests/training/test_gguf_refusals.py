@@ -215,7 +215,7 @@ def test_rows_that_do_not_fit_the_blocks_are_said_to_be_stored_otherwise(
         "Q8_0": 3,
         "F32": 7,
     }
-    assert "Some rows are no multiple of 256" in (files / "README.md").read_text()
+    assert "Some rows do not fit into the blocks" in (files / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,10 @@ class AskedFile:
 def opened(
     file: Path, *, adapter: Path | None, composed: bool, blank_first: bool
 ) -> Iterator[AskedFile]:
-    """Load a file, and an adapter beside it, as long as the block lasts. Raises `ValueError` where llama.cpp does not."""
+    """Load a file, and an adapter beside it, as long as the block lasts.
+
+    Raises `ValueError` where llama.cpp cannot.
+    """
     model = Llama(
         str(file),
         n_ctx=LONGEST_TEXT,

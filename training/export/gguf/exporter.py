@@ -24,6 +24,7 @@ from training.export.gguf.texts import treatment
 from training.export.gguf.writing import Titles, write_file
 from training.export.merging import whole_model
 from training.export.spec import ExportFormat, ExportSpec, StoredType, WeightType
+from training.models.base_models import GENERATION_CONFIG
 from training.models.licences import declared_licence
 from training.models.sources import local_folder
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
@@ -38,8 +39,6 @@ _AS_STORED: Final = {
     "float16": WeightType.F16,
     "bfloat16": WeightType.BF16,
 }
-
-
 _MIXES: Final[Mapping[WeightType, frozenset[str]]] = {
     WeightType.Q8_0: frozenset({"F32", "Q8_0"}),
     WeightType.Q6_K: frozenset({"F32", "Q6_K"}),
@@ -62,8 +61,8 @@ _NO_TEMPLATE: Final = (
     "resembles it."
 )
 _SUBSTITUTED: Final = (
-    "Some rows are no multiple of 256 and do not fit into the blocks of this type; llama.cpp "
-    "stored them in larger ones."
+    "Some rows do not fit into the blocks of this type, which are of 256 weights, or of 32 in Q8_0 "
+    "and Q4_0; llama.cpp stored them in larger types."
 )
 
 
@@ -83,7 +82,7 @@ def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> No
 def asker(spec: ExportSpec, folder: Path) -> list[str]:
     """llama.cpp, which is told nothing that the file should say."""
     tokenizer = load_tokenizer(spec.version_path)
-    stops = sorted(declared_stop_ids(spec.version_path, tokenizer))
+    stops = sorted(declared_stop_ids(_declaring(spec), tokenizer))
     left = treatment(tokenizer)
     return [
         "training.export.gguf.asking",
@@ -103,6 +102,13 @@ def stored(folder: Path) -> tuple[StoredType, ...]:
     )
 
 
+def _declaring(spec: ExportSpec) -> str:
+    """The folder that says where generation stops: the base's, where an adapter's is of before that was
+    kept with it."""
+    kept = not spec.adapter or (Path(spec.version_path) / GENERATION_CONFIG).is_file()
+    return spec.version_path if kept else str(local_folder(spec.model_path))
+
+
 def _beside_base(spec: ExportSpec) -> list[str]:
     return ["--base", str(local_folder(spec.model_path)), "--words", spec.version_path]
 
@@ -115,7 +121,7 @@ def _write_whole(spec: ExportSpec, folder: Path, *, full_precision: bool) -> Non
     ) as scratch:
         _write_weights(spec, file, chosen, Path(scratch))
     tokenizer = load_tokenizer(spec.version_path)
-    stops = declared_stop_ids(spec.version_path, tokenizer)
+    stops = declared_stop_ids(_declaring(spec), tokenizer)
     ollama = modelfile(tokenizer, stops, file.name)
     (folder / "Modelfile").write_text(ollama.text, encoding="utf-8")
     notes = [

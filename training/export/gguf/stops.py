@@ -35,10 +35,10 @@ def ends(tokenizer: PreTrainedTokenizerBase, generation: GenerationConfig) -> En
     stops = _stops(tokenizer, generation, template)
     plain = _ids(tokenizer, "a", special=False)
     around = _ids(tokenizer, "a", special=True)
-    place = next(at for at in range(len(around)) if around[at : at + len(plain)] == plain)
+    places = [at for at in range(len(around)) if around[at : at + len(plain)] == plain]
+    place = next(iter(places), len(around))
     before, behind = around[:place], around[place + len(plain) :]
-    end = tokenizer.eos_token_id
-    if len(before) > 1 or behind not in ([], [end]):
+    if len(before) > 1 or behind not in ([], [tokenizer.eos_token_id]):
         raise NotInGguf(f"its tokenizer puts the tokens {before} before and {behind} behind a text")
     return Ends(
         stops=stops,

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from gguf import MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFWriter, LlamaFileType
+from gguf import (
+    GGML_QUANT_VERSION,
+    MODEL_ARCH_NAMES,
+    GGMLQuantizationType,
+    GGUFWriter,
+    LlamaFileType,
+)
 from transformers import AutoConfig
 
 from training.export.errors import short_writes_named
@@ -15,6 +21,7 @@ from training.export.gguf.stops import ends, write_ends
 from training.export.gguf.tensors import weights
 from training.export.gguf.vocabulary import NAMED_PHI3, vocabulary, write_vocabulary
 from training.export.spec import WeightType
+from training.models.base_models import GENERATION_CONFIG
 from training.models.tokenizers import declared_generation, load_tokenizer
 
 __all__ = ["MODEL_NAME_KEY", "Titles", "write_file"]
@@ -49,8 +56,8 @@ def write_file(
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     stored_as, file_type = _ELEMENTS[element]
     arch = target(config)
-    told = str(words or folder)
-    tokenizer = load_tokenizer(told)
+    words = words or folder
+    tokenizer = load_tokenizer(str(words))
     listed = weights(folder, config, arch, stored_as)
     known = vocabulary(tokenizer, rows=listed.rows)
     writer = GGUFWriter(path, MODEL_ARCH_NAMES[arch])
@@ -62,9 +69,11 @@ def write_file(
     writer.add_base_model_count(1)
     writer.add_base_model_name(0, titles.base_name)
     writer.add_file_type(file_type)
+    writer.add_quantization_version(GGML_QUANT_VERSION)
     write_shape(config, writer, rows=listed.rows)
     write_vocabulary(known, writer)
-    write_ends(ends(tokenizer, declared_generation(told)), writer)
+    declaring = words if (words / GENERATION_CONFIG).is_file() else folder
+    write_ends(ends(tokenizer, declared_generation(str(declaring))), writer)
     for weight in listed.listed:
         writer.add_tensor_info(
             weight.name, weight.shape, np.dtype(np.float32), weight.size_bytes, weight.type
