@@ -14,6 +14,7 @@ from strawberry.types.graphql import OperationType
 
 from schema import limits
 from schema.accounts import AccountMutations, AccountQueries
+from schema.activations import ActivationMutations
 from schema.context import OperationScope
 from schema.dataset_making import DatasetMutations
 from schema.datasets import DatasetQueries
@@ -31,7 +32,8 @@ from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
 from schema.uploads import UploadMutations, UploadQueries
-from schema.versions import VersionQueries
+from schema.version_comparisons import VersionComparisonQueries
+from schema.versions import VersionMutations, VersionQueries
 from schema.workers import WorkerQueries
 
 __all__ = ["Schema", "build_schema"]
@@ -49,6 +51,7 @@ class Query(
     PreviewQueries,
     ModelQueries,
     VersionQueries,
+    VersionComparisonQueries,
     TrainingQueries,
     ExportQueries,
     WorkerQueries,
@@ -64,6 +67,8 @@ class Mutation(
     DatasetMutations,
     DerivationMutations,
     ModelMutations,
+    VersionMutations,
+    ActivationMutations,
     TrainingMutations,
     ControlMutations,
     ExportMutations,

@@ -1,5 +1,6 @@
 """The tables, a file per noun."""
 
+from jobs.models.activations import Activation
 from jobs.models.audit import AuditEntry
 from jobs.models.base_models import BaseModel, ModelVersion
 from jobs.models.dataset_versions import DatasetVersion
@@ -12,6 +13,7 @@ from jobs.models.users import User
 from jobs.models.workers import Worker
 
 __all__ = [
+    "Activation",
     "AuditEntry",
     "BaseModel",
     "Checkpoint",
