@@ -114,7 +114,6 @@ class ActivationGateInput:
     )
 
 
-
 ActivateModelVersionResult: TypeAlias = Annotated[
     Activation | InvalidProblem | NotFoundProblem | ConflictProblem,
     strawberry.union("ActivateModelVersionResult", description="The change, or why there is none."),

@@ -14,6 +14,7 @@ from api.cli import (
     fetching,
     models,
     previews,
+    production,
     reports,
     runs,
     server,
@@ -39,7 +40,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     of_data = (uploading, fetching, data, reports, versions, previews)
-    for part in (server, configs, accounts, models, *of_data, runs, control, workers):
+    for part in (server, configs, accounts, models, production, *of_data, runs, control, workers):
         part.add_to(app)
     return app
 
