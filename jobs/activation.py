@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from pydantic import ValidationError
-from pydantic.alias_generators import to_camel
-
 from jobs import audit, registry
 from jobs.access import Role, Viewer
 from jobs.database import transaction
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
 from jobs.gates import Gate, shortcomings
+from jobs.inputs import checked
 from jobs.models import Activation, BaseModel, ModelVersion
 from jobs.pages import Page, Slice, newest_first
 from jobs.status import ActivationKind, VersionStatus
@@ -101,7 +99,7 @@ async def set_gate(
     NotFound; InvalidInput; Forbidden to all but the model's owner and ADMINs.
     """
     model = await registry.find(viewer, model_name)
-    gate = None if bounds is None else _gate(bounds)
+    gate = None if bounds is None else checked(Gate, bounds, ("gate",))
     if viewer.role is not Role.ADMIN and model.owner_id != viewer.user_id:
         raise Forbidden(
             f"The model {model.name!r} was registered by somebody else.", "Ask them, or an ADMIN."
@@ -121,20 +119,6 @@ async def history(viewer: Viewer, model_name: str, page: Page) -> Slice[Activati
     if viewer.role is not Role.ADMIN and model.owner_id != viewer.user_id:
         changes = changes.filter(version__owner_id=viewer.user_id)
     return await newest_first(changes, page)
-
-
-def _gate(bounds: Mapping[str, object]) -> Gate:
-    try:
-        return Gate.model_validate(bounds)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = to_camel(str(first["loc"][0]))
-        raise InvalidInput.at(
-            ("gate", name),
-            f"{name} is {first['input']!r}: {first['msg']}.",
-            code="OUT_OF_RANGE",
-            remedy="An accuracy is from 0 to 1, a loss a number from 0 on.",
-        ) from error
 
 
 def _checked_reason(wish: Wish) -> str | None:

@@ -13,7 +13,7 @@ from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.errors import Conflict, InUse, NotFound
 from jobs.gates import same_rows
-from jobs.models import Export, ModelVersion, TrainingJob
+from jobs.models import Evaluation, Export, ModelVersion, TrainingJob
 from jobs.status import ENDED, VersionStatus
 from training.findings import PATHS
 
@@ -52,7 +52,7 @@ class Comparison:
 
 
 async def delete(viewer: Viewer, version_id: UUID, *, artifacts: Artifacts) -> Deleted:
-    """Delete a version with its files and exports; the job that made it stays, with its figures.
+    """Delete a version with its files, exports and evaluations; the job that made it stays, with its figures.
 
     NotFound; Conflict for the ACTIVE one; InUse, naming them, while unfinished jobs start from it.
     """
@@ -63,12 +63,18 @@ async def delete(viewer: Viewer, version_id: UUID, *, artifacts: Artifacts) -> D
             await _refuse_active(version)
         await _refuse_if_used(version)
         exports = await Export.filter(version_id=version.id).only("id")
+        evaluations = await Evaluation.filter(version_id=version.id).only("id")
         await Export.filter(version_id=version.id).delete()
+        await Evaluation.filter(version_id=version.id).delete()
         await ModelVersion.filter(id=version.id).delete()
         await audit.record(
             viewer, "deleteModelVersion", version, version.id, version=version.version
         )
-    folders = [artifacts.resolve(version.path), *(artifacts.export(each.id) for each in exports)]
+    folders = [
+        artifacts.resolve(version.path),
+        *(artifacts.export(each.id) for each in exports),
+        *(artifacts.evaluation(each.id) for each in evaluations),
+    ]
     freed = await asyncio.to_thread(_remove, folders, artifacts)
     return Deleted(version.id, exports=len(exports), freed_bytes=freed)
 

@@ -20,6 +20,7 @@ from schema.dataset_making import DatasetMutations
 from schema.datasets import DatasetQueries
 from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
+from schema.evaluations import EvaluationMutations, EvaluationQueries
 from schema.exports import ExportMutations, ExportQueries
 from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
@@ -53,6 +54,7 @@ class Query(
     VersionQueries,
     VersionComparisonQueries,
     TrainingQueries,
+    EvaluationQueries,
     ExportQueries,
     WorkerQueries,
     NodeQueries,
@@ -71,6 +73,7 @@ class Mutation(
     ActivationMutations,
     TrainingMutations,
     ControlMutations,
+    EvaluationMutations,
     ExportMutations,
 ):
     pass

@@ -11,6 +11,7 @@ from jobs.pages import Page
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, VersionStatus
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.nodes import Node, Sample, required
 from schema.pagination import After, Connection, First, connection
@@ -114,6 +115,10 @@ class ModelVersion(Node):
     )
     async def started_from(self, info: Info) -> StartPoint | None:
         return StartPoint.of((await self.job(info)).row)
+
+    @strawberry.field(description="What was measured of it on test records, newest first.")
+    async def evaluations(self, info: Info) -> list[Evaluation]:
+        return await info.context.loaders.evaluations.load(self.row.id)
 
     @strawberry.field(description="Its exports, newest first.")
     async def exports(self, info: Info) -> list[Export]:

@@ -5,6 +5,7 @@ from jobs.models.audit import AuditEntry
 from jobs.models.base_models import BaseModel, ModelVersion
 from jobs.models.dataset_versions import DatasetVersion
 from jobs.models.datasets import Dataset
+from jobs.models.evaluations import Evaluation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
@@ -20,6 +21,7 @@ __all__ = [
     "Dataset",
     "DatasetVersion",
     "Epoch",
+    "Evaluation",
     "Examination",
     "Export",
     "JobEvent",

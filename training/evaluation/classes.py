@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.config import Frozen
+from training.evaluation.labels import ClassFigures, ConfidenceBin, LabelFigures
 
-__all__ = ["Choice", "ClassFigures", "ConfidenceBin", "LabelFigures", "judged"]
+__all__ = ["Choice", "judged"]
 
 BINS = 10
 
@@ -19,46 +19,6 @@ class Choice(NamedTuple):
     expected: str
     chosen: str
     confidence: float
-
-
-class ClassFigures(Frozen):
-    """One label: of the records that it was chosen for, and of those that have it."""
-
-    label: str
-    precision: float
-    """The share that have it of those that it was chosen for; 0 where it never was."""
-    recall: float
-    """The share that it was chosen for of those that have it; 0 where none has."""
-    f1: float
-    """The harmonic mean of both."""
-    support: int
-    """How many have it."""
-
-
-class ConfidenceBin(Frozen):
-    """The records whose label was chosen with a confidence in `(from, to]`."""
-
-    from_confidence: float
-    to_confidence: float
-    count: int
-    confidence: float
-    """The mean of theirs; 0 where there are none."""
-    accuracy: float
-    """The share that was right; 0 where there are none."""
-
-
-class LabelFigures(Frozen):
-    """All labels together. Macro figures are means over labels, each counting alike."""
-
-    accuracy: float
-    macro_precision: float
-    macro_recall: float
-    macro_f1: float
-    calibration_error: float
-    """By how much confidence and accuracy differ in a bin, weighted by its records: the expected
-    calibration error of Guo et al., "On Calibration of Modern Neural Networks", 2017."""
-    classes: tuple[ClassFigures, ...]
-    bins: tuple[ConfidenceBin, ...]
 
 
 def judged(choices: Sequence[Choice]) -> LabelFigures:

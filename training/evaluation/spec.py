@@ -5,7 +5,7 @@ from typing import Final
 from pydantic import Field
 
 from training.config import Frozen, JobSpec
-from training.evaluation.classes import LabelFigures
+from training.evaluation.labels import LabelFigures
 
 __all__ = [
     "PREDICTIONS",
