@@ -11,6 +11,7 @@ from api.cli import (
     configs,
     control,
     data,
+    evaluations,
     fetching,
     models,
     previews,
@@ -40,7 +41,18 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     of_data = (uploading, fetching, data, reports, versions, previews)
-    for part in (server, configs, accounts, models, production, *of_data, runs, control, workers):
+    for part in (
+        server,
+        configs,
+        accounts,
+        models,
+        production,
+        evaluations,
+        *of_data,
+        runs,
+        control,
+        workers,
+    ):
         part.add_to(app)
     return app
 

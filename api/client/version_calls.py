@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from api.client import version_documents as documents
 from api.client.answers import accepted, optional, page
+from api.client.evaluations import Evaluation, EvaluationOptions, PredictedRecord
 from api.client.results import Page
 from api.client.versions import Activation, ActivationGate, DeletedVersion, VersionComparison
 
@@ -57,3 +58,25 @@ class VersionCalls(Protocol):
         return optional(
             VersionComparison, await self._ask(documents.COMPARE_MODEL_VERSIONS, a=a, b=b)
         )
+
+    async def evaluate(
+        self, version_id: str, dataset_id: str, options: EvaluationOptions
+    ) -> Evaluation:
+        """Ask for a version to be measured on test records; `status` then tells how that went."""
+        given = {"modelVersionId": version_id, "testDatasetId": dataset_id}
+        given |= options.model_dump(by_alias=True)
+        answer = await self._ask(documents.EVALUATE_MODEL, input=given)
+        return Evaluation.model_validate(accepted(answer))
+
+    async def evaluation(self, evaluation_id: str) -> Evaluation | None:
+        """An evaluation as it stands."""
+        return optional(Evaluation, await self._ask(documents.GET_EVALUATION, id=evaluation_id))
+
+    async def predictions(
+        self, evaluation_id: str, *, first: int = 20, after: str | None = None
+    ) -> Page[PredictedRecord] | None:
+        """Record by record, what was answered; null where there is no such evaluation."""
+        found = await self._ask(
+            documents.GET_PREDICTIONS, id=evaluation_id, first=first, after=after
+        )
+        return found and page(PredictedRecord, found["predictions"])

@@ -2,13 +2,16 @@
 
 from typing import Final
 
-from api.client.fragments import PAGE, PROBLEMS
+from api.client.fragments import FAILURE, PAGE, PROBLEMS
 
 __all__ = [
     "ACTIVATE_MODEL_VERSION",
     "COMPARE_MODEL_VERSIONS",
     "DELETE_MODEL_VERSION",
+    "EVALUATE_MODEL",
     "GET_ACTIVATIONS",
+    "GET_EVALUATION",
+    "GET_PREDICTIONS",
     "ROLLBACK_MODEL",
     "SET_ACTIVATION_GATE",
 ]
@@ -65,4 +68,39 @@ query CompareModelVersions($a: ID!, $b: ID!) {
     config { path a b } metrics { name a b } samples { prompt a b }
   }
 }
+"""
+
+_FIGURES: Final = """
+  loss perplexity tokenAccuracy
+  answers { records exactMatch precision recall f1 cut }
+  labels { accuracy macroPrecision macroRecall macroF1 calibrationError
+    classes { label precision recall f1 support } }
+"""
+_EVALUATION: Final = f"""
+  id status progress error {FAILURE} datasetName createdAt
+  result {{ records dropped droppedLines seen {{ count lines }} unlabelled seconds
+    tuned {{ {_FIGURES} }} base {{ {_FIGURES} }} }}
+"""
+_ANSWER: Final = " text exact f1 label confidence "
+
+EVALUATE_MODEL: Final = f"""
+mutation EvaluateModel($input: EvaluateModelInput!) {{
+  evaluateModel(input: $input) {{
+    __typename
+    ... on Evaluation {{ {_EVALUATION} }}
+    {PROBLEMS}
+  }}
+}}
+"""
+GET_EVALUATION: Final = f"""
+query GetEvaluation($id: ID!) {{ getEvaluation(id: $id) {{ {_EVALUATION} }} }}
+"""
+GET_PREDICTIONS: Final = f"""
+query GetPredictions($id: ID!, $first: Int!, $after: String) {{
+  getEvaluation(id: $id) {{
+    predictions(first: $first, after: $after) {{
+      edges {{ node {{ line prompt expected tuned {{ {_ANSWER} }} base {{ {_ANSWER} }} }} }} {PAGE}
+    }}
+  }}
+}}
 """
