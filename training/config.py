@@ -250,5 +250,8 @@ class JobSpec(Frozen):
     validation_path: str | None = None
     """Such a file to test with, of the same type; None where a part of the other is held out."""
     validation_sha256: str | None = None
+    examination_path: str | None = None
+    """A folder that has what was found of each record, or will have it; None where nobody looks."""
+    validation_examination_path: str | None = None
     start: Start | None = None
     """Where it does not start from the base model's own weights."""

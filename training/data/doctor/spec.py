@@ -1,8 +1,13 @@
-"""What an examination child is told (`examination.json`)."""
+"""What an examination child is told (`examination.json`), and what it leaves beside its answer."""
+
+from typing import Final
 
 from training.config import DataType, Frozen
 
-__all__ = ["ExaminationSpec"]
+__all__ = ["EXAMINED", "ExaminationSpec"]
+
+EXAMINED: Final = "examined.npz"
+"""What was found of each record, and what it is compared by."""
 
 
 class ExaminationSpec(Frozen):
