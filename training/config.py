@@ -170,7 +170,7 @@ class TrainingConfig(Frozen):
     train_on: TrainOn = TrainOn.ASSISTANT
     validation_split: float = 0.1
     stratify: bool = False
-    """Hold out each label in its share, where the records have labels."""
+    """Hold out each label in its share, and draw a sample likewise, where the records have labels."""
     drop_leaks_from: Side = Side.TRAINING
     """Which side leaves out the records that it shares with the other, where validation has a
     dataset of its own."""

@@ -372,7 +372,12 @@ def test_of_very_many_rows_the_dropped_are_counted_and_the_sides_foreseen(
     asked = RowsQuestion(
         model_path=str(source),
         data_type=DataType.QA,
-        data=RecordsAsked(path=str(path), sha256=sha256_of(path), records=len(RECORDS)),
+        data=RecordsAsked(
+            path=str(path),
+            sha256=sha256_of(path),
+            records=len(RECORDS),
+            examination=str(tmp_path),
+        ),
         config=resolve(TrainingType.LORA, {"max_sequence_length": 200}),
         shown=0,
     )

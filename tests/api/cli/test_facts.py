@@ -39,7 +39,9 @@ def test_dropped_records_are_counted_by_reason() -> None:
         DroppedRecords(code="TOO_LONG", count=5, lines=(1, 2, 4), validation_dataset=True),
     )
     counted = {"records_dropped": RecordsDropped(count=6, reasons=reasons)}
-    told = UNKNOWN.model_copy(update=counted | {"records_dropped_unknown": None, "near_leaks_unknown": None})
+    told = UNKNOWN.model_copy(
+        update=counted | {"records_dropped_unknown": None, "near_leaks_unknown": None}
+    )
     assert forecast_facts(told) == [
         ("steps", "3"),
         ("tokens trained", "120"),
