@@ -78,6 +78,7 @@ def test_records_that_are_all_the_same_are_all_trained_on() -> None:
         ([50, 50], 25, [13, 12]),  # what is left over goes to the first of equals
         ([97, 2, 1], 10, [10, 0, 0]),
         ([4, 4, 2], 9, [3, 3, 1]),  # some of each are trained on
+        ([5, 0, 1, 1], 4, [3, 0, 0, 0]),  # as of a sample, where a label may have few or none
     ],
 )
 def test_labels_are_held_out_in_their_shares(
