@@ -26,7 +26,7 @@ from training.preview.questions import (
 )
 from training.templates.checks import OF_THE_TEMPLATE
 
-__all__ = ["NOT_ASKED", "DryRun", "DryRuns"]
+__all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "DryRun", "DryRuns"]
 
 AnswerT = TypeVar("AnswerT", RowsAnswer, LeaksAnswer)
 
@@ -92,7 +92,7 @@ class DryRuns:
             shown=_SHOWN,
         )
         if source is None:
-            rows = DryRun(unknown=_STOPS_UNKNOWN)
+            rows = DryRun(unknown=STOPS_UNKNOWN)
         elif await asyncio.to_thread(_is_elsewhere, source):
             rows = DryRun(unknown=_ELSEWHERE)
         else:
@@ -182,7 +182,7 @@ def _of_the_template(failure: Failure) -> Iterator[Finding]:
         )
 
 
-_STOPS_UNKNOWN: Final = (
+STOPS_UNKNOWN: Final = (
     "The run starts from a version's whole weights, and stops where that does. It counts its records "
     "itself."
 )
