@@ -10,7 +10,7 @@ from jobs import leaks
 from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Unavailable
-from jobs.models import Dataset
+from jobs.models import BaseModel, Dataset
 from training.config import TrainingConfig
 from training.events import Failure
 from training.findings import PATHS, Finding, Severity
@@ -74,36 +74,33 @@ class DryRuns:
 
     async def look(
         self,
-        source: str | None,
+        model: BaseModel | None,
         config: TrainingConfig,
         *,
         dataset: Dataset,
         held_out: Dataset | None,
     ) -> DryRun:
-        """The rows of a run by this config of the model that lies there, or of one that is none of
-        the registered. No failure to tell is an error."""
+        """The rows of a run by this config, of this model or of one that is none of the registered.
+        No failure to tell is an error."""
         assert dataset.data_type is not None  # noqa: S101 - it is READY
         question = RowsQuestion(
-            model_path=source or "",
+            model_path=model.source if model else "",
             data_type=dataset.data_type,
             data=self._asked(dataset),
             held_out=self._asked(held_out) if held_out else None,
             config=config,
             shown=_SHOWN,
         )
-        if source is None:
-            rows = DryRun(unknown=STOPS_UNKNOWN)
-        elif await asyncio.to_thread(_is_elsewhere, source):
-            rows = DryRun(unknown=_ELSEWHERE)
-        else:
-            rows = await self._rows(question)
+        found = DryRun(unknown=STOPS_UNKNOWN) if model is None else await self._counted(question)
         if held_out is None and config.validation_split == 0:
-            return rows
-        if rows.unknown == _NO_ANSWER:
-            return replace(rows, near_leaks_unknown=_NO_ANSWER)
-        return await self._with_leaks(rows, question)
+            return found
+        if found.unknown == _NO_ANSWER:
+            return replace(found, near_leaks_unknown=_NO_ANSWER)
+        return await self._with_leaks(found, question)
 
-    async def _rows(self, question: RowsQuestion) -> DryRun:
+    async def _counted(self, question: RowsQuestion) -> DryRun:
+        if await asyncio.to_thread(_is_elsewhere, question.model_path):
+            return DryRun(unknown=_ELSEWHERE)
         try:
             answer = await self._ask(Kind.ROWS, question, RowsAnswer)
         except Unanswered as error:
@@ -112,24 +109,24 @@ class DryRuns:
             return DryRun(unknown=f"{error.message} {error.remedy or ''}".strip())
         return DryRun(unknown=_NO_ANSWER) if answer is None else _answered(answer, question.config)
 
-    async def _with_leaks(self, rows: DryRun, question: RowsQuestion) -> DryRun:
+    async def _with_leaks(self, found: DryRun, question: RowsQuestion) -> DryRun:
         """The same, and what is nearly equal on both sides."""
         both = [each.examination for each in (question.data, question.held_out) if each]
         if not await asyncio.to_thread(leaks.are_examined, *both):
-            return replace(rows, near_leaks_unknown=leaks.NOT_EXAMINED)
+            return replace(found, near_leaks_unknown=leaks.NOT_EXAMINED)
         try:
             answer = await self._ask(Kind.LEAKS, question, LeaksAnswer)
         except Unanswered as error:
-            return replace(rows, near_leaks_unknown=error.failure.message)
+            return replace(found, near_leaks_unknown=error.failure.message)
         except Unavailable as error:
-            return replace(rows, near_leaks_unknown=error.message)
+            return replace(found, near_leaks_unknown=error.message)
         if answer is None:
-            return replace(rows, near_leaks_unknown=_NO_ANSWER)
+            return replace(found, near_leaks_unknown=_NO_ANSWER)
         if answer.leaks is None:
-            return replace(rows, near_leaks_unknown=leaks.why(answer))
+            return replace(found, near_leaks_unknown=leaks.why(answer))
         of_dataset = question.held_out is not None
-        found = leak_findings(answer.leaks, of_dataset=of_dataset, foreseen=answer.foreseen)
-        return replace(rows, findings=(*rows.findings, *found))
+        told = leak_findings(answer.leaks, of_dataset=of_dataset, foreseen=answer.foreseen)
+        return replace(found, findings=(*found.findings, *told))
 
     async def _ask(
         self, kind: Kind, question: RowsQuestion, answer: type[AnswerT]

@@ -10,7 +10,7 @@ from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Unavailable
 from training.data.doctor.report import Leaks
-from training.data.doctor.spec import EXAMINED
+from training.data.doctor.spec import KEPT
 from training.preview.questions import ComparisonQuestion, Kind, LeaksAnswer, WhyUnknown
 
 __all__ = ["NOT_EXAMINED", "FoundLeaks", "are_examined", "between", "why"]
@@ -49,7 +49,7 @@ async def between(
 
 def are_examined(*folders: str) -> bool:
     """Whether the examinations in these folders have kept what records are compared by."""
-    return all((Path(folder) / EXAMINED).is_file() for folder in folders)
+    return all((Path(folder) / KEPT).is_file() for folder in folders)
 
 
 def why(answer: LeaksAnswer) -> str:

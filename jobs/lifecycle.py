@@ -225,11 +225,11 @@ async def _dry_run(
     if named.model.status is not TaskStatus.READY:
         return NOT_ASKED
     origin = named.origin
-    source: str | None = named.model.source
+    model: BaseModel | None = named.model
     if origin is not None and origin.kind is StartKind.VERSION and not origin.config.adapts:
-        source = None
+        model = None
     repaired = apply(config, combined_patch(errors))
-    return await dry_runs.look(source, repaired, dataset=named.dataset, held_out=named.held_out)
+    return await dry_runs.look(model, repaired, dataset=named.dataset, held_out=named.held_out)
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:

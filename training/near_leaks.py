@@ -1,9 +1,9 @@
 """Records that a run tests with and that are nearly those it trains on, where both were examined."""
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 from training.config import JobSpec
+from training.data.doctor.errors import ExaminationDamaged
 from training.data.doctor.kept import kept_fingerprints
 from training.data.doctor.leaks import find_leaks
 from training.data.doctor.report import Leaks
@@ -27,7 +27,7 @@ def near_leaks(spec: JobSpec, training: Integers, validation: Integers) -> Leaks
         kept = others = kept_fingerprints(Path(ours))
         if theirs != ours:
             others = kept_fingerprints(Path(theirs))
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (FileNotFoundError, ExaminationDamaged):
         return None
     found = find_leaks(kept.at_lines(training), others.at_lines(validation)).leaks
     return found if found.near else None

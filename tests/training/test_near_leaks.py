@@ -10,7 +10,7 @@ from tests.training.jobs import of_kind, spec_of, write_rows
 from training.config import DataType, JobSpec
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import keep
-from training.data.doctor.spec import EXAMINED
+from training.data.doctor.spec import KEPT
 from training.data.records import Record
 from training.events import Event, WarningRaised
 from training.files import sha256_of
@@ -143,7 +143,7 @@ def test_what_is_not_examined_or_takes_too_long_is_not_told(
     monkeypatch.setattr(leaking, "SECONDS", 0.02)
     monkeypatch.setattr(leaking, "find_leaks", endless)
     assert Previewer().leaks(question_of(spec)) == LeaksAnswer(unknown=WhyUnknown.TOO_MANY)
-    (tmp_path / "examined" / EXAMINED).write_bytes(b"no archive")
+    (tmp_path / "examined" / KEPT).write_bytes(b"no archive")
     assert told_by_the_run(spec, job)[2] == []
 
 

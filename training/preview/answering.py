@@ -100,7 +100,7 @@ class Previewer:
 
     def leaks(self, asked: RowsQuestion) -> LeaksAnswer:
         """What leaks from one side of a run into the other, exactly where its rows were counted by
-        this very question. Raises `DatasetDamaged`."""
+        this very question. Raises `DatasetDamaged`, `ExaminationDamaged`."""
         counted = (sides for question, sides in self._sides if question == asked)
         return leaked(asked, next(counted, None))
 

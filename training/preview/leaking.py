@@ -39,7 +39,7 @@ class SideLines(NamedTuple):
 
 def leaked(asked: RowsQuestion, counted: SideLines | None) -> LeaksAnswer:
     """What a run would find on both sides; they are foreseen as if no record were left out where
-    they are not `counted`. Raises `DatasetDamaged`."""
+    they are not `counted`. Raises `DatasetDamaged`, `ExaminationDamaged`."""
     try:
         with time_limited(SECONDS):
             training = _kept(asked.data)
@@ -54,7 +54,8 @@ def leaked(asked: RowsQuestion, counted: SideLines | None) -> LeaksAnswer:
 
 
 def compared(asked: ComparisonQuestion) -> LeaksAnswer:
-    """Which records of a dataset are in another, or nearly, of which those pairs are named."""
+    """Which records of a dataset are in another, or nearly, of which those pairs are named. Raises
+    `ExaminationDamaged`."""
     try:
         with time_limited(COMPARED_SECONDS):
             others, ours = (kept_fingerprints(Path(each)) for each in (asked.others, asked.ours))

@@ -1,13 +1,13 @@
-"""What an examination child is told (`examination.json`), and what it leaves beside its answer."""
+"""What an examination child is told (`examination.json`), and where it leaves what it keeps."""
 
 from typing import Final
 
 from training.config import DataType, Frozen
 
-__all__ = ["EXAMINED", "ExaminationSpec"]
+__all__ = ["KEPT", "ExaminationSpec"]
 
-EXAMINED: Final = "examined.npz"
-"""What was found of each record, and what it is compared by."""
+KEPT: Final = "examined.npz"
+"""The file of what was found of each record."""
 
 
 class ExaminationSpec(Frozen):
