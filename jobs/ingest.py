@@ -107,13 +107,14 @@ class IngestFile:
 
 async def _reserve(dataset_id: UUID, size_bytes: int, quota_bytes: int) -> None:
     """Count what is fetched for a dataset among what its owner has on the way, where it is not yet."""
-    uncounted = Dataset.filter(id=dataset_id, hub__isnull=False, source_bytes__isnull=True)
-    dataset = await uncounted.only("id", "owner_id").first()
-    if dataset is None:
+    rows = Dataset.filter(id=dataset_id, hub__isnull=False)
+    dataset = await rows.only("id", "owner_id", "source_bytes").first()
+    if dataset is None or dataset.source_bytes == size_bytes:
         return
     async with transaction():
-        await reserve(dataset.owner_id, size_bytes, quota_bytes)
-        await uncounted.update(source_bytes=size_bytes)
+        counted = dataset.source_bytes or 0  # of a commit that is gone, where there is any
+        await reserve(dataset.owner_id, size_bytes - counted, quota_bytes)
+        await rows.update(source_bytes=size_bytes)
 
 
 def _source(dataset: Dataset, artifacts: Artifacts) -> FileSource | HubDownload | None:

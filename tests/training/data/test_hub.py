@@ -1,5 +1,6 @@
 """Datasets by hub id: which files are taken, how they get here, and what is refused."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -195,10 +196,20 @@ def test_a_stopped_download_begins_anew_where_its_commit_is_gone(hub: Hub, tmp_p
     assert refused(other, tmp_path)[0] == "HUB_SPLIT_UNKNOWN"  # what is there is of another split
 
 
-def test_a_hub_without_ranges_sends_a_broken_file_again(hub: Hub, tmp_path: Path) -> None:
+def test_a_hub_without_ranges_sends_a_broken_file_again_but_not_for_ever(
+    hub: Hub, tmp_path: Path, clock: Clock
+) -> None:
     hub.knows_ranges, hub.break_after = False, 640
-    found = fetch(WANTED, tmp_path, max_bytes=LIMIT)
+    found = fetch(WANTED, tmp_path / "once", max_bytes=LIMIT)
     assert contents(found) == [SHARDS[file.name] for file in found.plan.files]
+
+    def break_again(_done: int, _total: int) -> None:
+        hub.break_after = 640
+
+    clock.now = 0.0
+    with pytest.raises(HubUnavailable) as error:
+        fetch(WANTED, tmp_path / "always", max_bytes=LIMIT, progress=break_again)
+    assert (error.value.code, clock.now) == ("HUB_OUT_OF_REACH", 300.0)
 
 
 def test_what_comes_is_compared_and_once_fetched_again(hub: Hub, tmp_path: Path) -> None:
@@ -298,6 +309,18 @@ def test_what_is_too_large_is_refused_before_a_byte_is_fetched(hub: Hub, tmp_pat
     code, words = refused(HubSplit("ann/shards", "train"), tmp_path, max_bytes=1000)
     assert code == "HUB_DATASET_TOO_LARGE"
     assert "at most 1,000" in words
+    assert not [request for request in hub.requests if "/resolve/" in request]
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_a_byte_is_fetched(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = sum(len(SHARDS[name]) for name in SHARDS if "train" in name)
+    room = shutil.disk_usage(tmp_path)._replace(free=total // 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    code, words = refused(WANTED, tmp_path)
+    assert code == "DISK_FULL"
+    assert f"{total:,} bytes, and only {total // 2:,} are free" in words
     assert not [request for request in hub.requests if "/resolve/" in request]
 
 

@@ -62,7 +62,7 @@ class _Arrival:
         self._file = file
         self._wanted = wanted
         self._told = told
-        self._is_right_size = True
+        self._most_bytes = 0
         self._begin()
         file.seek(0)
         while block := file.read(_BLOCK_BYTES):
@@ -80,12 +80,14 @@ class _Arrival:
         same = known is None or known == self._digest.hexdigest()
         return same and self.size_bytes == self._wanted.size_bytes
 
-    def add(self, block: bytes) -> None:
-        """Write what came."""
+    def add(self, block: bytes) -> bool:
+        """Write what came; whether there is now more than there ever was."""
         rest = memoryview(block)
         while rest:
             rest = rest[self._file.write(rest) :]
+        most = self._most_bytes
         self._count(block)
+        return self._most_bytes > most
 
     def drop(self) -> None:
         """Begin anew."""
@@ -103,6 +105,7 @@ class _Arrival:
     def _count(self, block: bytes) -> None:
         self._digest.update(block)
         self.size_bytes += len(block)
+        self._most_bytes = max(self._most_bytes, self.size_bytes)
         self._told(self.size_bytes)
 
 
@@ -119,8 +122,8 @@ def _go_on(url: str, arrival: _Arrival, patience: Patience) -> None:
         for (
             block
         ) in response.iter_bytes():  # as they come: gathered ones would be lost with a break
-            arrival.add(block)
-            patience.renew()
+            if arrival.add(block):
+                patience.renew()
             if arrival.is_whole:
                 return
     if not arrival.is_whole:

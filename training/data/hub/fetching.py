@@ -5,6 +5,7 @@
 """
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -125,6 +126,7 @@ def _here(
             f"its files have {total:,} bytes; at most {max_bytes:,} are taken",
             "Choose a smaller configuration or split, or upload a part of it.",
         )
+    _refuse_if_full(plan, folder)
     received.expect(total)
     paths = [folder / f"{number:05}" for number in range(len(plan.files))]
     for file, path in zip(plan.files, paths, strict=True):
@@ -132,6 +134,18 @@ def _here(
             download(_url(plan, file), file, path, patience=patience, told=received.hear)
         received.settle(file.size_bytes)
     return HubFiles(plan, paths)
+
+
+def _refuse_if_full(plan: Plan, folder: Path) -> None:
+    """See before it is written that there is room for what is still to come."""
+    here = sum(path.stat().st_size for path in folder.iterdir())
+    free = shutil.disk_usage(folder).free
+    if plan.size_bytes - here > free:
+        raise HubUnavailable(
+            "DISK_FULL",
+            f"its files have {plan.size_bytes:,} bytes, and only {free:,} are free on the disk",
+            "Free some space and make the dataset again, or choose a smaller split.",
+        )
 
 
 def _url(plan: Plan, file: HubFile) -> str:
