@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
     """The largest file that may be uploaded, and the most that is fetched of the hub for one dataset."""
     upload_quota_bytes: int = Field(default=20 * 1024**3, ge=1)
-    """What one account's uploads may take up together until they are used or expire."""
+    """What one account's uploads, until they are used or expire, and what is fetched of the hub for it, until
+    it was read, may take up together."""
     upload_seconds: int = Field(default=24 * 3600, ge=60)
     """An upload that no dataset was made of within so long is removed, whole or not."""
     worker_slots: int = Field(default=1, ge=1, le=64)

@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-from jobs import uploads
+from jobs import hub_datasets, uploads
 from jobs.artifacts import Artifacts
 from jobs.claims import end, pause, release
 from jobs.errors import Conflict, LeaseLost
@@ -42,7 +42,9 @@ async def sweep(settings: Settings, queue: Queue) -> None:
     for work, row_id, attempt in hints:
         if not await queue.enqueue(work, row_id, attempt):
             break  # each would wait as long for a Redis that is away; workers look by themselves
-    await uploads.remove_expired(Artifacts(settings.artifacts))
+    artifacts = Artifacts(settings.artifacts)
+    await uploads.remove_expired(artifacts)
+    await hub_datasets.remove_left(artifacts)
 
 
 async def _free(job: TrainingJob, settings: Settings) -> int:

@@ -97,12 +97,12 @@ async def _attempt(
         log = claimed.folder / "task.log"
         child = await Child.start(module, *arguments, log=log, threads=settings.threads)
         try:
-            advanced = await _watch(child, claimed, settings, leaving)
+            refusal = await _watch(child, claimed, settings, leaving)
         finally:
             child.kill()
             exit_code = await child.wait()
         await asyncio.to_thread(remove_leftovers, claimed.folder)
-        failure = _crash(claimed.task, exit_code, child.log_tail()) if advanced else _hung(settings)
+        failure = refusal or _crash(claimed.task, exit_code, child.log_tail())
         await _conclude(claimed, failure, settings, left=leaving.is_set())
     except LeaseLost as lost:
         logger.warning("%s", lost)
@@ -127,9 +127,8 @@ async def _claim(
 
 async def _watch(
     child: Child, claimed: _Claimed, settings: Settings, leaving: asyncio.Event
-) -> bool:
-    """Keep the lease until the child has left, or this worker must; False where the child did not
-    advance for too long."""
+) -> Failure | None:
+    """Keep the lease until the child has left, or this worker must, or the child is to be ended: why."""
     pulse, advanced_at = PulseReader(claimed.folder), time.monotonic()
     gone = asyncio.ensure_future(child.wait())
     left = asyncio.ensure_future(leaving.wait())
@@ -137,24 +136,28 @@ async def _watch(
         while not gone.done() and not left.done():
             await asyncio.wait({gone, left}, timeout=BEAT_SECONDS, return_when=FIRST_COMPLETED)
             try:
-                await _beat(claimed, settings)
+                refusal = await _beat(claimed, settings)
             except AWAY as error:
                 logger.warning("the database is away: %s", error)
+                refusal = None
+            if refusal is not None:
+                return refusal
             if await asyncio.to_thread(pulse.has_moved):
                 advanced_at = time.monotonic()
             elif time.monotonic() - advanced_at > settings.silence_seconds:
-                return gone.done()
+                return None if gone.done() else _hung(settings)
     finally:
         gone.cancel()
         left.cancel()
-    return True
+    return None
 
 
-async def _beat(claimed: _Claimed, settings: Settings) -> None:
+async def _beat(claimed: _Claimed, settings: Settings) -> Failure | None:
     columns: dict[str, object] = {"lease_expires_at": lease_end(settings.lease_seconds)}
     if claimed.task.tells_progress:
         columns["progress"] = await asyncio.to_thread(_progress, claimed.folder)
     await claimed.update(**columns)
+    return await claimed.task.refusal(claimed.row_id, settings)
 
 
 def _progress(folder: Path) -> float:
