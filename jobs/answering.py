@@ -5,7 +5,6 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,8 +19,8 @@ from jobs.status import TaskStatus
 from jobs.warm_child import WarmChild
 from training.config import TrainingConfig
 from training.events import Failure, TrainingResult
-from training.serving.child import ABANDON
 from training.serving.spec import (
+    ABANDON,
     Asked,
     Ended,
     Message,
@@ -32,20 +31,15 @@ from training.serving.spec import (
     parse_reply,
 )
 
-__all__ = ["Answerer", "waiting"]
+__all__ = ["Answerer"]
 
 logger = logging.getLogger(__name__)
 
+MODULE = "training.serving.child"
 TELL_SECONDS = 0.1
 """How often the text in the row grows, and the lease is prolonged."""
 IDLE_SECONDS = 300.0
 """A child that nobody asks for so long gives its memory back."""
-
-
-async def waiting(limit: int) -> list[UUID]:
-    """The oldest rows that are QUEUED."""
-    rows = Generation.filter(status=TaskStatus.QUEUED).order_by("created_at").limit(limit)
-    return [row.id for row in await rows.only("id")]
 
 
 class Answerer:
@@ -56,7 +50,7 @@ class Answerer:
         self._settings = settings
         self._artifacts = artifacts
         self._child = WarmChild(
-            "training.serving.child",
+            MODULE,
             str(settings.serving),
             threads=settings.threads,
             idle_seconds=IDLE_SECONDS,
@@ -77,7 +71,7 @@ class Answerer:
             await claimed.end(status=TaskStatus.QUEUED, text="")
             raise
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """End the child."""
         await self._child.close()
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -22,7 +23,7 @@ from jobs.status import TaskStatus
 from training.events import Failure
 from training.serving.spec import Message, Parameters
 
-__all__ = ["Wanted", "abandon", "follow", "get", "latency", "request", "whole"]
+__all__ = ["Wanted", "follow", "get", "latency", "remove_old", "request", "whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,7 @@ class Wanted:
     of_base: bool = False
 
 
-async def request(
-    viewer: Viewer, version_id: UUID, wanted: Wanted, *, queue: Queue
-) -> Generation:
+async def request(viewer: Viewer, version_id: UUID, wanted: Wanted, *, queue: Queue) -> Generation:
     """Queue an answer. NotFound; InvalidInput where the messages or parameters make no sense."""
     version = await registry.get_version(viewer, version_id)
     parameters = checked(Parameters, wanted.parameters, ("parameters",))
@@ -110,6 +109,13 @@ async def abandon(generation_id: UUID) -> None:
     gone = Failure(code="ABANDONED", message="Nobody waited for the answer.", remedy="Ask again.")
     waiting = Generation.filter(id=generation_id, status=TaskStatus.QUEUED)
     _ = await waiting.update(status=TaskStatus.FAILED, error=gone.model_dump(mode="json"))
+
+
+async def remove_old(seconds: int) -> None:
+    """Delete those that were asked for before so long, and are not waited for."""
+    before = datetime.now(UTC) - timedelta(seconds=seconds)
+    old = Generation.filter(created_at__lt=before, status__not_in=_UNFINISHED)
+    _ = await old.delete()
 
 
 async def latency(version_ids: Sequence[UUID]) -> dict[UUID, float]:

@@ -31,6 +31,8 @@ from jobs.history import Lease
 from jobs.ingest import IngestFile
 from jobs.leaving import until_left
 from jobs.measuring import EvaluateVersion
+from jobs.models import Generation
+from jobs.models.base import Leased
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
@@ -39,7 +41,7 @@ from training.events import Failure
 from training.files import remove_leftovers
 from training.progress.pulse import PulseReader
 
-__all__ = ["TASKS", "perform", "requeue_lapsed"]
+__all__ = ["TABLES", "TASKS", "perform", "requeue_lapsed"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,13 @@ TASKS: Mapping[Work, Task] = {
     Work.INGEST: IngestFile(),
     Work.EXAMINE: ExamineDataset(),
 }
+
+
+TABLES: Mapping[Work, type[Leased]] = {
+    **{work: task.table for work, task in TASKS.items()},
+    Work.ANSWER: Generation,
+}
+"""Whose rows a worker may hold, beside training jobs."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +232,7 @@ async def requeue_lapsed(work: Work, max_crashes: int) -> list[tuple[UUID, int]]
 
     Gives every QUEUED row with its next attempt, for a hint to be sent.
     """
-    table = TASKS[work].table
+    table = TABLES[work]
     now = datetime.now(UTC)
     for row in await table.filter(status=TaskStatus.RUNNING, lease_expires_at__lt=now):
         again = row.crashes + 1 < max_crashes

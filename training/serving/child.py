@@ -12,19 +12,17 @@ import queue
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO
 
 from training.errors import TrainingError
 from training.events import Failure
 from training.libraries import imported_at_once, memory_failures_named, prepare_environment, silence
-from training.serving.spec import Asked, Piece, Reply, Unable
+from training.serving.spec import ABANDON, Asked, Piece, Reply, Unable
 
 if TYPE_CHECKING:
     from training.serving.warm import WarmModels
 
-__all__ = ["ABANDON", "main"]
-
-ABANDON: Final = b"abandon"
+__all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """What is asked of the process that answers, and what it says: a line of JSON each."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -9,6 +9,7 @@ from training.config import Frozen
 from training.events import Failure
 
 __all__ = [
+    "ABANDON",
     "Asked",
     "Ended",
     "Ending",
@@ -21,6 +22,9 @@ __all__ = [
     "Unable",
     "parse_reply",
 ]
+
+ABANDON: Final = b"abandon"
+"""The line that ends the answer under way."""
 
 
 class Speaker(StrEnum):
