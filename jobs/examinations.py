@@ -79,7 +79,13 @@ class ExamineDataset:
         """The report."""
         return {"report": Report.model_validate(result).model_dump(mode="json")}
 
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+    async def settle(
+        self,
+        row_id: UUID,
+        status: TaskStatus,
+        settings: Settings,
+        result: Mapping[str, Any] | None,
+    ) -> None:
         """Nothing else."""
 
     def crash(self, exit_code: int) -> Failure | None:

@@ -42,8 +42,15 @@ class Task(Protocol):
         """What a good answer sets in the row."""
 
     @abstractmethod
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """What else changes, in the transaction that gives the row this status."""
+    async def settle(
+        self,
+        row_id: UUID,
+        status: TaskStatus,
+        settings: Settings,
+        result: Mapping[str, Any] | None,
+    ) -> None:
+        """What else changes, in the transaction that gives the row this status, and the child's answer
+        where it was a good one."""
 
     @abstractmethod
     def crash(self, exit_code: int) -> Failure | None:
@@ -70,7 +77,13 @@ class CheckModel:
         """The facts found."""
         return {"facts": dict(result)}
 
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+    async def settle(
+        self,
+        row_id: UUID,
+        status: TaskStatus,
+        settings: Settings,
+        result: Mapping[str, Any] | None,
+    ) -> None:
         """Nothing else."""
 
     def crash(self, exit_code: int) -> Failure | None:
@@ -112,7 +125,13 @@ class ExportVersion:
         """Sizes, checksums and the parity figures."""
         return {"result": dict(result), "progress": 100.0}
 
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+    async def settle(
+        self,
+        row_id: UUID,
+        status: TaskStatus,
+        settings: Settings,
+        result: Mapping[str, Any] | None,
+    ) -> None:
         """Nothing else."""
 
     def crash(self, exit_code: int) -> Failure | None:

@@ -177,7 +177,8 @@ async def _conclude(claimed: _Claimed, failure: Failure, settings: Settings, *, 
         columns |= {"status": TaskStatus.FAILED, "error": failure.model_dump(mode="json")}
     async with transaction():
         await claimed.update(**columns)
-        await claimed.task.settle(claimed.row_id, columns["status"], settings)
+        given = answer and answer.get("result")
+        await claimed.task.settle(claimed.row_id, columns["status"], settings, given)
     logger.info("%s %s is %s", claimed.task.table.__name__, claimed.row_id, columns["status"])
 
 

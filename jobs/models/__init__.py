@@ -4,6 +4,7 @@ from jobs.models.audit import AuditEntry
 from jobs.models.base_models import BaseModel, ModelVersion
 from jobs.models.dataset_versions import DatasetVersion
 from jobs.models.datasets import Dataset
+from jobs.models.derivations import Derivation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
@@ -17,6 +18,7 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "DatasetVersion",
+    "Derivation",
     "Epoch",
     "Examination",
     "Export",

@@ -18,6 +18,7 @@ __all__ = [
     "Removal",
     "RemovalPlan",
     "changes",
+    "covered",
     "marked",
 ]
 
@@ -89,12 +90,23 @@ class Changes(Frozen):
 def marked(record_count: int, ranges: Iterable[LineRange]) -> bytearray:
     """A mark for each line of a file, by its number, that is 1 where a range has it."""
     gone = bytearray(record_count + 1)
-    done = 0
-    for first, last in sorted(ranges):  # each line is marked once, however often it is named
-        start = max(first, done + 1)
-        gone[start : last + 1] = b"\1" * max(0, last + 1 - start)
-        done = max(done, last)
+    for first, last in _apart(ranges):
+        gone[first : last + 1] = b"\1" * (last + 1 - first)
     return gone
+
+
+def covered(ranges: Iterable[LineRange]) -> int:
+    """How many lines the ranges have, each counted once."""
+    return sum(last + 1 - first for first, last in _apart(ranges))
+
+
+def _apart(ranges: Iterable[LineRange]) -> Iterator[LineRange]:
+    """The same lines in order, each in one range, however often it is named."""
+    done = 0
+    for first, last in sorted(ranges):
+        if last > done:
+            yield LineRange(max(first, done + 1), last)
+            done = last
 
 
 def changes(
