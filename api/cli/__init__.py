@@ -11,6 +11,7 @@ from api.cli import (
     configs,
     control,
     data,
+    deriving,
     fetching,
     models,
     previews,
@@ -38,7 +39,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    of_data = (uploading, fetching, data, reports, versions, previews)
+    of_data = (uploading, fetching, data, reports, deriving, versions, previews)
     for part in (server, configs, accounts, models, *of_data, runs, control, workers):
         part.add_to(app)
     return app
