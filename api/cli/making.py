@@ -110,8 +110,9 @@ def tell(dataset: Dataset, *, url: str, as_json: bool) -> None:
         typer.echo(f"{dataset.id}: {dataset.record_count} records, {size(dataset.size_bytes)}")
         for line in _hub_lines(dataset.source):
             typer.echo(line)
-        for line in mapping_lines(dataset.mapping, dataset.left_out):
-            typer.echo(line)
+        if dataset.derivation is None or dataset.derivation.added:
+            for line in mapping_lines(dataset.mapping, dataset.left_out):
+                typer.echo(line)
         for line in run(url, lambda client: _found_lines(client, dataset.id)):
             typer.echo(line)
     for line in rejected_lines(dataset.rejected, dataset.rejected_count):
