@@ -128,9 +128,7 @@ def _foretell(dataset: str, wanted: Derivation, *, url: str, as_json: bool) -> N
     if found.dropped.count:
         typer.echo(f"  {_on(found.dropped.count, found.dropped.lines)}")
     for each in found.refused:
-        typer.echo(
-            f"  {each.finding} would refuse all: {each.count} {_on(each.count, each.lines)}"
-        )
+        typer.echo(f"  {each.finding} would refuse all: {each.count} {_on(each.count, each.lines)}")
 
 
 def _derived_lines(made: Dataset) -> Iterator[str]:

@@ -13,6 +13,7 @@ from api.client.results import Page
 
 __all__ = ["add_to"]
 
+
 def add_to(app: typer.Typer) -> None:
     """Add this verb to the command line."""
     app.command(rich_help_panel="Datasets")(compare)
