@@ -74,7 +74,7 @@ async def derive(
     report = await strategies.report_of(parent.id) if draft.strategies else None
     plan = RemovalPlan(
         lines=tuple(draft.remove),
-        strategies=strategies.chosen(draft.strategies, report, ("remove", "strategies")),
+        strategies=strategies.chosen(draft.strategies, ("remove", "strategies")),
         duplicates=draft.remove_duplicates,
     )
     assert parent.data_type is not None  # noqa: S101 - it is READY

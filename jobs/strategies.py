@@ -30,18 +30,15 @@ async def report_of(dataset_id: UUID) -> Report | None:
     return Report.model_validate(examination.report)
 
 
-def chosen(
-    choices: Sequence[Choice], report: Report | None, path: Sequence[str]
-) -> dict[Code, Strategy]:
+def chosen(choices: Sequence[Choice], path: Sequence[str]) -> dict[Code, Strategy]:
     """The choices at a path of the input; InvalidInput names all that cannot be made.
 
-    What the records themselves show is looked for when it is needed. What only their tokens show, or
-    their validation records, must be in the report.
+    What only tokens show, or a comparison of two sides, is known of a run, not of a dataset.
     """
     strategies: dict[Code, Strategy] = {}
     findings = []
     for index, choice in enumerate(choices):
-        refusal = _refusal(choice, report, is_again=choice.finding in strategies)
+        refusal = _refusal(choice, is_again=choice.finding in strategies)
         strategies[choice.finding] = choice.strategy
         if refusal is not None:
             findings.append(
@@ -58,7 +55,7 @@ def chosen(
     return strategies
 
 
-def _refusal(choice: Choice, report: Report | None, *, is_again: bool) -> Failure | None:
+def _refusal(choice: Choice, *, is_again: bool) -> Failure | None:
     code, strategy = choice
     offered = CHECKS[code].strategies
     if is_again:
@@ -75,8 +72,6 @@ def _refusal(choice: Choice, report: Report | None, *, is_again: bool) -> Failur
             message="No record of a dataset is cut: how many of its tokens fit, a run decides.",
             remedy="Set onTooLong: TRUNCATE in the data of the run.",
         )
-    seen_as_tokens = report is not None and report.tokens is not None
-    seen_as_sides = report is not None and report.leaks is not None
-    if (code in ROW_CODES and not seen_as_tokens) or (code in LEAK_CODES and not seen_as_sides):
+    if code in ROW_CODES | LEAK_CODES:
         return FindingUnknown(code).failure()
     return None

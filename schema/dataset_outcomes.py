@@ -61,7 +61,7 @@ class DataOutcome:
     def of(cls, report: Report, chosen: Sequence[DataStrategyInput]) -> "DataOutcome":
         """InvalidInput names the choices that cannot be made."""
         choices = [each.choice() for each in chosen]
-        wanted = strategies.chosen(choices, report, ["strategies"])
+        wanted = strategies.chosen(choices, ["strategies"])
         found = foretell(report.patterns, wanted)
         lines = {each.code: list(each.lines) for each in report.findings}
         return cls(

@@ -13,7 +13,7 @@ from tests.training.data.files import jsonl
 from training.config import DataType
 from training.data.derivation import Cause, Changes, LineRange, Removal, RemovalPlan
 from training.data.doctor.checks import Code, Strategy
-from training.data.doctor.errors import FindingUnknown, RecordsRefused
+from training.data.doctor.errors import RecordsRefused
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import keep
 from training.data.doctor.marks import codes_of
@@ -271,11 +271,3 @@ def test_a_parent_that_is_not_what_it_was_is_no_parent(
     with pytest.raises(error, match=told):
         derived(tmp_path, QA, damage=how, lines=(LineRange(1, 1),), duplicates=duplicates)
     assert list((tmp_path / "made").iterdir()) == []
-
-
-def test_what_only_tokens_tell_is_not_taken_for_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FindingUnknown) as refused:
-        derived(tmp_path, QA, strategies={Code.TOO_LONG: Strategy.DROP})
-    assert refused.value.code == "FINDING_UNKNOWN"
-    with pytest.raises(FindingUnknown, match="between two sides"):
-        derived(tmp_path, QA, strategies={Code.LEAK: Strategy.DROP})

@@ -21,21 +21,20 @@ class StrategyNotOffered(TrainingError):
 
 
 class FindingUnknown(TrainingError):
-    """A strategy was chosen for what nobody has looked for in these records."""
+    """A strategy was chosen for what is found in no dataset by itself, but in a run."""
 
     def __init__(self, finding: Code) -> None:
+        between_sides = finding in LEAK_CODES
+        depends = "what a run tests with" if between_sides else "a run's model and template"
+        does = (
+            "leaves equal ones out (dropLeaksFrom)"
+            if between_sides
+            else "drops those without a trained token, and with onTooLong: DROP those that are too long"
+        )
         super().__init__(
             "FINDING_UNKNOWN",
-            f"It is not known which records have {finding}: "
-            + (
-                "that is found between two sides of a run."
-                if finding in LEAK_CODES
-                else "that is found in tokens, and they were not examined as such."
-            ),
-            "Leave it to the run: it leaves out leaks (dropLeaksFrom)."
-            if finding in LEAK_CODES
-            else "Have the dataset examined with a model; or leave it to the run, which drops records "
-            "without a trained token, and those that are too long with onTooLong: DROP.",
+            f"Which records have {finding} depends on {depends}.",
+            f"Leave them to the run, which {does}; or remove them by their lines.",
         )
 
 

@@ -54,8 +54,8 @@ def derive(
 ) -> IngestResult:
     """Write what stays, then what is added.
 
-    Raises `DatasetGone`, `DatasetDamaged`, `RecordOutdated`, `RecordsRefused`, `FindingUnknown`,
-    `NothingChanged`, `NothingLeft`, and what an ingest raises; it then leaves no records.
+    Raises `DatasetGone`, `DatasetDamaged`, `RecordOutdated`, `RecordsRefused`, `NothingChanged`,
+    `NothingLeft`, and what an ingest raises; it then leaves no records.
     """
     data_type = spec.data_type
     assert data_type is not None  # noqa: S101 - the parent's

@@ -10,13 +10,11 @@ import numpy as np
 from training.config import DataType
 from training.data.derivation import Cause, Removal
 from training.data.doctor.application import apply
-from training.data.doctor.checks import LEAK_CODES, ROW_CODES
-from training.data.doctor.errors import FindingUnknown, RecordsRefused
+from training.data.doctor.errors import RecordsRefused
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import kept_marks
 from training.data.doctor.marks import Marks, having
 from training.data.doctor.report import MAX_LINES
-from training.data.doctor.strategies import Strategies
 from training.data.ingest.spec import DerivedSource
 from training.data.ingest.stored_lines import StoredLines
 from training.data.ingest.telling import Teller
@@ -38,7 +36,7 @@ def drop_found(
 ) -> list[Removal]:
     """Mark the records that the strategies drop, of those that are not marked.
 
-    Raises `RecordsRefused` where one of these has what is an error, and `FindingUnknown`.
+    Raises `RecordsRefused` where one of these has what is an error.
     """
     strategies = source.removal.strategies
     places = np.frombuffer(gone, np.uint8)  # the same memory
@@ -76,14 +74,7 @@ def _marks(
     try:
         return kept_marks(Path(source.examination))
     except FileNotFoundError:
-        _refuse_unknown(source.removal.strategies)
         return examine(data_type, _told(records, teller)).marks
-
-
-def _refuse_unknown(strategies: Strategies) -> None:
-    for code in strategies:
-        if code in ROW_CODES | LEAK_CODES:
-            raise FindingUnknown(code)
 
 
 def _told(records: StoredLines, teller: Teller) -> Iterator[tuple[int, Record]]:
