@@ -1,6 +1,7 @@
 """A dataset that a worker derives from another: what its child is told, and what is kept of it."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Final
 
@@ -45,9 +46,14 @@ async def source_of(
     )
 
 
-async def settle(dataset: Dataset, changes: Changes) -> None:
-    """Write down, in the transaction that makes it READY, where a dataset comes from."""
-    derivation = await Derivation.get(id=dataset.id)
+async def settle(dataset: Dataset, artifacts: Artifacts) -> None:
+    """Write down, in the transaction that makes it READY, where a dataset comes from, if it was derived."""
+    derivation = await Derivation.get_or_none(id=dataset.id)
+    if derivation is None:
+        return
+    answer = artifacts.dataset(dataset.id) / "result.json"
+    told = json.loads(await asyncio.to_thread(answer.read_bytes))
+    changes = Changes.model_validate(told["result"]["changes"])
     parent = await Dataset.get(id=derivation.parent_id)
     _ = await lineage.add(parent, dataset, changes)
     await derivation.delete()

@@ -79,13 +79,7 @@ class ExamineDataset:
         """The report."""
         return {"report": Report.model_validate(result).model_dump(mode="json")}
 
-    async def settle(
-        self,
-        row_id: UUID,
-        status: TaskStatus,
-        settings: Settings,
-        result: Mapping[str, Any] | None,
-    ) -> None:
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
         """Nothing else."""
 
     def crash(self, exit_code: int) -> Failure | None:

@@ -16,7 +16,6 @@ from jobs.models import Dataset, Derivation, Upload
 from jobs.models.base import Leased
 from jobs.settings import Settings
 from jobs.status import TaskStatus
-from training.data.derivation import Changes
 from training.data.formats.mapping import Mapping as ColumnMapping
 from training.data.ingest.spec import (
     DerivedSource,
@@ -73,13 +72,7 @@ class IngestFile:
             columns |= {"hub": hub, "source_bytes": found.source_bytes}
         return columns
 
-    async def settle(
-        self,
-        row_id: UUID,
-        status: TaskStatus,
-        settings: Settings,
-        result: Mapping[str, Any] | None,
-    ) -> None:
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
         """Use up the upload, note the descent and have the dataset examined; or keep the upload for
         another try."""
         dataset = await Dataset.get(id=row_id)
@@ -88,8 +81,7 @@ class IngestFile:
             if dataset.upload_id is not None:
                 await upload.delete()  # its file goes with the next sweep
                 await Dataset.filter(id=row_id).update(upload_id=None)
-            if result and result["changes"]:
-                await derived.settle(dataset, Changes.model_validate(result["changes"]))
+            await derived.settle(dataset, Artifacts(settings.artifacts))
             await examinations.request(row_id)
         elif status is TaskStatus.FAILED and dataset.upload_id is not None:
             kept = datetime.now(UTC) + timedelta(seconds=settings.upload_seconds)

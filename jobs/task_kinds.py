@@ -42,15 +42,8 @@ class Task(Protocol):
         """What a good answer sets in the row."""
 
     @abstractmethod
-    async def settle(
-        self,
-        row_id: UUID,
-        status: TaskStatus,
-        settings: Settings,
-        result: Mapping[str, Any] | None,
-    ) -> None:
-        """What else changes, in the transaction that gives the row this status, and the child's answer
-        where it was a good one."""
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
+        """What else changes, in the transaction that gives the row this status."""
 
     @abstractmethod
     def crash(self, exit_code: int) -> Failure | None:
@@ -77,13 +70,7 @@ class CheckModel:
         """The facts found."""
         return {"facts": dict(result)}
 
-    async def settle(
-        self,
-        row_id: UUID,
-        status: TaskStatus,
-        settings: Settings,
-        result: Mapping[str, Any] | None,
-    ) -> None:
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
         """Nothing else."""
 
     def crash(self, exit_code: int) -> Failure | None:
@@ -125,13 +112,7 @@ class ExportVersion:
         """Sizes, checksums and the parity figures."""
         return {"result": dict(result), "progress": 100.0}
 
-    async def settle(
-        self,
-        row_id: UUID,
-        status: TaskStatus,
-        settings: Settings,
-        result: Mapping[str, Any] | None,
-    ) -> None:
+    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
         """Nothing else."""
 
     def crash(self, exit_code: int) -> Failure | None:

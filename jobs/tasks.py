@@ -30,6 +30,7 @@ from jobs.examinations import ExamineDataset
 from jobs.history import Lease
 from jobs.ingest import IngestFile
 from jobs.leaving import until_left
+from jobs.measuring import EvaluateVersion
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
@@ -49,6 +50,7 @@ BEAT_SECONDS = 0.4
 TASKS: Mapping[Work, Task] = {
     Work.CHECK_MODEL: CheckModel(),
     Work.EXPORT: ExportVersion(),
+    Work.EVALUATE: EvaluateVersion(),
     Work.INGEST: IngestFile(),
     Work.EXAMINE: ExamineDataset(),
 }
@@ -177,8 +179,7 @@ async def _conclude(claimed: _Claimed, failure: Failure, settings: Settings, *, 
         columns |= {"status": TaskStatus.FAILED, "error": failure.model_dump(mode="json")}
     async with transaction():
         await claimed.update(**columns)
-        given = answer and answer.get("result")
-        await claimed.task.settle(claimed.row_id, columns["status"], settings, given)
+        await claimed.task.settle(claimed.row_id, columns["status"], settings)
     logger.info("%s %s is %s", claimed.task.table.__name__, claimed.row_id, columns["status"])
 
 

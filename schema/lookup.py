@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, exports, lifecycle, registry, uploads
+from jobs import accounts, datasets, evaluations, exports, lifecycle, registry, uploads
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -16,6 +16,7 @@ from schema.checkpoints import Checkpoint
 from schema.context import Info
 from schema.datasets import Dataset
 from schema.enums import Role
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.models import Model
 from schema.nodes import Node
@@ -75,6 +76,10 @@ async def _checkpoint(viewer: Viewer, key: UUID) -> Node:
     return Checkpoint.of(row)
 
 
+async def _evaluation(viewer: Viewer, key: UUID) -> Node:
+    return Evaluation.of(await evaluations.get(viewer, key))
+
+
 async def _export(viewer: Viewer, key: UUID) -> Node:
     return Export.of(await exports.get(viewer, key))
 
@@ -90,6 +95,7 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.VERSION: _version,
     ids.Kind.JOB: _job,
     ids.Kind.CHECKPOINT: _checkpoint,
+    ids.Kind.EVALUATION: _evaluation,
     ids.Kind.EXPORT: _export,
     ids.Kind.UPLOAD: _upload,
 }

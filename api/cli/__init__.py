@@ -12,9 +12,11 @@ from api.cli import (
     control,
     data,
     deriving,
+    evaluations,
     fetching,
     models,
     previews,
+    production,
     reports,
     runs,
     server,
@@ -40,7 +42,18 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     of_data = (uploading, fetching, data, reports, deriving, versions, previews)
-    for part in (server, configs, accounts, models, *of_data, runs, control, workers):
+    for part in (
+        server,
+        configs,
+        accounts,
+        models,
+        production,
+        evaluations,
+        *of_data,
+        runs,
+        control,
+        workers,
+    ):
         part.add_to(app)
     return app
 

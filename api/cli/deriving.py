@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -31,7 +31,7 @@ from training.data.doctor.checks import Code, Strategy
 
 __all__ = ["add_to"]
 
-SHOWN_LINES = 10
+SHOWN_LINES: Final = 10
 
 
 def add_to(app: typer.Typer) -> None:

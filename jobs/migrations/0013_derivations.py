@@ -8,7 +8,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0010_hub_datasets")]
+    dependencies = [("jobs", "0012_evaluations")]
 
     initial = False
 
