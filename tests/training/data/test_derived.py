@@ -17,7 +17,9 @@ from training.data.doctor.errors import RecordsRefused
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import keep
 from training.data.doctor.marks import codes_of
+from training.data.ingest import telling
 from training.data.ingest.errors import DatasetGone, NothingChanged, NothingLeft, RecordOutdated
+from training.data.ingest.found import EXAMINING_PERCENT
 from training.data.ingest.mapping import CANONICAL
 from training.data.ingest.run import ingest
 from training.data.ingest.spec import (
@@ -271,3 +273,30 @@ def test_a_parent_that_is_not_what_it_was_is_no_parent(
     with pytest.raises(error, match=told):
         derived(tmp_path, QA, damage=how, lines=(LineRange(1, 1),), duplicates=duplicates)
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_progress_tells_of_looking_and_of_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(telling, "LOOK_ROWS", 1)
+    told: list[float] = []
+    tell = telling.Teller.tell
+
+    def noted(teller: telling.Teller, percent: float) -> None:
+        told.append(percent)
+        tell(teller, percent)
+
+    monkeypatch.setattr(telling.Teller, "tell", noted)
+    derived(
+        tmp_path,
+        QA,
+        strategies={Code.NOT_NFC: Strategy.DROP},
+        added=sent_along(tmp_path, *QA),
+    )
+    assert told == sorted(told)
+    assert len(told) == 3 * len(
+        QA
+    )  # each was looked at and written, and each of the others written
+    assert told[len(QA) - 1] == EXAMINING_PERCENT
+    assert told[-1] == 100.0

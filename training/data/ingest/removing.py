@@ -29,7 +29,7 @@ def removed(
 ) -> tuple[bytearray, tuple[Removal, ...]]:
     """A mark for each record, by its line, that is 1 where it goes; and why those go that do.
 
-    Holds some 20 bytes for each record, and 100 while it looks for what nobody has looked for. Raises
+    Holds some 50 bytes for each record, and 200 while it looks for what nobody has looked for. Raises
     `RecordsRefused` and `DatasetGone`.
     """
     plan = source.removal
