@@ -226,8 +226,8 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
 
 
 def _remove_files(dataset_id: UUID, artifacts: Artifacts) -> int:
-    folders = (artifacts.dataset(dataset_id), artifacts.examination(dataset_id))
-    return sum(map(artifacts.remove_in_use, folders))
+    folders = (artifacts.dataset, artifacts.examination, artifacts.download)
+    return sum(artifacts.remove_in_use(folder(dataset_id)) for folder in folders)
 
 
 async def hold(dataset_id: UUID, kind: str = "dataset") -> None:

@@ -5,16 +5,17 @@ from typing import Annotated, TypeAlias
 
 import strawberry
 
-from jobs import comparisons, derivation
+from jobs import comparisons, derivation, leaks
 from jobs.comparisons import Comparison
 from jobs.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
 from schema import ids, numbered
 from schema.context import Info
 from schema.dataset_outcomes import DataStrategyInput
-from schema.dataset_sources import Division
+from schema.dataset_sources import Division, refuse_division
 from schema.datasets import Dataset, Record
 from schema.enums import Role
+from schema.leaks import DatasetLeaks
 from schema.mappings import DatasetMappingInput
 from schema.pagination import After, Connection, First
 from schema.permissions import Requires
@@ -98,7 +99,8 @@ class DeriveDatasetInput:
         "out.",
     )
     division: Division = strawberry.field(
-        default=Division.PASSAGES, description="How to cut an upload that is plain text."
+        default=Division.PASSAGES,
+        description="How to cut an upload that is plain text; as for `createDataset`.",
     )
     on_invalid: OnInvalid = strawberry.field(
         default=OnInvalid.ERROR, description="What to do where some records to add are invalid."
@@ -107,6 +109,8 @@ class DeriveDatasetInput:
     def draft(self) -> derivation.DerivationDraft:
         remove = self.remove or RemoveRecordsInput()
         add = self.add or AddRecordsInput()
+        if not add.upload_id:
+            refuse_division(self.division)
         return derivation.DerivationDraft(
             parent_id=ids.decode(ids.Kind.DATASET, self.parent_id),
             name=self.name,
@@ -170,6 +174,17 @@ class DatasetComparison:
     ) -> Connection[Record]:
         lines = self.compared.lines.in_both
         return await _records(info, self.compared.a, lines, first=first, after=after)
+
+    @strawberry.field(description="Which records of `b` are in `a`, too, or nearly.")
+    async def leaks(self, info: Info) -> DatasetLeaks:
+        service = info.context.service
+        found = await leaks.between(
+            self.compared.b.id,
+            self.compared.a.id,
+            artifacts=service.artifacts,
+            companion=service.previews,
+        )
+        return DatasetLeaks.of(found)
 
 
 async def _records(

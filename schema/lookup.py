@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, evaluations, exports, lifecycle, registry, uploads
+from jobs import accounts, datasets, evaluations, exports, generations, lifecycle, registry, uploads
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -18,6 +18,7 @@ from schema.datasets import Dataset
 from schema.enums import Role
 from schema.evaluations import Evaluation
 from schema.exports import Export
+from schema.generations import Generation
 from schema.models import Model
 from schema.nodes import Node
 from schema.permissions import Requires
@@ -84,6 +85,10 @@ async def _export(viewer: Viewer, key: UUID) -> Node:
     return Export.of(await exports.get(viewer, key))
 
 
+async def _generation(viewer: Viewer, key: UUID) -> Node:
+    return Generation.of(await generations.get(viewer, key))
+
+
 async def _upload(viewer: Viewer, key: UUID) -> Node:
     return Upload.of(await uploads.get(viewer, key))
 
@@ -97,5 +102,6 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.CHECKPOINT: _checkpoint,
     ids.Kind.EVALUATION: _evaluation,
     ids.Kind.EXPORT: _export,
+    ids.Kind.GENERATION: _generation,
     ids.Kind.UPLOAD: _upload,
 }

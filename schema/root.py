@@ -22,6 +22,11 @@ from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
 from schema.evaluations import EvaluationMutations, EvaluationQueries
 from schema.exports import ExportMutations, ExportQueries
+from schema.generations import (
+    GenerationMutations,
+    GenerationQueries,
+    GenerationSubscriptions,
+)
 from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
 from schema.models import ModelMutations, ModelQueries
@@ -56,6 +61,7 @@ class Query(
     TrainingQueries,
     EvaluationQueries,
     ExportQueries,
+    GenerationQueries,
     WorkerQueries,
     NodeQueries,
 ):
@@ -75,12 +81,13 @@ class Mutation(
     ControlMutations,
     EvaluationMutations,
     ExportMutations,
+    GenerationMutations,
 ):
     pass
 
 
 @strawberry.type(description="What can be followed live, over a websocket.")
-class Subscription(TrainingSubscriptions, DatasetSubscriptions):
+class Subscription(TrainingSubscriptions, DatasetSubscriptions, GenerationSubscriptions):
     pass
 
 

@@ -1,6 +1,7 @@
 """Two datasets side by side."""
 
 import json
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from api.cli.connecting import DEFAULT_URL, AsJson, Url, dataset_id, run
 from api.cli.output import print_json
 from api.client import Client, ClientError
-from api.client.dataset_versions import Comparison, NumberedRecord
+from api.client.dataset_versions import Comparison, DatasetLeaks, NumberedRecord
 from api.client.results import Page
 
 __all__ = ["add_to"]
@@ -46,6 +47,21 @@ def compare(
     typer.echo(f"{found.in_both.total_count} records are in both")
     _show(f"only in {one}", found.only_in_a)
     _show(f"only in {other}", found.only_in_b)
+    for line in _near_lines(found.leaks, one, other, first):
+        typer.echo(line)
+
+
+def _near_lines(leaks: DatasetLeaks, one: str, other: str, first: int) -> Iterator[str]:
+    """What would be learnt nearly by heart if the one were trained on and tested with the other."""
+    if leaks.near is None:
+        yield f"nearly equal records: {leaks.unknown}"
+        return
+    yield f"{leaks.near} of {other} are equal to none of {one}, and nearly equal to some"
+    for each in leaks.pairs[:first]:
+        share = f"{each.similarity:.0%} in common"
+        yield f"  line {each.line_in_b}, as line {each.line_in_a} of {one}: {share}"
+    if leaks.near > first:
+        yield f"  … and {leaks.near - first} more"
 
 
 def _show(where: str, records: Page[NumberedRecord]) -> None:

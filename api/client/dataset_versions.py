@@ -15,8 +15,10 @@ from training.data.doctor.checks import Code, Strategy
 
 __all__ = [
     "Comparison",
+    "DatasetLeaks",
     "Derivation",
     "Lines",
+    "NearPair",
     "NumberedRecord",
     "comparison",
     "strategies_input",
@@ -90,6 +92,25 @@ class NumberedRecord(Record):
     content: Any
 
 
+class NearPair(Record):
+    """Two records, one of each dataset, that are nearly equal: their lines, from 1, and about what
+    share they have in common."""
+
+    line_in_a: int
+    line_in_b: int
+    similarity: float
+
+
+class DatasetLeaks(Record):
+    """The records of `b` that are in `a`, too, or nearly; or why that is unknown."""
+
+    equal: int | None
+    near: int | None
+    pairs: tuple[NearPair, ...]
+    """The first of the nearly equal."""
+    unknown: str | None
+
+
 class Comparison(Record):
     """Two datasets, and the first records of what each has alone and of what both have."""
 
@@ -99,6 +120,7 @@ class Comparison(Record):
     only_in_a: Page[NumberedRecord]
     only_in_b: Page[NumberedRecord]
     in_both: Page[NumberedRecord]
+    leaks: DatasetLeaks
 
 
 def comparison(answer: Mapping[str, Any]) -> Comparison:

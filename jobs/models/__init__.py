@@ -9,6 +9,7 @@ from jobs.models.derivations import Derivation
 from jobs.models.evaluations import Evaluation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
+from jobs.models.generations import Generation
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.models.uploads import Upload
 from jobs.models.users import User
@@ -26,6 +27,7 @@ __all__ = [
     "Evaluation",
     "Examination",
     "Export",
+    "Generation",
     "JobEvent",
     "ModelVersion",
     "TrainingJob",

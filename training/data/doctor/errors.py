@@ -1,4 +1,4 @@
-"""How a choice about what the doctor found can fail."""
+"""How what the doctor found cannot be used."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,7 +6,18 @@ from training.data.doctor.checks import CHECKS, LEAK_CODES, Code
 from training.data.errors import numbered
 from training.errors import TrainingError
 
-__all__ = ["FindingUnknown", "RecordsRefused", "StrategyNotOffered"]
+__all__ = ["ExaminationDamaged", "FindingUnknown", "RecordsRefused", "StrategyNotOffered"]
+
+
+class ExaminationDamaged(TrainingError):
+    """What was kept of each record cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "EXAMINATION_DAMAGED",
+            f"What the examination has kept of each record cannot be read: {reason}.",
+            "Make the dataset again of its export, which has it examined anew.",
+        )
 
 
 class StrategyNotOffered(TrainingError):

@@ -10,7 +10,7 @@ import numpy as np
 from training.config import DataType
 from training.data.derivation import Cause, Removal
 from training.data.doctor.application import apply
-from training.data.doctor.errors import RecordsRefused
+from training.data.doctor.errors import ExaminationDamaged, RecordsRefused
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import kept_marks
 from training.data.doctor.marks import Marks, having
@@ -70,10 +70,10 @@ def _staying(marks: Marks, places: np.typing.NDArray[np.uint8]) -> Marks:
 def _marks(
     source: DerivedSource, data_type: DataType, records: StoredLines, teller: Teller
 ) -> Marks:
-    """What was found of each record, looked for now where nobody has yet."""
+    """What was found of each record, looked for now where that is not there, or cannot be read."""
     try:
         return kept_marks(Path(source.examination))
-    except FileNotFoundError:
+    except (FileNotFoundError, ExaminationDamaged):
         return examine(data_type, _told(records, teller)).marks
 
 

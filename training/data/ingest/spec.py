@@ -19,6 +19,7 @@ __all__ = [
     "REJECTED",
     "DerivedSource",
     "FileSource",
+    "HubDownload",
     "HubSource",
     "IngestResult",
     "IngestSpec",
@@ -69,6 +70,14 @@ class HubSource(Frozen):
     """Whether the hub converted the beginning alone."""
 
 
+class HubDownload(Frozen):
+    """A split of the hub, and the folder in which its files gather until all are there."""
+
+    kind: Literal["HUB_DOWNLOAD"] = "HUB_DOWNLOAD"
+    wanted: HubSource
+    folder: str
+
+
 class LinesSource(Frozen):
     """A file of the service's own, with a JSON value on each line."""
 
@@ -94,7 +103,7 @@ class DerivedSource(Frozen):
     added_dataset: AddedDataset | None = None
 
 
-Source: TypeAlias = Annotated[FileSource | HubSource | DerivedSource, Field(discriminator="kind")]
+Source: TypeAlias = Annotated[FileSource | HubDownload | DerivedSource, Field(discriminator="kind")]
 
 
 class IngestSpec(Frozen):

@@ -8,7 +8,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0012_evaluations")]
+    dependencies = [("jobs", "0013_generations")]
 
     initial = False
 
