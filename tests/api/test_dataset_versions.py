@@ -117,6 +117,8 @@ async def test_what_cannot_be_derived_is_a_typed_problem(client: Client, owner: 
         "InvalidProblem",
         [{"code": "LINES_OUT_OF_RANGE", "path": ["remove", "lines", "1"]}],
     )
+    found = await derive(mine, first, add={"records": NEW}, division="LINES")
+    assert found["findings"] == [{"code": "DIVISION_WITHOUT_EFFECT", "path": ["division"]}]
     viewer = await client.as_viewer(await make_viewer(Role.VIEWER))
     assert await viewer.code(DERIVE, input={"parentId": first}) == "FORBIDDEN"
     both = {"records": NEW, "datasetId": first}

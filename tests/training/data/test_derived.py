@@ -17,6 +17,7 @@ from training.data.doctor.errors import RecordsRefused
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import keep
 from training.data.doctor.marks import codes_of
+from training.data.doctor.spec import KEPT
 from training.data.ingest import telling
 from training.data.ingest.errors import DatasetGone, NothingChanged, NothingLeft, RecordOutdated
 from training.data.ingest.found import EXAMINING_PERCENT
@@ -163,7 +164,7 @@ def test_a_derived_file_is_what_a_plain_filter_gives(
         ranges = [LineRange(first, first + more) for first, more in named]
         ranges = [each for each in ranges if each.last <= len(records)]
         (folder / "examination").mkdir(exist_ok=True)
-        (folder / "examination" / "examined.npz").unlink(missing_ok=True)
+        (folder / "examination" / KEPT).unlink(missing_ok=True)
         if examined:
             keep(examine(DataType.QA, enumerate(records, 1)), folder / "examination")
         kept, gone = filtered(records, ranges, codes, duplicates)
@@ -273,6 +274,14 @@ def test_a_parent_that_is_not_what_it_was_is_no_parent(
     with pytest.raises(error, match=told):
         derived(tmp_path, QA, damage=how, lines=(LineRange(1, 1),), duplicates=duplicates)
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_what_cannot_be_read_of_an_examination_is_looked_for_again(tmp_path: Path) -> None:
+    (tmp_path / "examination").mkdir()
+    (tmp_path / "examination" / KEPT).write_bytes(b"PK\x03\x04")
+    said = {"question": "Who knows?", "answer": "Ask ada@example.org."}
+    derived(tmp_path, [*QA, said], strategies={Code.EMAIL_ADDRESS: Strategy.DROP})
+    assert written(tmp_path) == QA
 
 
 def test_progress_tells_of_looking_and_of_writing(
