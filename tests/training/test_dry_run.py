@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from training.config import TrainingType, resolve
 from training.data.rendering import IGNORED, Row
 from training.devices.hardware import probe
-from training.devices.sharding import layout
+from training.devices.layout import layout
 from training.devices.world import directly
 from training.engine.bounds import LOGITS_BYTES, LONG_ROW
 from training.engine.choice import Computes, choose
