@@ -90,18 +90,21 @@ def _engine(
         * (config.batch_size * config.gradient_accumulation_steps)
         / world.size
     )
+    lanes = (
+        make_lanes(tokens_per_step, threads=torch.get_num_threads())
+        if hardware.device == "cpu"
+        else Lanes(1)
+    )
     choice = choose(causal_model(model), rows, device)
     if isinstance(choice.computes, Decoder):
         spare = int(SPARE * available_bytes(hardware))
-        faster = choice.computes.with_reordered_weights(spare)
+        faster = choice.computes.with_reordered_weights(spare, lanes)
         page_out(faster.replaced_weights())
         choice = choice._replace(computes=faster)
     return Engine(
         choice,
         weights,
-        make_lanes(tokens_per_step, threads=torch.get_num_threads())
-        if hardware.device == "cpu"
-        else Lanes(1),
+        lanes,
         budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
         device=device,
         label_cost=_label_cost(causal_model(model), choice.computes),
