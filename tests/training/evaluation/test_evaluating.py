@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,6 @@ from tests.training.jobs import losses, qa_rows, run_here, spec_of, write_rows
 from training.config import DataType, Start, StartKind, TrainingType
 from training.errors import NothingToTrain
 from training.evaluation.evaluating import evaluated
-from training.evaluation.run import main
 from training.evaluation.spec import (
     PREDICTIONS,
     EvaluationOptions,
@@ -180,13 +181,20 @@ def test_a_sample_is_drawn_by_its_seed_and_what_is_too_long_is_named(make_job: M
     assert lines == sorted(lines) != [1, 2, 3, 4, 5]
 
 
+def run_child(folder: Path) -> None:
+    """In a process of its own, whose libraries are not those of other tests."""
+    command = [sys.executable, "-P", "-m", "training.evaluation.run", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.slow
 def test_a_child_says_how_far_it_is_and_why_it_failed(make_job: MakeJob) -> None:
     job = make_job(epochs=1)
     run_here(job)
     asked = spec(job, HELD_OUT, answers=False)
     folder = job / "tests"
     (folder / "evaluation.json").write_text(asked.model_dump_json())
-    assert main([str(folder)]) == 0
+    run_child(folder)
     result = EvaluationResult.model_validate(
         json.loads((folder / "result.json").read_text())["result"]
     )
@@ -197,6 +205,6 @@ def test_a_child_says_how_far_it_is_and_why_it_failed(make_job: MakeJob) -> None
     with pytest.raises(NothingToTrain):
         evaluated(broken, folder, told=lambda _: None)
     (folder / "evaluation.json").write_text(broken.model_dump_json())
-    assert main([str(folder)]) == 0
+    run_child(folder)
     error = json.loads((folder / "result.json").read_text())["error"]
     assert error["code"] == "NOTHING_TO_TRAIN"
