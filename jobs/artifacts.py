@@ -42,6 +42,14 @@ class Artifacts:
         """The folder in which a dataset is examined: not its own, which an attempt would empty."""
         return self.root / "examinations" / str(dataset_id)
 
+    def download(self, dataset_id: UUID) -> Path:
+        """The folder in which a hub dataset's files gather: not its own, which an attempt would empty."""
+        return self.root / "downloads" / str(dataset_id)
+
+    def download_folders(self) -> dict[UUID, Path]:
+        """The folders of all downloads that there are, by the dataset."""
+        return {UUID(folder.name): folder for folder in (self.root / "downloads").glob("*-*")}
+
     def upload(self, upload_id: UUID) -> Path:
         """The folder of an upload; the file in it is `content` once it is whole."""
         return self.root / "uploads" / str(upload_id)
@@ -69,6 +77,10 @@ class Artifacts:
     def export(self, export_id: UUID) -> Path:
         """The folder of an export; what is offered lies in `files/`."""
         return self.root / "exports" / str(export_id)
+
+    def evaluation(self, evaluation_id: UUID) -> Path:
+        """The folder of an evaluation, with its predictions."""
+        return self.root / "evaluations" / str(evaluation_id)
 
     def relative(self, path: Path) -> str:
         """The path as stored in the database: relative to the root, whatever machine reads it."""

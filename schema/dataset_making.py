@@ -10,7 +10,12 @@ from jobs.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
 from schema import ids
 from schema.context import Info
-from schema.dataset_sources import DatasetSourceInput, Division, HubDatasetInput
+from schema.dataset_sources import (
+    DatasetSourceInput,
+    Division,
+    HubDatasetInput,
+    refuse_division,
+)
 from schema.datasets import Dataset
 from schema.enums import DataType, Role
 from schema.mappings import DatasetMappingInput
@@ -38,7 +43,9 @@ class CreateDatasetInput:
         "`inspectUpload` shows it beforehand.",
     )
     division: Division = strawberry.field(
-        default=Division.PASSAGES, description="How to cut an upload that is plain text."
+        default=Division.PASSAGES,
+        description="How to cut an upload that is plain text. Anything else is refused as "
+        "DIVISION_WITHOUT_EFFECT unless this is PASSAGES, or WHOLE of source code.",
     )
     on_invalid: OnInvalid = strawberry.field(
         default=OnInvalid.ERROR, description="What to do where some records are invalid."
@@ -82,6 +89,7 @@ class DatasetMutations:
         if isinstance(sent.source.upload_id, str):
             upload_id = ids.decode(ids.Kind.UPLOAD, sent.source.upload_id)
             return Dataset.of(await _ingest(info, sent, upload_id, mapping))
+        refuse_division(sent.division)
         if isinstance(sent.source.hub, HubDatasetInput):
             return Dataset.of(await _fetch(info, sent, sent.source.hub, mapping))
         draft = datasets.Draft(

@@ -8,7 +8,7 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
-from jobs.status import JobStatus, TaskStatus, UploadStatus, VersionStatus
+from jobs.status import ActivationKind, JobStatus, TaskStatus, UploadStatus, VersionStatus
 from training.config import (
     DataType,
     LoraInitialisation,
@@ -23,17 +23,18 @@ from training.config import (
 )
 from training.estimates import EstimateMethod
 from training.events import ComputePath
-from training.export.spec import ExportFormat, WeightType
+from training.serving.spec import Ending, Speaker
 from training.templates.named import NamedTemplate as ChatTemplate
 from training.timing.estimate import TimeMethod
 from training.validation import Severity
 
 __all__ = [
+    "ActivationKind",
     "ChatTemplate",
     "ComputePath",
     "DataType",
+    "Ending",
     "EstimateMethod",
-    "ExportFormat",
     "JobStatus",
     "LoraInitialisation",
     "OnTooLong",
@@ -43,6 +44,7 @@ __all__ = [
     "Severity",
     "Sharding",
     "Side",
+    "Speaker",
     "StartKind",
     "TaskStatus",
     "TimeMethod",
@@ -50,7 +52,6 @@ __all__ = [
     "TrainingType",
     "UploadStatus",
     "VersionStatus",
-    "WeightType",
     "describe",
 ]
 
@@ -191,16 +192,6 @@ describe(
     },
 )
 describe(
-    ExportFormat,
-    "A file format that a model version can be exported in.",
-    {
-        "SAFETENSORS": "A Hugging Face folder with safetensors weights.",
-        "PYTORCH": "A state_dict that torch.load reads with weights_only, its configuration beside it.",
-        "ONNX": "A graph in fp32 with a cache of keys and values, for onnxruntime.",
-        "GGUF": "One file for llama.cpp and what is built on it, with a Modelfile for Ollama.",
-    },
-)
-describe(
     JobStatus,
     "Where a training job stands.",
     {
@@ -246,6 +237,32 @@ describe(
     },
 )
 describe(
+    ActivationKind,
+    "How a version came into production.",
+    {
+        "ACTIVATION": "It was chosen.",
+        "ROLLBACK": "It was there before, and was returned to.",
+    },
+)
+describe(
+    Speaker,
+    "Whose turn a message is.",
+    {
+        "SYSTEM": "What the model is told to be.",
+        "USER": "Who asks.",
+        "ASSISTANT": "What the model has answered.",
+    },
+)
+describe(
+    Ending,
+    "Why an answer ended.",
+    {
+        "STOP": "The model ended its turn, or came to a stop text.",
+        "LENGTH": "It had as many tokens as it may have.",
+    },
+    name="AnswerEndingReason",
+)
+describe(
     Severity,
     "How much a finding matters.",
     {
@@ -269,20 +286,5 @@ describe(
     {
         "EARLIER_RUN": "From your newest run of the model by the same method on that machine.",
         "MACHINE_RATE": "From the rate at which the machine multiplies matrices.",
-    },
-)
-describe(
-    WeightType,
-    "What an export can store weights in, where that is not left to its format.",
-    {
-        "INT8": "8 bits for each weight of a linear layer and 32 for each block of 32, the rest in fp32.",
-        "F32": "GGUF: 32-bit floats.",
-        "BF16": "GGUF: 16-bit floats of 8 significant bits, for any size of number.",
-        "F16": "GGUF: 16-bit floats of 11 significant bits, for numbers up to 65504.",
-        "Q8_0": "GGUF: 8.5 bits per weight, in blocks of 32.",
-        "Q6_K": "GGUF: 6.6 bits per weight, in blocks of 256.",
-        "Q5_K_M": "GGUF: some 5.7 bits per weight; more for what suffers most.",
-        "Q4_K_M": "GGUF: some 4.9 bits per weight; more for what suffers most.",
-        "Q4_0": "GGUF: some 4.6 bits per weight, in blocks of 32; the coarsest.",
     },
 )

@@ -10,7 +10,8 @@ from jobs import exports
 from jobs.models import Export as ExportRow
 from schema import ids
 from schema.context import Info
-from schema.enums import ExportFormat, Role, TaskStatus, WeightType
+from schema.enums import Role, TaskStatus
+from schema.export_enums import ExportFormat, WeightType
 from schema.nodes import Failure, Node, failure, required
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     JOB = "job"
     CHECKPOINT = "checkpoint"
     EXPORT = "export"
+    EVALUATION = "evaluation"
+    GENERATION = "generation"
     UPLOAD = "upload"
 
 

@@ -14,13 +14,14 @@ from strawberry.dataloader import DataLoader
 from tortoise.models import Model as Table
 from tortoise.queryset import QuerySet
 
+from jobs import generations, workers
 from jobs import models as tables
-from jobs import workers
 from jobs.access import Role, Viewer, visible
 from jobs.status import ENDED, VersionStatus
 from schema.accounts import User
 from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.datasets import Dataset
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.models import Model
 from schema.nodes import required
@@ -71,6 +72,16 @@ class Loaders:
         return _one(
             lambda keys: tables.DatasetVersion.filter(dataset_id__in=keys).select_related("parent"),
             _dataset_of,
+            lambda row: row,
+        )
+
+    @cached_property
+    def derivations(self) -> DataLoader[UUID, tables.Derivation | None]:
+        """What datasets that are not READY are derived from, by the id of one that is known to be
+        visible."""
+        return _one(
+            lambda keys: tables.Derivation.filter(id__in=keys).only("id", "parent_id"),
+            lambda row: row.id,
             lambda row: row,
         )
 
@@ -167,6 +178,26 @@ class Loaders:
             return rows.filter(job__owner_id=self._viewer.user_id)
 
         return _one(find, lambda row: row.id, Checkpoint.of)
+
+    @cached_property
+    def evaluations(self) -> DataLoader[UUID, list[Evaluation]]:
+        """Evaluations, newest first, by the version's id."""
+
+        def find(keys: list[UUID]) -> QuerySet[tables.Evaluation]:
+            rows = tables.Evaluation.filter(version_id__in=keys)
+            return visible(self._viewer, rows).order_by("-created_at", "-id")
+
+        return _many(find, lambda row: row.version_id, Evaluation.of)
+
+    @cached_property
+    def latencies(self) -> DataLoader[UUID, float | None]:
+        """Median seconds of newest answers, by the id of a version that is known to be visible."""
+
+        async def load(keys: list[UUID]) -> Sequence[float | None]:
+            found = await generations.latency(keys)
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load)
 
     @cached_property
     def exports(self) -> DataLoader[UUID, list[Export]]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, exports, lifecycle, registry, uploads
+from jobs import accounts, datasets, evaluations, exports, generations, lifecycle, registry, uploads
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -16,7 +16,9 @@ from schema.checkpoints import Checkpoint
 from schema.context import Info
 from schema.datasets import Dataset
 from schema.enums import Role
+from schema.evaluations import Evaluation
 from schema.exports import Export
+from schema.generations import Generation
 from schema.models import Model
 from schema.nodes import Node
 from schema.permissions import Requires
@@ -75,8 +77,16 @@ async def _checkpoint(viewer: Viewer, key: UUID) -> Node:
     return Checkpoint.of(row)
 
 
+async def _evaluation(viewer: Viewer, key: UUID) -> Node:
+    return Evaluation.of(await evaluations.get(viewer, key))
+
+
 async def _export(viewer: Viewer, key: UUID) -> Node:
     return Export.of(await exports.get(viewer, key))
+
+
+async def _generation(viewer: Viewer, key: UUID) -> Node:
+    return Generation.of(await generations.get(viewer, key))
 
 
 async def _upload(viewer: Viewer, key: UUID) -> Node:
@@ -90,6 +100,8 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.VERSION: _version,
     ids.Kind.JOB: _job,
     ids.Kind.CHECKPOINT: _checkpoint,
+    ids.Kind.EVALUATION: _evaluation,
     ids.Kind.EXPORT: _export,
+    ids.Kind.GENERATION: _generation,
     ids.Kind.UPLOAD: _upload,
 }

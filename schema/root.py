@@ -14,12 +14,19 @@ from strawberry.types.graphql import OperationType
 
 from schema import limits
 from schema.accounts import AccountMutations, AccountQueries
+from schema.activations import ActivationMutations
 from schema.context import OperationScope
 from schema.dataset_making import DatasetMutations
 from schema.datasets import DatasetQueries
 from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
+from schema.evaluations import EvaluationMutations, EvaluationQueries
 from schema.exports import ExportMutations, ExportQueries
+from schema.generations import (
+    GenerationMutations,
+    GenerationQueries,
+    GenerationSubscriptions,
+)
 from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
 from schema.models import ModelMutations, ModelQueries
@@ -31,7 +38,8 @@ from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
 from schema.uploads import UploadMutations, UploadQueries
-from schema.versions import VersionQueries
+from schema.version_comparisons import VersionComparisonQueries
+from schema.versions import VersionMutations, VersionQueries
 from schema.workers import WorkerQueries
 
 __all__ = ["Schema", "build_schema"]
@@ -49,8 +57,11 @@ class Query(
     PreviewQueries,
     ModelQueries,
     VersionQueries,
+    VersionComparisonQueries,
     TrainingQueries,
+    EvaluationQueries,
     ExportQueries,
+    GenerationQueries,
     WorkerQueries,
     NodeQueries,
 ):
@@ -64,15 +75,19 @@ class Mutation(
     DatasetMutations,
     DerivationMutations,
     ModelMutations,
+    VersionMutations,
+    ActivationMutations,
     TrainingMutations,
     ControlMutations,
+    EvaluationMutations,
     ExportMutations,
+    GenerationMutations,
 ):
     pass
 
 
 @strawberry.type(description="What can be followed live, over a websocket.")
-class Subscription(TrainingSubscriptions, DatasetSubscriptions):
+class Subscription(TrainingSubscriptions, DatasetSubscriptions, GenerationSubscriptions):
     pass
 
 

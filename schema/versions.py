@@ -1,20 +1,22 @@
 """Model versions: what completed jobs made."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
-from jobs import registry
+from jobs import registry, versions
 from jobs.models import ModelVersion as VersionRow
 from jobs.pages import Page
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, VersionStatus
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.nodes import Node, Sample, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
+from schema.problems import ConflictProblem, NotFoundProblem, NullIfNotFound
 from schema.scalars import BigInt
 from schema.starts import StartPoint
 from schema.training_configs import TrainingConfig
@@ -25,10 +27,19 @@ from training.events import TrainingResult
 if TYPE_CHECKING:  # a model has versions and a version its model: a circle of types only
     from schema.models import Model
 
-__all__ = ["ModelVersion", "VersionQueries"]
+__all__ = ["ModelVersion", "VersionMutations", "VersionQueries"]
 
 
-@strawberry.type(description="How a version came about, in figures.")
+@strawberry.type(description="A library that took part in training.")
+class LibraryVersion:
+    name: str = strawberry.field(description="The name of its package.")
+    version: str = strawberry.field(description="Its release.")
+
+
+@strawberry.type(
+    description="How a version came about, in figures, and what it takes to make it again: with its job's "
+    "dataset and its model, each named by a checksum, the config and these libraries."
+)
 class VersionMetadata:
     config: TrainingConfig = strawberry.field(description="The whole config of its run.")
     training_duration_seconds: float = strawberry.field(description="How long the run took.")
@@ -47,6 +58,9 @@ class VersionMetadata:
     adapter: bool = strawberry.field(
         description="Whether it is an adapter beside its base rather than a whole model."
     )
+    libraries: list[LibraryVersion] = strawberry.field(
+        description="What it was trained with, by name."
+    )
 
     @classmethod
     def of(cls, row: VersionRow) -> "VersionMetadata":
@@ -64,6 +78,10 @@ class VersionMetadata:
             trainable_parameters=BigInt(result.trainable_parameters),
             size_bytes=BigInt(result.size_bytes),
             adapter=result.adapter,
+            libraries=[
+                LibraryVersion(name=name, version=version)
+                for name, version in sorted(result.libraries.items())
+            ],
         )
 
 
@@ -114,13 +132,55 @@ class ModelVersion(Node):
     async def started_from(self, info: Info) -> StartPoint | None:
         return StartPoint.of((await self.job(info)).row)
 
+    @strawberry.field(
+        description="How long its newest answers took, the median of at most 50, in milliseconds; loading "
+        "is left out. Null where it has given none."
+    )
+    async def response_time_ms(self, info: Info) -> float | None:
+        seconds = await info.context.loaders.latencies.load(self.row.id)
+        return None if seconds is None else 1000 * seconds
+
+    @strawberry.field(description="What was measured of it on test records, newest first.")
+    async def evaluations(self, info: Info) -> list[Evaluation]:
+        return await info.context.loaders.evaluations.load(self.row.id)
+
     @strawberry.field(description="Its exports, newest first.")
     async def exports(self, info: Info) -> list[Export]:
         return await info.context.loaders.exports.load(self.row.id)
 
 
+@strawberry.type(description="What the deletion of a version removed.")
+class DeletedModelVersion:
+    id: strawberry.ID = strawberry.field(description="The id that the version had.")
+    deleted_exports: int = strawberry.field(description="How many exports went with it.")
+    freed_bytes: BigInt = strawberry.field(description="Bytes of files removed.")
+
+
+DeleteModelVersionResult: TypeAlias = Annotated[
+    DeletedModelVersion | ConflictProblem | NotFoundProblem,
+    strawberry.union(
+        "DeleteModelVersionResult", description="What was removed, or why nothing was."
+    ),
+]
+VersionId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="A version's id.")]
+
+
 @strawberry.type
 class VersionQueries:
+    @strawberry.field(
+        description="One version; null where there is none that you may see.",
+        extensions=[Requires(Role.VIEWER), NullIfNotFound()],
+    )
+    async def get_model_version(
+        self,
+        info: Info,
+        version_id: Annotated[
+            strawberry.ID, strawberry.argument(name="id", description="A version's id.")
+        ],
+    ) -> ModelVersion | None:
+        key = ids.decode(ids.Kind.VERSION, version_id)
+        return ModelVersion.of(await registry.get_version(info.context.viewer, key))
+
     @strawberry.field(
         description="Those versions of a model that you may see, newest first.",
         extensions=[Requires(Role.VIEWER)],
@@ -134,3 +194,25 @@ class VersionQueries:
     ) -> Connection[ModelVersion]:
         rows = await registry.versions(info.context.viewer, model_name, Page.of(first, after))
         return connection(rows, ModelVersion.of, after=after)
+
+
+@strawberry.type
+class VersionMutations:
+    @strawberry.mutation(
+        description="Delete a version with its files and exports. Refused for the ACTIVE one, and while "
+        "unfinished jobs start from it. The job that made it stays.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def delete_model_version(
+        self, info: Info, model_version_id: VersionId
+    ) -> DeleteModelVersionResult:
+        deleted = await versions.delete(
+            info.context.viewer,
+            ids.decode(ids.Kind.VERSION, model_version_id),
+            artifacts=info.context.service.artifacts,
+        )
+        return DeletedModelVersion(
+            id=model_version_id,
+            deleted_exports=deleted.exports,
+            freed_bytes=BigInt(deleted.freed_bytes),
+        )

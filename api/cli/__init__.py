@@ -8,12 +8,16 @@ from pydantic import ValidationError
 
 from api.cli import (
     accounts,
+    asking,
     configs,
     control,
     data,
+    deriving,
+    evaluations,
     fetching,
     models,
     previews,
+    production,
     reports,
     runs,
     server,
@@ -38,8 +42,20 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    of_data = (uploading, fetching, data, reports, versions, previews)
-    for part in (server, configs, accounts, models, *of_data, runs, control, workers):
+    of_data = (uploading, fetching, data, reports, deriving, versions, previews)
+    for part in (
+        server,
+        configs,
+        accounts,
+        models,
+        production,
+        evaluations,
+        asking,
+        *of_data,
+        runs,
+        control,
+        workers,
+    ):
         part.add_to(app)
     return app
 

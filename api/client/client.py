@@ -6,7 +6,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self
 
-from api.client import documents, events
+from api.client import documents, events, version_documents
 from api.client.answers import accepted, optional, page
 from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
@@ -14,6 +14,7 @@ from api.client.dataset_calls import DatasetCalls
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
 from api.client.exports import Export, ExportOptions
+from api.client.generations import Conversation, GenerationUpdate
 from api.client.resources import Worker
 from api.client.results import (
     Job,
@@ -25,6 +26,7 @@ from api.client.results import (
     Version,
 )
 from api.client.runs import RunOptions
+from api.client.version_calls import VersionCalls
 from jobs.status import JobStatus
 
 __all__ = ["Client"]
@@ -35,7 +37,7 @@ FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
-class Client(DatasetCalls):
+class Client(DatasetCalls, VersionCalls):
     """Speaks to one server for one account; used as `async with Client(url, session) as client`.
 
     Every call raises Refused, with the API's code, where the server would not, NotLoggedIn where
@@ -210,6 +212,14 @@ class Client(DatasetCalls):
                 if event.seq > after:
                     after = event.seq
                     yield event
+
+    async def generate(self, conversation: Conversation) -> AsyncGenerator[GenerationUpdate, None]:
+        """Have a version answer; each update has what is new of the answer."""
+        given = conversation.as_input()
+        answers = self._connection.follow(version_documents.GENERATE, input=given)
+        async with aclosing(answers):
+            async for answer in answers:
+                yield GenerationUpdate.model_validate(answer["generate"])
 
     async def _ask(self, document: str, **variables: object) -> Any:
         """The answer's one root field."""

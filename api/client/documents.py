@@ -111,7 +111,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
     }}
     trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
     recordsDropped {{ count reasons {{ code count lines validationDataset }} }} recordsDroppedUnknown
-    preview {{ {PREVIEWED_RECORD} }}
+    nearLeaksUnknown preview {{ {PREVIEWED_RECORD} }}
     time {{ preparing training validating total factor method }} timeUnknown
   }}
 }}

@@ -5,7 +5,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0010_hub_datasets")]
+    dependencies = [("jobs", "0014_derivations")]
 
     initial = False
 
