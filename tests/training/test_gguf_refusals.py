@@ -283,19 +283,6 @@ def test_a_file_made_again_is_the_same_to_the_byte(
         assert str(tmp_path).encode() not in path.read_bytes()
 
 
-def test_without_llama_cpp_an_export_says_what_it_needs(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "llama_cpp" else name)
-    with pytest.raises(errors.ExporterUnavailable) as caught:
-        written(spec_of(model), tmp_path / "files")
-    failure = caught.value.failure()
-    assert failure.code == "EXPORTER_UNAVAILABLE"
-    assert failure.message == "GGUF needs llama_cpp, which the worker does not have."
-    assert failure.remedy is not None
-    assert "tunery[gguf]" in failure.remedy
-
-
 @pytest.mark.slow
 def test_an_export_is_made_by_processes_that_know_its_files_alone(tmp_path: Path) -> None:
     base = make_tiny_model(tmp_path / "base")
