@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.data.rows import IGNORED, Row
 
-__all__ = ["Integers", "TokenTable", "TokenWriter", "token_writer"]
+__all__ = ["Integers", "TokenTable", "TokenWriter", "read_rows", "token_writer"]
 
 Integers: TypeAlias = NDArray[np.int64]
 
@@ -74,6 +74,19 @@ class _Batch(NamedTuple):
     span_offsets: NDArray[np.int32]
     contents: NDArray[np.uint8]
 
+    def input_ids(self, place: int, tokens: int) -> list[int]:
+        start = self.id_offsets[place]
+        ids: list[int] = self.ids[start : start + tokens].tolist()
+        return ids
+
+    def labels(self, place: int, ids: list[int]) -> list[int]:
+        """Of the first tokens of a row, which are these."""
+        labels = [IGNORED] * len(ids)
+        spans = self.spans[self.span_offsets[place] : self.span_offsets[place + 1]].tolist()
+        for start, end in zip(spans[::2], spans[1::2], strict=True):
+            labels[start:end] = ids[start:end]  # past the last token both are empty
+        return labels
+
 
 class TokenTable:
     """The rows of a file, which is mapped into memory: what is not looked at is not read."""
@@ -94,19 +107,12 @@ class TokenTable:
     def input_ids(self, index: int, tokens: int) -> list[int]:
         """The first tokens of a row."""
         batch, place = self._find(index)
-        start = batch.id_offsets[place]
-        ids: list[int] = batch.ids[start : start + tokens].tolist()
-        return ids
+        return batch.input_ids(place, tokens)
 
     def labels(self, index: int, tokens: int) -> list[int]:
         """The labels of the first tokens of a row."""
         batch, place = self._find(index)
-        labels = [IGNORED] * tokens
-        ids = self.input_ids(index, tokens)
-        spans = batch.spans[batch.span_offsets[place] : batch.span_offsets[place + 1]].tolist()
-        for start, end in zip(spans[::2], spans[1::2], strict=True):
-            labels[start:end] = ids[start:end]  # past the last token both are empty
-        return labels
+        return batch.labels(place, batch.input_ids(place, tokens))
 
     def trained_tokens(self, longest: int) -> Integers:
         """How many tokens of each row bear loss, of its first `longest`."""
@@ -126,6 +132,21 @@ class TokenTable:
     def _find(self, index: int) -> tuple[_Batch, int]:
         number = int(np.searchsorted(self._begins, index, side="right")) - 1
         return self._batches[number], index - int(self._begins[number])
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file in order, and whole. It is not mapped, and no more than a batch of it is held:
+    what of a mapped file was read counts as memory of this process."""
+    with path.open("rb") as file, pa.ipc.open_stream(file) as stream:
+        for stored in stream:
+            batch = _batch(stored)
+            contents = batch.contents.reshape(-1, _DIGEST_BYTES)
+            lengths = np.diff(batch.id_offsets).tolist()
+            lines = stored.column("line").to_numpy().tolist()
+            for place, (line, tokens) in enumerate(zip(lines, lengths, strict=True)):
+                ids = batch.input_ids(place, tokens)
+                labels = batch.labels(place, ids)
+                yield Row(line, ids, labels, contents[place].tobytes())
 
 
 _NO_BYTES: Final = np.empty(0, dtype=np.uint8)

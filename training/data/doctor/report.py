@@ -22,6 +22,7 @@ __all__ = [
     "OverLimit",
     "Pattern",
     "Report",
+    "TokenReport",
     "TokenStatistics",
     "finding",
 ]
@@ -116,6 +117,15 @@ class TokenStatistics(Frozen):
     trained_percentiles: tuple[tuple[int, int], ...]
     histogram: tuple[Bin, ...]
     over_limit: OverLimit
+
+
+class TokenReport(Frozen):
+    """Everything the doctor says about a dataset as rows of tokens."""
+
+    statistics: TokenStatistics
+    findings: tuple[DataFinding, ...]
+    stop_tokens: tuple[str, ...]
+    """At which generation stops, and one of which each answer has to train."""
 
 
 class LeakPair(Frozen):
