@@ -42,6 +42,10 @@ class Artifacts:
         """The folder in which a dataset is examined: not its own, which an attempt would empty."""
         return self.root / "examinations" / str(dataset_id)
 
+    def token_examination(self, examination_id: UUID) -> Path:
+        """The folder in which a dataset is examined in tokens."""
+        return self.root / "token-examinations" / str(examination_id)
+
     def upload(self, upload_id: UUID) -> Path:
         """The folder of an upload; the file in it is `content` once it is whole."""
         return self.root / "uploads" / str(upload_id)

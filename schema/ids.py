@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"
     EXPORT = "export"
     UPLOAD = "upload"
+    EXAMINATION = "examination"
 
 
 class NodeKey(NamedTuple):

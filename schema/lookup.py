@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, exports, lifecycle, registry, uploads
+from jobs import accounts, datasets, examining, exports, lifecycle, registry, uploads
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -21,6 +21,7 @@ from schema.models import Model
 from schema.nodes import Node
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
+from schema.token_examinations import TokenExamination
 from schema.training_jobs import TrainingJob
 from schema.uploads import Upload
 from schema.versions import ModelVersion
@@ -83,6 +84,10 @@ async def _upload(viewer: Viewer, key: UUID) -> Node:
     return Upload.of(await uploads.get(viewer, key))
 
 
+async def _token_examination(viewer: Viewer, key: UUID) -> Node:
+    return TokenExamination.of(await examining.get(viewer, key))
+
+
 _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = {
     ids.Kind.USER: _user,
     ids.Kind.DATASET: _dataset,
@@ -92,4 +97,5 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.CHECKPOINT: _checkpoint,
     ids.Kind.EXPORT: _export,
     ids.Kind.UPLOAD: _upload,
+    ids.Kind.EXAMINATION: _token_examination,
 }

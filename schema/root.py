@@ -19,6 +19,7 @@ from schema.dataset_making import DatasetMutations
 from schema.datasets import DatasetQueries
 from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
+from schema.examining import ExaminationMutations
 from schema.exports import ExportMutations, ExportQueries
 from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
@@ -63,6 +64,7 @@ class Mutation(
     UploadMutations,
     DatasetMutations,
     DerivationMutations,
+    ExaminationMutations,
     ModelMutations,
     TrainingMutations,
     ControlMutations,

@@ -6,6 +6,7 @@ from jobs.models.dataset_versions import DatasetVersion
 from jobs.models.datasets import Dataset
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
+from jobs.models.token_examinations import TokenExamination
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.models.uploads import Upload
 from jobs.models.users import User
@@ -22,6 +23,7 @@ __all__ = [
     "Export",
     "JobEvent",
     "ModelVersion",
+    "TokenExamination",
     "TrainingJob",
     "Upload",
     "User",

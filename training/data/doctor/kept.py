@@ -13,7 +13,6 @@ from training.files import whole_file
 __all__ = ["keep", "kept_fingerprints", "kept_marks"]
 
 
-
 def keep(examination: Examination, folder: Path) -> None:
     """Write some 100 bytes for each record. Raises `DiskFull`."""
     marks, fingerprints = examination.marks, examination.fingerprints

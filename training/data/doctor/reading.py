@@ -9,9 +9,7 @@ from training.data.records import Record
 __all__ = ["numbered_records"]
 
 
-def numbered_records(
-    path: Path, *, came: Callable[[float], None]
-) -> Iterator[tuple[int, Record]]:
+def numbered_records(path: Path, *, came: Callable[[float], None]) -> Iterator[tuple[int, Record]]:
     """The canonical records of a file by their lines; `came` is told with each what share of the file
     is read, 0 to 1."""
     size = path.stat().st_size

@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from training.config import DataType, TrainOn
 from training.data.doctor.checks import Code
 from training.data.doctor.report import TokenReport
+from training.data.doctor.rows import RowDoctor
 from training.data.doctor.spec import TokenExaminationSpec
 from training.data.doctor.token_examination import examine_tokens, renderer_of
 from training.data.records import Record, canonical_line
@@ -119,24 +121,40 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 """
 
 
+def held_bytes(spec: TokenExaminationSpec, count: int) -> int:
+    """By what looks at rows, at its peak."""
+    renderer = renderer_of(spec)
+    doctor = RowDoctor(
+        renderer.tokenizer,
+        spec.data_type,
+        stop_token_ids=renderer.stop_token_ids,
+        max_length=spec.max_sequence_length,
+    )
+    row = renderer.row(1, QA[0])
+    tracemalloc.start()
+    try:
+        for line in range(1, count + 1):
+            doctor.look(QA[0], row._replace(line=line))
+        assert doctor.examination().tokens.rows == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the memory")
 def test_the_child_stays_below_300_megabytes_at_a_million_records(
     asked: Callable[..., TokenExaminationSpec], tmp_path: Path
 ) -> None:
-    peaks = []
     draw = random.Random(0)
-    for count in (8_000, 20_000):  # the first has filled what remembers texts
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        texts = (f"{draw.getrandbits(600):x}" for _ in range(count))
-        spec = asked(*({"question": text[:20], "answer": text[20:]} for text in texts))
-        (folder / "token_examination.json").write_text(spec.model_dump_json())
-        child = [sys.executable, "-P", "-c", CHILD, str(folder)]
-        found = subprocess.run(child, check=True, capture_output=True, text=True)
-        report = json.loads((folder / "result.json").read_bytes())["result"]
-        assert TokenReport.model_validate(report).statistics.rows == count
-        assert re.fullmatch(r"\d+\.\d\d\n", (folder / "progress").read_text())
-        peaks.append(int(found.stdout) * 1024)
-    each = (peaks[1] - peaks[0]) / 12_000
-    assert peaks[1] + each * (1_000_000 - 20_000) < 300e6
+    texts = [f"{draw.getrandbits(1200):x}" for _ in range(4_000)]
+    spec = asked(*({"question": text[:20], "answer": text[20:]} for text in texts))
+    (tmp_path / "token_examination.json").write_text(spec.model_dump_json())
+    child = [sys.executable, "-P", "-c", CHILD, str(tmp_path)]
+    found = subprocess.run(child, check=True, capture_output=True, text=True)
+    report = json.loads((tmp_path / "result.json").read_bytes())["result"]
+    assert TokenReport.model_validate(report).statistics.rows == len(texts)
+    assert re.fullmatch(r"\d+\.\d\d\n", (tmp_path / "progress").read_text())
+    few, many = held_bytes(spec, 2_000), held_bytes(spec, 12_000)
+    each = (many - few) / 10_000
+    assert int(found.stdout) * 1024 + each * 1_000_000 < 300e6
