@@ -24,6 +24,8 @@ from training.data.doctor.checks import Code
 from training.data.doctor.report import TokenReport, finding
 from training.data.doctor.spec import KEPT
 from training.data.doctor.tokens import RowLengths
+from training.errors import StopTokenNotTrained
+from training.events import Failure
 from training.findings import Finding, Severity
 
 REPORT = TokenReport(
@@ -210,6 +212,23 @@ async def test_a_run_is_told_what_concerns_it(
     for choices in ({"train_on": "ALL"}, {"chat_template": "CHATML"}):
         elsewhere = await told(viewer, service, dataset, model, **choices)
         assert codes(elsewhere.findings) == set()
+
+
+async def test_what_ended_an_examination_would_end_the_run_and_refuses_it(
+    viewer: Viewer, service: Service, dataset: Dataset, model: BaseModel
+) -> None:
+    row = await in_tokens(viewer, service, dataset, model)
+    for failure, code in (
+        (StopTokenNotTrained(7).failure(), "STOP_TOKEN_NOT_TRAINED"),
+        (Failure(code="WORKER_LOST", message="It died."), None),
+    ):
+        error = failure.model_dump(mode="json")
+        await TokenExamination.filter(id=row.id).update(status=TaskStatus.FAILED, error=error)
+        validation = await told(viewer, service, dataset, model)
+        found = [each for each in validation.findings if each.severity is Severity.ERROR]
+        assert [each.code for each in found] == ([code] if code else [])
+        if code is not None:
+            assert (found[0].path, "record 7" in found[0].message) == (("chatTemplate",), True)
 
 
 async def test_a_validation_dataset_is_told_of_at_its_own_place(
