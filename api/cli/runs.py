@@ -20,6 +20,7 @@ from api.cli.output import (
     print_page,
     print_table,
 )
+from api.cli.token_reports import count_for
 from api.cli.watching import watch as shown
 from api.client import Client, ClientError, RunOptions
 from api.client.events import Event, JobFinished
@@ -112,6 +113,12 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     assignments: Set = None,
     start: From = None,
     validate_on: ValidateOn = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Have a worker count what cannot be counted at once, and wait for it."
+        ),
+    ] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +127,14 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
 
     async def work(client: Client) -> Validation:
         model_id, data_id = await ids_of(client, model, dataset)
-        return await client.validate(model_id, data_id, await _tested(client, options, validate_on))
+        asked = await _tested(client, options, validate_on)
+        said = await client.validate(model_id, data_id, asked)
+        if not (wait and said.valid and said.records_dropped is None):
+            return said
+        others = asked.data.validation_dataset_id
+        data = [data_id, *([others] if others else [])]
+        await count_for(client, said, model=model_id, datasets=data)
+        return await client.validate(model_id, data_id, asked)
 
     validation = run(url, work)
     if as_json:

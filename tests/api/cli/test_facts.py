@@ -16,6 +16,7 @@ UNKNOWN = Validation(
     records_dropped=None,
     records_dropped_unknown="It is starting.",
     preview=None,
+    token_examinations=(),
     memory=None,
     memory_unknown=None,
     time=None,
