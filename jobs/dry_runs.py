@@ -1,8 +1,8 @@
 """What would become of a run's records, token for token, before it is started."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +10,9 @@ from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Unavailable
 from jobs.models import BaseModel, Dataset, TokenExamination
-from jobs.status import TaskStatus
-from jobs.token_examinations import Known, known
 from training.config import TrainingConfig
 from training.events import Failure
 from training.findings import PATHS, Finding, Severity
-from training.held_out import VALIDATION_DATASET
 from training.preview.findings import row_findings
 from training.preview.questions import (
     CountedRows,
@@ -27,7 +24,7 @@ from training.preview.questions import (
 )
 from training.templates.checks import OF_THE_TEMPLATE
 
-__all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "DryRun", "DryRuns"]
+__all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "TOO_MANY", "DryRun", "DryRuns"]
 
 WARM_SECONDS: Final = 0.5
 """For an answer of a process that is there."""
@@ -84,23 +81,7 @@ class DryRuns:
         dataset: Dataset,
         held_out: Dataset | None,
     ) -> DryRun:
-        """The rows of a run of this model by this config, and what examinations of its datasets' tokens
-        say. No failure to tell is an error."""
-        found = await self._counted(model, config, dataset=dataset, held_out=held_out)
-        places: dict[tuple[str, ...], Dataset] = {("datasetId",): dataset}
-        if held_out is not None:
-            places[VALIDATION_DATASET] = held_out
-        examined = {path: await known(each.id, model.id, config) for path, each in places.items()}
-        return _with_examinations(found, examined, config)
-
-    async def _counted(
-        self,
-        model: BaseModel,
-        config: TrainingConfig,
-        *,
-        dataset: Dataset,
-        held_out: Dataset | None,
-    ) -> DryRun:
+        """The rows of a run of this model by this config. No failure to tell is an error."""
         if await asyncio.to_thread(_is_elsewhere, model.source):
             return DryRun(unknown=_ELSEWHERE)
         assert dataset.data_type is not None  # noqa: S101 - it is READY
@@ -143,7 +124,7 @@ def _is_elsewhere(source: str) -> bool:
 
 def _answered(answer: RowsAnswer, config: TrainingConfig) -> DryRun:
     if answer.rows is None:
-        return DryRun(unknown=_TOO_MANY, shown=answer.shown)
+        return DryRun(unknown=TOO_MANY, shown=answer.shown)
     findings = tuple(row_findings(answer.rows, config))
     return DryRun(rows=answer.rows, shown=answer.shown, findings=findings)
 
@@ -165,55 +146,14 @@ def _of_the_template(failure: Failure) -> Iterator[Finding]:
         )
 
 
-def _with_examinations(
-    found: DryRun, examined: Mapping[tuple[str, ...], Known], config: TrainingConfig
-) -> DryRun:
-    """What was found here, and what examinations say besides, by the place of each dataset."""
-    told = {each.code for each in found.findings}
-    more = [
-        finding
-        for path, each in examined.items()
-        for finding in each.findings(config, path, counted=found.rows is not None)
-        if finding.code not in told
-    ]
-    return replace(
-        found,
-        unknown=_uncounted(list(examined.values()))
-        if found.unknown == _TOO_MANY
-        else found.unknown,
-        findings=(*found.findings, *more),
-        examinations=tuple(each.asked for each in examined.values() if each.asked),
-    )
-
-
-def _uncounted(examined: Sequence[Known]) -> str:
-    """Why records are not counted that are too many to be rendered while one waits."""
-    asked = [each.asked for each in examined if each.asked]
-    waiting = [each for each in asked if each.status in (TaskStatus.QUEUED, TaskStatus.RUNNING)]
-    if waiting:
-        slowest = min(waiting, key=lambda each: each.progress)
-        return f"{_COUNTED_NOW} ({slowest.progress:.0f} %)."
-    for each in examined:
-        if each.failure is not None:
-            return f"The records could not be counted by a worker either. {each.failure.message}"
-    return _TOO_MANY if any(each.ready is None for each in examined) else _NOT_KEPT
-
-
 _ELSEWHERE: Final = (
     "The model's files are not on the API's machine. A run counts its records itself."
 )
 _NO_ANSWER: Final = (
     "The process that counts records is starting, or is busy. Validate again in a moment."
 )
-_TOO_MANY: Final = (
+TOO_MANY: Final = (
     "The data is too large to be tokenised while you wait. Ask for it with examineDataset, of the "
     "validation dataset too if there is one, with the same modelId, chatTemplate and trainOn; a worker then "
     "does it, and keeps the tokens for the run."
-)
-_COUNTED_NOW: Final = (
-    "The records are being counted by a worker. Validate again once `tokenExaminations` are READY"
-)
-_NOT_KEPT: Final = (
-    "The data is too large to be tokenised while you wait, and its tokens are not kept as this run would "
-    "have them. They are told in `tokenExaminations`; a run counts its records itself."
 )

@@ -21,7 +21,7 @@ from jobs.queue import Queue, Work
 from jobs.rendering_options import rendering_config
 from jobs.status import TaskStatus
 from training.config import TrainingConfig
-from training.data.doctor.spec import KEPT
+from training.data.doctor.spec import EXAMINED
 from training.models.facts import ModelFacts
 
 __all__ = ["ExaminationRequest", "examine", "get", "of_dataset"]
@@ -109,7 +109,7 @@ async def _examine_records(
 
 
 async def _is_not_kept(row: Examination, artifacts: Artifacts) -> bool:
-    kept: Path = artifacts.examination(row.id) / KEPT
+    kept: Path = artifacts.examination(row.id) / EXAMINED
     return row.status is TaskStatus.READY and not await asyncio.to_thread(kept.is_file)
 
 

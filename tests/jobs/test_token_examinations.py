@@ -22,7 +22,7 @@ from tests.tiny_model import make_tiny_model
 from training.config import TrainingType
 from training.data.doctor.checks import Code
 from training.data.doctor.report import TokenReport, finding
-from training.data.doctor.spec import KEPT
+from training.data.doctor.spec import EXAMINED
 from training.data.doctor.tokens import RowLengths
 from training.errors import StopTokenNotTrained
 from training.events import Failure
@@ -167,7 +167,10 @@ async def test_only_who_sees_the_dataset_sees_its_examinations(
 async def test_the_look_at_the_records_is_taken_again_where_it_came_to_nothing(
     viewer: Viewer, service: Service, dataset: Dataset
 ) -> None:
-    rows, kept = Examination.filter(id=dataset.id), service.artifacts.examination(dataset.id) / KEPT
+    rows, kept = (
+        Examination.filter(id=dataset.id),
+        service.artifacts.examination(dataset.id) / EXAMINED,
+    )
 
     async def after(**columns: Any) -> Examination:
         await rows.update(**columns)

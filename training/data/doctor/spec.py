@@ -4,10 +4,10 @@ from typing import Final
 
 from training.config import DataType, Frozen, TrainOn
 
-__all__ = ["KEPT", "ExaminationSpec", "TokenExaminationSpec"]
+__all__ = ["EXAMINED", "ExaminationSpec", "TokenExaminationSpec"]
 
-KEPT: Final = "examined.npz"
-"""The file of what was found of each record."""
+EXAMINED: Final = "examined.npz"
+"""What was found of each record, and what it is compared by."""
 
 
 class ExaminationSpec(Frozen):

@@ -22,7 +22,7 @@ from training.models.tokenizers import declared_stop_ids, load_tokenizer
 
 __all__ = ["examine_tokens", "renderer_of"]
 
-RENDERING_PERCENT: Final = 40.0
+RENDERING_PERCENT: Final = 50.0
 """Of all the time, where nobody has rendered the rows before."""
 
 
