@@ -74,6 +74,10 @@ class Artifacts:
         """The folder of an export; what is offered lies in `files/`."""
         return self.root / "exports" / str(export_id)
 
+    def evaluation(self, evaluation_id: UUID) -> Path:
+        """The folder of an evaluation, with its predictions."""
+        return self.root / "evaluations" / str(evaluation_id)
+
     def relative(self, path: Path) -> str:
         """The path as stored in the database: relative to the root, whatever machine reads it."""
         return path.relative_to(self.root).as_posix()

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from tortoise.expressions import F, Q
 
-from jobs import audit, examinations, inline, lineage, uploads
+from jobs import audit, examinations, inline, lineage, measuring, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import AWAY, transaction
@@ -214,6 +214,7 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
                 "Cancel them or wait until they have ended.",
                 active,
             )
+        await measuring.fail_those_with(dataset_id)
         await lineage.forget(dataset_id)
         examined = await Examination.filter(id=dataset_id).delete()
         rendered = TokenExamination.filter(dataset_id=dataset_id)

@@ -35,6 +35,7 @@ class Work(StrEnum):
 
     TRAIN = "train"
     EXPORT = "export"
+    EVALUATE = "evaluate"
     CHECK_MODEL = "check_model"
     INGEST = "ingest"
     EXAMINE = "examine"

@@ -84,12 +84,12 @@ async def hold(origin: Origin) -> None:
     """See, inside a submission's transaction, that nobody deletes the start at the same time.
 
     Whoever comes second waits for the first: a deletion then finds the submitted job, a submission
-    no checkpoint. NotFound.
+    no version or checkpoint. NotFound.
     """
-    if origin.kind is StartKind.CHECKPOINT:
-        rows = Checkpoint.filter(id=origin.key)
-        if not await rows.update(job_id=origin.job.id):
-            raise NotFound("checkpoint", origin.key)
+    is_version = origin.kind is StartKind.VERSION
+    rows = (ModelVersion if is_version else Checkpoint).filter(id=origin.key)
+    if not await rows.update(job_id=origin.job.id):
+        raise NotFound("model version" if is_version else "checkpoint", origin.key)
 
 
 async def spec(job: TrainingJob, artifacts: Artifacts) -> Start | None:

@@ -48,6 +48,13 @@ class VersionStatus(StrEnum):
     FAILED = "FAILED"
 
 
+class ActivationKind(StrEnum):
+    """How a version came into production."""
+
+    ACTIVATION = "ACTIVATION"
+    ROLLBACK = "ROLLBACK"
+
+
 _S = JobStatus
 
 MOVES: Final = {

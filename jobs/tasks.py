@@ -30,6 +30,7 @@ from jobs.examinations import ExamineDataset
 from jobs.history import Lease
 from jobs.ingest import IngestFile
 from jobs.leaving import until_left
+from jobs.measuring import EvaluateVersion
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
@@ -50,6 +51,7 @@ BEAT_SECONDS = 0.4
 TASKS: Mapping[Work, Task] = {
     Work.CHECK_MODEL: CheckModel(),
     Work.EXPORT: ExportVersion(),
+    Work.EVALUATE: EvaluateVersion(),
     Work.INGEST: IngestFile(),
     Work.EXAMINE: ExamineDataset(),
     Work.EXAMINE_TOKENS: ExamineTokens(),

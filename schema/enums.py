@@ -8,7 +8,7 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 from jobs.access import Role
-from jobs.status import JobStatus, TaskStatus, UploadStatus, VersionStatus
+from jobs.status import ActivationKind, JobStatus, TaskStatus, UploadStatus, VersionStatus
 from training.config import (
     DataType,
     LoraInitialisation,
@@ -29,6 +29,7 @@ from training.timing.estimate import TimeMethod
 from training.validation import Severity
 
 __all__ = [
+    "ActivationKind",
     "ChatTemplate",
     "ComputePath",
     "DataType",
@@ -238,6 +239,14 @@ describe(
         "ACTIVE": "Is the one in production; a model has at most one.",
         "DEPRECATED": "Was in production before.",
         "FAILED": "Could not be made.",
+    },
+)
+describe(
+    ActivationKind,
+    "How a version came into production.",
+    {
+        "ACTIVATION": "It was chosen.",
+        "ROLLBACK": "It was there before, and was returned to.",
     },
 )
 describe(

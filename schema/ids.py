@@ -21,6 +21,7 @@ class Kind(StrEnum):
     JOB = "job"
     CHECKPOINT = "checkpoint"
     EXPORT = "export"
+    EVALUATION = "evaluation"
     UPLOAD = "upload"
     EXAMINATION = "examination"
 

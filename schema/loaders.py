@@ -21,6 +21,7 @@ from jobs.status import ENDED, VersionStatus
 from schema.accounts import User
 from schema.checkpoints import Checkpoint, EpochMetrics
 from schema.datasets import Dataset
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.models import Model
 from schema.nodes import required
@@ -167,6 +168,16 @@ class Loaders:
             return rows.filter(job__owner_id=self._viewer.user_id)
 
         return _one(find, lambda row: row.id, Checkpoint.of)
+
+    @cached_property
+    def evaluations(self) -> DataLoader[UUID, list[Evaluation]]:
+        """Evaluations, newest first, by the version's id."""
+
+        def find(keys: list[UUID]) -> QuerySet[tables.Evaluation]:
+            rows = tables.Evaluation.filter(version_id__in=keys)
+            return visible(self._viewer, rows).order_by("-created_at", "-id")
+
+        return _many(find, lambda row: row.version_id, Evaluation.of)
 
     @cached_property
     def exports(self) -> DataLoader[UUID, list[Export]]:

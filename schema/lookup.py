@@ -6,7 +6,16 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, examining, exports, lifecycle, registry, uploads
+from jobs import (
+    accounts,
+    datasets,
+    evaluations,
+    examining,
+    exports,
+    lifecycle,
+    registry,
+    uploads,
+)
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -16,6 +25,7 @@ from schema.checkpoints import Checkpoint
 from schema.context import Info
 from schema.datasets import Dataset
 from schema.enums import Role
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.models import Model
 from schema.nodes import Node
@@ -76,6 +86,10 @@ async def _checkpoint(viewer: Viewer, key: UUID) -> Node:
     return Checkpoint.of(row)
 
 
+async def _evaluation(viewer: Viewer, key: UUID) -> Node:
+    return Evaluation.of(await evaluations.get(viewer, key))
+
+
 async def _export(viewer: Viewer, key: UUID) -> Node:
     return Export.of(await exports.get(viewer, key))
 
@@ -95,6 +109,7 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.VERSION: _version,
     ids.Kind.JOB: _job,
     ids.Kind.CHECKPOINT: _checkpoint,
+    ids.Kind.EVALUATION: _evaluation,
     ids.Kind.EXPORT: _export,
     ids.Kind.UPLOAD: _upload,
     ids.Kind.EXAMINATION: _token_examination,

@@ -1,22 +1,24 @@
 """Registered base models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, TypeAlias, TypeVar
 
 import strawberry
 
-from jobs import registry
+from jobs import activation, registry
+from jobs.gates import Gate
 from jobs.models import BaseModel as ModelRow
 from jobs.pages import Page
 from schema import ids
 from schema.accounts import User
+from schema.activations import Activation, ActivationGateInput
 from schema.context import Info
 from schema.enums import ChatTemplate, Role, TaskStatus
 from schema.nodes import Failure, Node, failure
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
-from schema.problems import ConflictProblem, InvalidProblem, NullIfNotFound
+from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
 from schema.scalars import BigInt
 from schema.training_jobs import TrainingJob
 from schema.versions import ModelVersion
@@ -25,6 +27,23 @@ from training.models.facts import ModelFacts
 __all__ = ["Model", "ModelMutations", "ModelQueries"]
 
 NodeT = TypeVar("NodeT")
+
+
+@strawberry.type(description="What a version must be to go into production.")
+class ActivationGate:
+    min_accuracy: float | None = strawberry.field(
+        description="The least share of tokens foretold of the rows held out; null for any."
+    )
+    max_loss: float | None = strawberry.field(
+        description="The most loss over the rows held out, in nats a token; null for any."
+    )
+    not_worse: bool = strawberry.field(
+        description="Whether its loss must be at most that of the ACTIVE version, on the same rows."
+    )
+
+    @classmethod
+    def of(cls, stored: Mapping[str, object]) -> "ActivationGate":
+        return cls(**Gate.model_validate(stored).model_dump())
 
 
 @strawberry.type(description="A base model that versions are trained from; every account sees it.")
@@ -96,6 +115,20 @@ class Model(Node):
         rows = await registry.versions(info.context.viewer, self.name, Page.of(first, after))
         return connection(rows, ModelVersion.of, after=after)
 
+    @strawberry.field(
+        description="How its version in production changed, newest first: all of it for its owner, else "
+        "what concerns your own versions."
+    )
+    async def activations(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Activation]:
+        rows = await activation.history(info.context.viewer, self.name, Page.of(first, after))
+        return connection(rows, Activation.of, after=after)
+
+    @strawberry.field(description="What a version must be to go into production; null if any may.")
+    def gate(self) -> ActivationGate | None:
+        return None if self.row.gate is None else ActivationGate.of(self.row.gate)
+
     @strawberry.field(description="Its unfinished jobs that you may see, oldest first.")
     async def running_jobs(self, info: Info) -> list[TrainingJob]:
         return await info.context.loaders.running_jobs.load(self.row.id)
@@ -113,6 +146,11 @@ def _listed(noted: Sequence[NodeT] | None) -> list[NodeT] | None:
 RegisterModelResult: TypeAlias = Annotated[
     Model | InvalidProblem | ConflictProblem,
     strawberry.union("RegisterModelResult", description="The new model, or why there is none."),
+]
+
+SetActivationGateResult: TypeAlias = Annotated[
+    Model | InvalidProblem | NotFoundProblem,
+    strawberry.union("SetActivationGateResult", description="The model, or why nothing changed."),
 ]
 
 
@@ -158,3 +196,19 @@ class ModelMutations:
             info.context.viewer, name, source, settings=service.settings, queue=service.queue
         )
         return Model.of(row)
+
+    @strawberry.mutation(
+        description="Say what versions of a model must be to go into production, or that any may. Its "
+        "owner and ADMINs decide.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def set_activation_gate(
+        self,
+        info: Info,
+        model_name: Annotated[str, strawberry.argument(description="The model's name.")],
+        gate: Annotated[
+            ActivationGateInput | None, strawberry.argument(description="The gate; null for none.")
+        ] = None,
+    ) -> SetActivationGateResult:
+        bounds = None if gate is None else strawberry.asdict(gate)
+        return Model.of(await activation.set_gate(info.context.viewer, model_name, bounds))

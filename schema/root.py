@@ -14,11 +14,13 @@ from strawberry.types.graphql import OperationType
 
 from schema import limits
 from schema.accounts import AccountMutations, AccountQueries
+from schema.activations import ActivationMutations
 from schema.context import OperationScope
 from schema.dataset_making import DatasetMutations
 from schema.datasets import DatasetQueries
 from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
+from schema.evaluations import EvaluationMutations, EvaluationQueries
 from schema.examining import ExaminationMutations
 from schema.exports import ExportMutations, ExportQueries
 from schema.inspections import InspectionQueries
@@ -32,7 +34,8 @@ from schema.training_control import ControlMutations
 from schema.training_events import EVENT_TYPES
 from schema.training_runs import TrainingMutations, TrainingQueries
 from schema.uploads import UploadMutations, UploadQueries
-from schema.versions import VersionQueries
+from schema.version_comparisons import VersionComparisonQueries
+from schema.versions import VersionMutations, VersionQueries
 from schema.workers import WorkerQueries
 
 __all__ = ["Schema", "build_schema"]
@@ -50,7 +53,9 @@ class Query(
     PreviewQueries,
     ModelQueries,
     VersionQueries,
+    VersionComparisonQueries,
     TrainingQueries,
+    EvaluationQueries,
     ExportQueries,
     WorkerQueries,
     NodeQueries,
@@ -66,8 +71,11 @@ class Mutation(
     DerivationMutations,
     ExaminationMutations,
     ModelMutations,
+    VersionMutations,
+    ActivationMutations,
     TrainingMutations,
     ControlMutations,
+    EvaluationMutations,
     ExportMutations,
 ):
     pass

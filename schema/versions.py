@@ -1,20 +1,22 @@
 """Model versions: what completed jobs made."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
-from jobs import registry
+from jobs import registry, versions
 from jobs.models import ModelVersion as VersionRow
 from jobs.pages import Page
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, VersionStatus
+from schema.evaluations import Evaluation
 from schema.exports import Export
 from schema.nodes import Node, Sample, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
+from schema.problems import ConflictProblem, NotFoundProblem, NullIfNotFound
 from schema.scalars import BigInt
 from schema.starts import StartPoint
 from schema.training_configs import TrainingConfig
@@ -25,7 +27,7 @@ from training.events import TrainingResult
 if TYPE_CHECKING:  # a model has versions and a version its model: a circle of types only
     from schema.models import Model
 
-__all__ = ["ModelVersion", "VersionQueries"]
+__all__ = ["ModelVersion", "VersionMutations", "VersionQueries"]
 
 
 @strawberry.type(description="How a version came about, in figures.")
@@ -114,13 +116,47 @@ class ModelVersion(Node):
     async def started_from(self, info: Info) -> StartPoint | None:
         return StartPoint.of((await self.job(info)).row)
 
+    @strawberry.field(description="What was measured of it on test records, newest first.")
+    async def evaluations(self, info: Info) -> list[Evaluation]:
+        return await info.context.loaders.evaluations.load(self.row.id)
+
     @strawberry.field(description="Its exports, newest first.")
     async def exports(self, info: Info) -> list[Export]:
         return await info.context.loaders.exports.load(self.row.id)
 
 
+@strawberry.type(description="What the deletion of a version removed.")
+class DeletedModelVersion:
+    id: strawberry.ID = strawberry.field(description="The id that the version had.")
+    deleted_exports: int = strawberry.field(description="How many exports went with it.")
+    freed_bytes: BigInt = strawberry.field(description="Bytes of files removed.")
+
+
+DeleteModelVersionResult: TypeAlias = Annotated[
+    DeletedModelVersion | ConflictProblem | NotFoundProblem,
+    strawberry.union(
+        "DeleteModelVersionResult", description="What was removed, or why nothing was."
+    ),
+]
+VersionId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="A version's id.")]
+
+
 @strawberry.type
 class VersionQueries:
+    @strawberry.field(
+        description="One version; null where there is none that you may see.",
+        extensions=[Requires(Role.VIEWER), NullIfNotFound()],
+    )
+    async def get_model_version(
+        self,
+        info: Info,
+        version_id: Annotated[
+            strawberry.ID, strawberry.argument(name="id", description="A version's id.")
+        ],
+    ) -> ModelVersion | None:
+        key = ids.decode(ids.Kind.VERSION, version_id)
+        return ModelVersion.of(await registry.get_version(info.context.viewer, key))
+
     @strawberry.field(
         description="Those versions of a model that you may see, newest first.",
         extensions=[Requires(Role.VIEWER)],
@@ -134,3 +170,25 @@ class VersionQueries:
     ) -> Connection[ModelVersion]:
         rows = await registry.versions(info.context.viewer, model_name, Page.of(first, after))
         return connection(rows, ModelVersion.of, after=after)
+
+
+@strawberry.type
+class VersionMutations:
+    @strawberry.mutation(
+        description="Delete a version with its files and exports. Refused for the ACTIVE one, and while "
+        "unfinished jobs start from it. The job that made it stays.",
+        extensions=[Requires(Role.TRAINER)],
+    )
+    async def delete_model_version(
+        self, info: Info, model_version_id: VersionId
+    ) -> DeleteModelVersionResult:
+        deleted = await versions.delete(
+            info.context.viewer,
+            ids.decode(ids.Kind.VERSION, model_version_id),
+            artifacts=info.context.service.artifacts,
+        )
+        return DeletedModelVersion(
+            id=model_version_id,
+            deleted_exports=deleted.exports,
+            freed_bytes=BigInt(deleted.freed_bytes),
+        )

@@ -30,13 +30,7 @@ def answer(
         [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
     )
     asked = tokenizer(str(text), add_special_tokens=False, return_tensors="pt").to(hardware.device)
-    stops = sorted(stop_token_ids(causal_model(model), tokenizer))
-    greedy = GenerationConfig(  # type: ignore[no-untyped-call]
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=stops,
-        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0],
-    )
+    config = greedy(model, tokenizer, max_new_tokens)
     was_training = model.training
     model.eval()
     generate: Callable[..., Tensor] = causal_model(model).generate  # type: ignore[assignment]
@@ -44,9 +38,23 @@ def answer(
         lambda: generate(
             input_ids=asked["input_ids"],
             attention_mask=asked["attention_mask"],
-            generation_config=greedy,
+            generation_config=config,
         )
     )
     model.train(was_training)
     new = generated[0, asked["input_ids"].shape[1] :]
     return str(tokenizer.decode(new, skip_special_tokens=True)).strip()
+
+
+def greedy(
+    model: TrainableModel, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
+) -> GenerationConfig:
+    """The likeliest token each time, up to a stop token or so many."""
+    stops = sorted(stop_token_ids(causal_model(model), tokenizer))
+    config: GenerationConfig = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=stops,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0],
+    )
+    return config

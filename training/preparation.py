@@ -56,11 +56,11 @@ def prepare(
     """
     config = spec.config
     store = CheckpointStore(job_dir / "checkpoints")
-    hardware = _hardware(world)
-    _be_deterministic(hardware)
+    hardware = hardware_of(world)
+    be_deterministic(hardware)
     tokenizer = load_tokenizer(spec.model_path)
     source = base_source(spec)
-    renderer = _renderer(spec, tokenizer, source)
+    renderer = run_renderer(spec, tokenizer, source)
     parts = run_rows(spec, renderer, job_dir, emit=emit, should_stop=should_stop, world=world)
     if parts is None or should_stop():
         return None
@@ -102,7 +102,7 @@ def _trainable(base: PreTrainedModel, spec: JobSpec) -> TrainableModel:
     return model
 
 
-def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) -> Renderer:
+def run_renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) -> Renderer:
     """What renders the run's records, its template settled, as a model of `source` stops."""
     declared = declared_stop_ids(source, tokenizer)
     return Renderer(
@@ -114,14 +114,14 @@ def _renderer(spec: JobSpec, tokenizer: PreTrainedTokenizerBase, source: str) ->
     )
 
 
-def _hardware(world: World) -> Hardware:
+def hardware_of(world: World) -> Hardware:
     """What all processes compute with: which of two is faster, each may find otherwise."""
     found = world.from_leader(probe)
     sharers = world.local_size if found.device == "cpu" else 1
     return found.model_copy(update={"sharers": sharers})
 
 
-def _be_deterministic(hardware: Hardware) -> None:
+def be_deterministic(hardware: Hardware) -> None:
     """On a CPU same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it.
 
     On a GPU attention's kernels are not deterministic all the same, and with what torch asks of cuBLAS

@@ -11,9 +11,11 @@ from api.cli import (
     configs,
     control,
     data,
+    evaluations,
     fetching,
     models,
     previews,
+    production,
     reports,
     runs,
     server,
@@ -39,7 +41,18 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     of_data = (uploading, fetching, data, reports, versions, previews)
-    for part in (server, configs, accounts, models, *of_data, runs, control, workers):
+    for part in (
+        server,
+        configs,
+        accounts,
+        models,
+        production,
+        evaluations,
+        *of_data,
+        runs,
+        control,
+        workers,
+    ):
         part.add_to(app)
     return app
 

@@ -25,6 +25,7 @@ from api.client.results import (
     Version,
 )
 from api.client.runs import RunOptions
+from api.client.version_calls import VersionCalls
 from jobs.status import JobStatus
 from training.export.spec import ExportFormat
 
@@ -36,7 +37,7 @@ FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
 
-class Client(DatasetCalls):
+class Client(DatasetCalls, VersionCalls):
     """Speaks to one server for one account; used as `async with Client(url, session) as client`.
 
     Every call raises Refused, with the API's code, where the server would not, NotLoggedIn where

@@ -1,9 +1,11 @@
 """The tables, a file per noun."""
 
+from jobs.models.activations import Activation
 from jobs.models.audit import AuditEntry
 from jobs.models.base_models import BaseModel, ModelVersion
 from jobs.models.dataset_versions import DatasetVersion
 from jobs.models.datasets import Dataset
+from jobs.models.evaluations import Evaluation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
 from jobs.models.token_examinations import TokenExamination
@@ -13,12 +15,14 @@ from jobs.models.users import User
 from jobs.models.workers import Worker
 
 __all__ = [
+    "Activation",
     "AuditEntry",
     "BaseModel",
     "Checkpoint",
     "Dataset",
     "DatasetVersion",
     "Epoch",
+    "Evaluation",
     "Examination",
     "Export",
     "JobEvent",

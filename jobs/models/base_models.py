@@ -14,7 +14,9 @@ from jobs.status import TaskStatus, VersionStatus
 class BaseModel(Leased):
     """A model that can be trained: READY once a child process has seen that it loads.
 
-    `facts` is a `training.models.facts.ModelFacts` as JSON, `error` a `training.events.Failure`.
+    `facts` is a `training.models.facts.ModelFacts` as JSON, `error` a `training.events.Failure`, and
+    `gate` a `jobs.gates.Gate`. Whoever changes the version in production counts
+    `activation_counter` up from what was read.
     """
 
     name = fields.CharField(max_length=100, unique=True)
@@ -23,6 +25,8 @@ class BaseModel(Leased):
     facts: dict[str, Any] | None = fields.JSONField(null=True)
     error: dict[str, Any] | None = fields.JSONField(null=True)
     version_counter = fields.IntField(default=0, db_default=0)
+    activation_counter = fields.IntField(default=0, db_default=0)
+    gate: dict[str, Any] | None = fields.JSONField(null=True)
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "jobs.User", related_name="base_models", on_delete=fields.RESTRICT
     )

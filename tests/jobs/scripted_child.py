@@ -33,6 +33,9 @@ def _folders(module: str, arguments: list[str]) -> tuple[Path, Path]:
     if module == "training.data.ingest.run":
         spec = json.loads((Path(arguments[0]) / "ingest.json").read_text())
         return Path(arguments[0]), Path(spec["source"]["path"]).parent
+    if module == "training.evaluation.run":
+        spec = json.loads((Path(arguments[0]) / "evaluation.json").read_text())
+        return Path(arguments[0]), Path(spec["run"]["dataset_path"]).parent
     spec = json.loads((Path(arguments[0]) / "export.json").read_text())
     return Path(arguments[0]), Path(spec["version_path"])
 

@@ -84,7 +84,12 @@ def test_only_what_changes_nothing_is_open_to_a_viewer() -> None:
         "resume_training": "TRAINER",
         "save_checkpoint": "TRAINER",
         "cleanup_checkpoints": "TRAINER",
+        "evaluate_model": "TRAINER",
         "export_model": "TRAINER",
+        "activate_model_version": "TRAINER",
+        "rollback_model": "TRAINER",
+        "set_activation_gate": "TRAINER",
+        "delete_model_version": "TRAINER",
     }
 
 

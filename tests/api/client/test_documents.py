@@ -6,14 +6,14 @@ from types import ModuleType
 import pytest
 from graphql import build_schema, parse, validate
 
-from api.client import dataset_documents, documents, fragments
+from api.client import dataset_documents, documents, fragments, version_documents
 
 SCHEMA = build_schema(
     (Path(__file__).parents[3] / "schema" / "schema.graphql").read_text(encoding="utf-8")
 )
 
 
-MODULES = (documents, dataset_documents)
+MODULES = (documents, dataset_documents, version_documents)
 
 
 @pytest.mark.parametrize(

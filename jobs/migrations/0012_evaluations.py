@@ -4,22 +4,19 @@ from jobs.status import TaskStatus
 from orjson import loads
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS
-from training.config import TrainOn
 from uuid import uuid4
 from tortoise import fields
 from tortoise.indexes import Index
 
-DONE_BEFORE = "UPDATE examinations SET progress = 100.0 WHERE status = 'READY'"
-
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0010_hub_datasets")]
+    dependencies = [("jobs", "0011_activations")]
 
     initial = False
 
     operations = [
         ops.CreateModel(
-            name="TokenExamination",
+            name="Evaluation",
             fields=[
                 (
                     "id",
@@ -33,39 +30,32 @@ class Migration(migrations.Migration):
                 ),
                 ("attempt", fields.IntField(default=0, db_default=0)),
                 ("crashes", fields.IntField(default=0, db_default=0)),
-                ("key", fields.CharField(unique=True, max_length=64)),
+                (
+                    "version",
+                    fields.ForeignKeyField(
+                        "jobs.ModelVersion",
+                        source_field="version_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="evaluations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
                 (
                     "dataset",
                     fields.ForeignKeyField(
                         "jobs.Dataset",
                         source_field="dataset_id",
+                        null=True,
                         db_constraint=True,
                         to_field="id",
-                        related_name="token_examinations",
-                        on_delete=OnDelete.CASCADE,
+                        related_name="evaluations",
+                        on_delete=OnDelete.SET_NULL,
                     ),
                 ),
-                (
-                    "model",
-                    fields.ForeignKeyField(
-                        "jobs.BaseModel",
-                        source_field="model_id",
-                        db_constraint=True,
-                        to_field="id",
-                        related_name="token_examinations",
-                        on_delete=OnDelete.CASCADE,
-                    ),
-                ),
-                ("chat_template", fields.TextField(null=True, unique=False)),
-                (
-                    "train_on",
-                    fields.CharEnumField(
-                        description="ASSISTANT: ASSISTANT\nLAST_ASSISTANT: LAST_ASSISTANT\nALL: ALL",
-                        enum_type=TrainOn,
-                        max_length=16,
-                    ),
-                ),
-                ("max_sequence_length", fields.IntField()),
+                ("dataset_name", fields.CharField(max_length=100)),
+                ("dataset_sha256", fields.CharField(max_length=64)),
+                ("options", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
                 (
                     "status",
                     fields.CharEnumField(
@@ -76,25 +66,30 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("progress", fields.FloatField(default=0.0, db_default=0.0)),
-                ("report", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("result", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
                 ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "owner",
+                    fields.ForeignKeyField(
+                        "jobs.User",
+                        source_field="owner_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="evaluations",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
             ],
             options={
-                "table": "token_examinations",
+                "table": "evaluations",
                 "app": "jobs",
                 "indexes": [
                     Index(fields=["status", "lease_expires_at"]),
-                    Index(fields=["dataset_id", "created_at"]),
+                    Index(fields=["created_at", "id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "A look at the rows of tokens that a dataset's records become for a model, rendered in one way.",
+                "table_description": "A version measured on the records of a dataset.",
             },
             bases=["Leased"],
         ),
-        ops.AddField(
-            model_name="Examination",
-            name="progress",
-            field=fields.FloatField(default=0.0, db_default=0.0),
-        ),
-        ops.RunSQL(DONE_BEFORE, ops.RunSQL.noop),
     ]

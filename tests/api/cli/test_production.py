@@ -1,0 +1,78 @@
+"""Versions in production from the shell, and over the API that it speaks to."""
+
+import json
+
+import pytest
+
+from jobs.access import Role, Viewer
+from jobs.models import BaseModel, ModelVersion
+from jobs.service import Service
+from schema import ids
+from tests.api.cli.shell import Shell
+from tests.api.client.sessions import session_of
+from tests.factories import make_model, make_viewer
+from tests.jobs.test_activation import LOSSES, made
+
+
+@pytest.fixture
+async def ada(shell: Shell, server: str, service: Service) -> Viewer:
+    """A TRAINER whose token the shell has."""
+    viewer = await make_viewer(Role.TRAINER, "ada@example.org")
+    shell.setenv("TUNERY_URL", f"http://{server}")
+    shell.setenv("TUNERY_TOKEN", (await session_of(viewer, service)).access_token)
+    return viewer
+
+
+def public(version: ModelVersion) -> str:
+    return str(ids.encode(ids.Kind.VERSION, version.id))
+
+
+async def test_versions_go_into_production_and_back(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    model = await make_model(ada, name="tiny")
+    first, second, third = await made(ada, service, model, *LOSSES, validation_split=0.2)
+    assert (await shell.run("activate", public(first))).out == "v1.0.0 is ACTIVE.\n"
+    ran = await shell.run("gate", "tiny", "--not-worse")
+    assert (ran.out, (await BaseModel.get(id=model.id)).gate) == (
+        "the gate is set\n",
+        {"min_accuracy": None, "max_loss": None, "not_worse": True},
+    )
+    refused = await shell.run("activate", public(third))
+    assert refused.code == 1
+    assert "validation loss of 0.7; that of v1.0.0, which is ACTIVE, is 0.6" in refused.err
+    assert (await shell.run("activate", public(second), "--reason", "better")).code == 0
+    forced = ("activate", public(third), "--force", "--reason", "a hotfix", "--json")
+    assert json.loads((await shell.run(*forced)).out)["forced"] is True
+    assert (await shell.run("rollback", "tiny")).out == "v1.1.0 is ACTIVE.\n"
+    shown = await shell.run("activations", "tiny", "--json")
+    told = [(each["versionName"], each["reason"]) for each in json.loads(shown.out)]
+    assert told == [
+        ("v1.1.0", None),
+        ("v1.2.0", "a hotfix"),
+        ("v1.1.0", "better"),
+        ("v1.0.0", None),
+    ]
+    table = (await shell.run("activations", "tiny")).out
+    assert "ACTIVATION, forced" in table
+    assert "ada@example.org" in table
+    assert (await shell.run("gate", "tiny")).out == "any version may go into production\n"
+    refused = await shell.run("delete-version", public(second))
+    assert refused.code == 1
+    assert "v1.1.0 is ACTIVE" in refused.err
+    assert (await shell.run("delete-version", public(first))).out.startswith("deleted, with 0 exp")
+
+
+async def test_two_versions_are_shown_side_by_side(
+    shell: Shell, ada: Viewer, service: Service
+) -> None:
+    model = await make_model(ada, name="tiny")
+    first, second = await made(ada, service, model, 0.6, 0.5)
+    samples = [{"prompt": "1+1?", "before": "no", "after": "2"}]
+    await ModelVersion.all().update(samples=samples)
+    ran = await shell.run("compare-versions", public(first), public(second))
+    assert ran.code == 0, ran.err
+    for told in ("on the same data: yes", "held-out rows: yes", "validationLoss", "0.6", "1+1?"):
+        assert told in ran.out
+    refused = await shell.run("compare-versions", public(first), "version_nothing")
+    assert (refused.code, "is no version" in refused.err) == (1, True)
