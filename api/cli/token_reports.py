@@ -10,7 +10,7 @@ from api.client.previews import PreviewOptions
 from api.client.results import Validation
 from api.client.token_reports import TokenExamination, TokenStatistics
 
-__all__ = ["count_for", "examined_tokens", "statistics_lines", "unexamined_tokens"]
+__all__ = ["count_for", "examined_tokens", "is_uncounted", "statistics_lines", "unexamined_tokens"]
 
 POLL_SECONDS: Final = 0.3
 
@@ -39,6 +39,12 @@ async def examined_tokens(
             found = now
             advance_to(found.progress)
     return found
+
+
+def is_uncounted(validation: Validation) -> bool:
+    """Whether a run could start, and its records were not counted."""
+    counted = validation.records_dropped is not None
+    return validation.valid and not counted and validation.records_dropped_unknown is not None
 
 
 async def count_for(

@@ -77,6 +77,9 @@ async def test_a_worker_counts_what_a_run_would_find_and_tells_what_it_saw(
     dataset = await make_dataset(ada, service, name="large", records=[long] * size + QA[:1])
     model = await make_model(ada, source=str(make_tiny_model(tmp_path / "tiny")), name="tiny")
     options = ("--set", "maxSequenceLength=200", "--set", "onTooLong=DROP")
+    at_once = await shell.run("validate", "tiny", "large", *options)
+    assert "  to have a worker count the records, add --wait" in at_once.out.splitlines()
+    assert await TokenExamination.all().count() == 0
     ran = await shell.run("validate", "tiny", "large", *options, "--wait")
     assert (ran.code, f"  records dropped: {size}" in ran.out.splitlines()) == (0, True), ran
     [row] = await TokenExamination.filter(dataset_id=dataset.id, model_id=model.id)
