@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
-from api import downloads, health, refusals, uploads
+from api import completions, downloads, health, refusals, uploads
 from api.graphql import GraphQLEndpoint
 from api.middleware import RequestLog
 from jobs.service import Service, open_service
@@ -47,6 +47,7 @@ def create_app(
             WebSocketRoute("/graphql", graphql),
             *health.routes(opened.get),
             *downloads.routes(opened.get),
+            *completions.routes(opened.get),
             *uploads.routes(opened.get),
         ],
         middleware=[Middleware(RequestLog)],

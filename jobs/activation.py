@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from jobs import audit, registry
-from jobs.access import Role, Viewer
+from jobs.access import Role, Viewer, visible
 from jobs.database import transaction
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
 from jobs.gates import Gate, shortcomings
@@ -18,7 +18,7 @@ from jobs.models import Activation, BaseModel, ModelVersion
 from jobs.pages import Page, Slice, newest_first
 from jobs.status import ActivationKind, VersionStatus
 
-__all__ = ["Wish", "activate", "history", "roll_back", "set_gate"]
+__all__ = ["Wish", "activate", "active", "history", "roll_back", "set_gate"]
 
 MAX_REASON = 1_000
 CAN_SERVE = (VersionStatus.READY, VersionStatus.DEPRECATED)
@@ -62,6 +62,20 @@ async def activate(viewer: Viewer, version_id: UUID, wish: Wish) -> Activation:
     change.below_id = None if top is None or active is None else top.id
     await _change(viewer, model, change, version=version, active=active)
     return change
+
+
+async def active(viewer: Viewer, model_name: str) -> ModelVersion:
+    """The version of a model that is in production. NotFound for the model, Conflict where there is
+    none that the viewer may see."""
+    model = await registry.find(viewer, model_name)
+    found = ModelVersion.filter(model_id=model.id, status=VersionStatus.ACTIVE)
+    version = await visible(viewer, found).first()
+    if version is None:
+        raise Conflict(
+            f"No version of {model.name!r} that you can see is ACTIVE.",
+            "Put one into production with activateModelVersion.",
+        )
+    return version
 
 
 async def roll_back(viewer: Viewer, model_name: str, reason: str | None) -> Activation:

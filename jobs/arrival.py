@@ -20,9 +20,9 @@ from jobs.errors import (
 )
 from jobs.models import Upload
 from jobs.partial import PartialFile, locked
+from jobs.room import reserve
 from jobs.settings import Settings
 from jobs.status import UploadStatus
-from jobs.uploads import reserve
 
 __all__ = ["Part", "receive"]
 

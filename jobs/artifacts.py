@@ -46,6 +46,14 @@ class Artifacts:
         """The folder in which a dataset is examined in tokens."""
         return self.root / "token-examinations" / str(examination_id)
 
+    def download(self, dataset_id: UUID) -> Path:
+        """The folder in which a hub dataset's files gather: not its own, which an attempt would empty."""
+        return self.root / "downloads" / str(dataset_id)
+
+    def download_folders(self) -> dict[UUID, Path]:
+        """The folders of all downloads that there are, by the dataset."""
+        return {UUID(folder.name): folder for folder in (self.root / "downloads").glob("*-*")}
+
     def upload(self, upload_id: UUID) -> Path:
         """The folder of an upload; the file in it is `content` once it is whole."""
         return self.root / "uploads" / str(upload_id)

@@ -18,8 +18,8 @@ _OF_A_LAUNCHER: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 class Child:
     """One run of `python -P -m MODULE ARGUMENTS --lifeline`, in a process group of its own.
 
-    Its stdin is a lifeline: a pipe that nobody writes to and that closes when this process dies,
-    however it dies; the child then saves what it has and leaves. Output goes to a log file.
+    Its stdin is a lifeline: a pipe to which nothing but `begin` writes and that closes when this
+    process dies, however it dies; the child then saves what it has and leaves. Output goes to a log file.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
@@ -58,6 +58,12 @@ class Child:
     def exit_code(self) -> int | None:
         """Null while it runs; negative where a signal ended it."""
         return self._process.returncode
+
+    def begin(self) -> None:
+        """Let a child begin that was started with `--await-word`; nothing where it has left."""
+        assert self._process.stdin is not None  # noqa: S101 - started with a pipe
+        with suppress(ConnectionError):
+            self._process.stdin.write(b"\n")
 
     async def wait(self) -> int:
         """The exit code, once it has left."""

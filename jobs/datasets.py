@@ -227,8 +227,8 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
 
 
 def _remove_files(dataset_id: UUID, looks: Sequence[UUID], artifacts: Artifacts) -> int:
-    folders = [artifacts.dataset(dataset_id), artifacts.examination(dataset_id)]
-    folders += map(artifacts.token_examination, looks)
+    own = (artifacts.dataset, artifacts.examination, artifacts.download)
+    folders = [*(folder(dataset_id) for folder in own), *map(artifacts.token_examination, looks)]
     return sum(map(artifacts.remove_in_use, folders))
 
 

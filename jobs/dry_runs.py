@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from jobs import leaks
 from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Unavailable
@@ -13,10 +14,11 @@ from jobs.models import BaseModel, Dataset, TokenExamination
 from training.config import TrainingConfig
 from training.events import Failure
 from training.findings import PATHS, Finding, Severity
-from training.preview.findings import row_findings
+from training.preview.findings import leak_findings, row_findings
 from training.preview.questions import (
     CountedRows,
     Kind,
+    LeaksAnswer,
     PreviewedRecord,
     RecordsAsked,
     RowsAnswer,
@@ -25,6 +27,8 @@ from training.preview.questions import (
 from training.templates.checks import OF_THE_TEMPLATE
 
 __all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "TOO_MANY", "DryRun", "DryRuns"]
+
+AnswerT = TypeVar("AnswerT", RowsAnswer, LeaksAnswer)
 
 WARM_SECONDS: Final = 0.5
 """For an answer of a process that is there."""
@@ -42,6 +46,9 @@ class DryRun:
     """Why there are no rows; None where there are, or the run cannot start for other reasons."""
     shown: tuple[PreviewedRecord, ...] | None = None
     """The first records in tokens; None where these are not known."""
+    near_leaks_unknown: str | None = None
+    """Why nothing is said of records that are nearly equal on both sides; None where that is known,
+    or there is one side, or the run cannot start for other reasons."""
     findings: tuple[Finding, ...] = ()
     """What the records say of the run."""
     examinations: tuple[TokenExamination, ...] = ()
@@ -59,12 +66,6 @@ class DryRun:
 NOT_ASKED: Final = DryRun()
 """Of a run that cannot start for other reasons."""
 
-STOPS_UNKNOWN: Final = DryRun(
-    unknown="The run starts from a version's whole weights, and stops where that does. It counts its "
-    "records itself."
-)
-"""Of a run whose base is none of the registered models."""
-
 
 @dataclass(frozen=True)
 class DryRuns:
@@ -75,38 +76,72 @@ class DryRuns:
 
     async def look(
         self,
-        model: BaseModel,
+        model: BaseModel | None,
         config: TrainingConfig,
         *,
         dataset: Dataset,
         held_out: Dataset | None,
     ) -> DryRun:
-        """The rows of a run of this model by this config. No failure to tell is an error."""
-        if await asyncio.to_thread(_is_elsewhere, model.source):
-            return DryRun(unknown=_ELSEWHERE)
+        """The rows of a run by this config, of this model or of one that is none of the registered.
+        No failure to tell is an error."""
         assert dataset.data_type is not None  # noqa: S101 - it is READY
         question = RowsQuestion(
-            model_path=model.source,
+            model_path=model.source if model else "",
             data_type=dataset.data_type,
             data=self._asked(dataset),
             held_out=self._asked(held_out) if held_out else None,
             config=config,
             shown=_SHOWN,
         )
-        seconds = STARTING_SECONDS if self.companion.pid is None else WARM_SECONDS
+        found = DryRun(unknown=STOPS_UNKNOWN) if model is None else await self._counted(question)
+        if held_out is None and config.validation_split == 0:
+            return found
+        if found.unknown == _NO_ANSWER:
+            return replace(found, near_leaks_unknown=_NO_ANSWER)
+        return await self._with_leaks(found, question)
+
+    async def _counted(self, question: RowsQuestion) -> DryRun:
+        if await asyncio.to_thread(_is_elsewhere, question.model_path):
+            return DryRun(unknown=_ELSEWHERE)
         try:
-            answer = await self.companion.ask_within(seconds, Kind.ROWS, question, RowsAnswer)
+            answer = await self._ask(Kind.ROWS, question, RowsAnswer)
         except Unanswered as error:
             return _failed(error.failure)
         except Unavailable as error:
             return DryRun(unknown=f"{error.message} {error.remedy or ''}".strip())
-        return DryRun(unknown=_NO_ANSWER) if answer is None else _answered(answer, config)
+        return DryRun(unknown=_NO_ANSWER) if answer is None else _answered(answer, question.config)
+
+    async def _with_leaks(self, found: DryRun, question: RowsQuestion) -> DryRun:
+        """The same, and what is nearly equal on both sides."""
+        both = [each.examination for each in (question.data, question.held_out) if each]
+        if not await asyncio.to_thread(leaks.are_examined, *both):
+            return replace(found, near_leaks_unknown=leaks.NOT_EXAMINED)
+        try:
+            answer = await self._ask(Kind.LEAKS, question, LeaksAnswer)
+        except Unanswered as error:
+            return replace(found, near_leaks_unknown=error.failure.message)
+        except Unavailable as error:
+            return replace(found, near_leaks_unknown=error.message)
+        if answer is None:
+            return replace(found, near_leaks_unknown=_NO_ANSWER)
+        if answer.leaks is None:
+            return replace(found, near_leaks_unknown=leaks.why(answer))
+        of_dataset = question.held_out is not None
+        told = leak_findings(answer.leaks, of_dataset=of_dataset, foreseen=answer.foreseen)
+        return replace(found, findings=(*found.findings, *told))
+
+    async def _ask(
+        self, kind: Kind, question: RowsQuestion, answer: type[AnswerT]
+    ) -> AnswerT | None:
+        seconds = STARTING_SECONDS if self.companion.pid is None else WARM_SECONDS
+        return await self.companion.ask_within(seconds, kind, question, answer)
 
     def _asked(self, dataset: Dataset) -> RecordsAsked:
         return RecordsAsked(
             path=str(self.artifacts.records(dataset.id)),
             sha256=dataset.sha256 or "",
             records=dataset.record_count,
+            examination=str(self.artifacts.examination(dataset.id)),
         )
 
 
@@ -146,6 +181,11 @@ def _of_the_template(failure: Failure) -> Iterator[Finding]:
         )
 
 
+STOPS_UNKNOWN: Final = (
+    "The run starts from a version's whole weights, and stops where that does. It counts its records "
+    "itself."
+)
+"""Of a run whose base is none of the registered models."""
 _ELSEWHERE: Final = (
     "The model's files are not on the API's machine. A run counts its records itself."
 )

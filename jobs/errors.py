@@ -5,7 +5,7 @@
   + NotFound            NOT_FOUND         no such thing, or none that this viewer may see
   + Conflict            CONFLICT          the thing's state does not allow it
     - InUse             IN_USE            something still needs it
-    - QuotaExceeded     QUOTA_EXCEEDED    the account's uploads would take up too much
+    - QuotaExceeded     QUOTA_EXCEEDED    the account has too much on its way in
     - WrongOffset       WRONG_OFFSET      a part of an upload does not follow on what is there
     - UploadBusy        UPLOAD_BUSY       another request is sending the same upload
   + TooLarge            TOO_LARGE         more bytes than may be sent, or than were announced
@@ -116,7 +116,7 @@ class InUse(Conflict):
 
 
 class QuotaExceeded(Conflict):
-    """The account's uploads would take up more than they may together."""
+    """The account's uploads, and what is fetched for it, would take up more than they may together."""
 
     code = "QUOTA_EXCEEDED"
 

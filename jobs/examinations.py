@@ -80,6 +80,11 @@ class ExamineDataset:
         await asyncio.to_thread(artifacts.write, folder / "examination.json", content)
         return "training.data.doctor.run", str(folder)
 
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """Nothing that it finds on the way."""
+        del row_id, settings
+        return None
+
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The report."""
         return {"report": Report.model_validate(result).model_dump(mode="json"), "progress": 100.0}

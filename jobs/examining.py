@@ -3,10 +3,12 @@
 import asyncio
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
+from zipfile import BadZipFile, ZipFile
 
 from tortoise.exceptions import IntegrityError
 
@@ -21,7 +23,7 @@ from jobs.queue import Queue, Work
 from jobs.rendering_options import rendering_config
 from jobs.status import TaskStatus
 from training.config import TrainingConfig
-from training.data.doctor.spec import EXAMINED
+from training.data.doctor.spec import KEPT
 from training.models.facts import ModelFacts
 
 __all__ = ["ExaminationRequest", "examine", "get", "of_dataset"]
@@ -95,8 +97,8 @@ def _refuse_idle(choices: Mapping[str, object]) -> None:
 async def _examine_records(
     viewer: Viewer, dataset: Dataset, *, artifacts: Artifacts, queue: Queue
 ) -> None:
-    """Queue the look at the records again where it FAILED, or where it was taken before what was found
-    of each record was kept; the report stays until there is another."""
+    """Queue the look at the records again where it FAILED, or where what was found of each record was
+    not kept yet, or is damaged; the report stays until there is another."""
     row = await Examination.get_or_none(id=dataset.id)
     if row is None:
         async with transaction():
@@ -109,8 +111,17 @@ async def _examine_records(
 
 
 async def _is_not_kept(row: Examination, artifacts: Artifacts) -> bool:
-    kept: Path = artifacts.examination(row.id) / EXAMINED
-    return row.status is TaskStatus.READY and not await asyncio.to_thread(kept.is_file)
+    kept = artifacts.examination(row.id) / KEPT
+    return row.status is TaskStatus.READY and not await asyncio.to_thread(_is_whole, kept)
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether the file is there and has its checksums; some 100 bytes for each record are read."""
+    try:
+        with ZipFile(kept) as file:
+            return file.testzip() is None
+    except (OSError, BadZipFile, zlib.error):
+        return False
 
 
 async def _examine_tokens(

@@ -7,11 +7,11 @@ from jobs import datasets, lineage
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
 from jobs.errors import NotFound
-from jobs.models import Dataset, TrainingJob
+from jobs.models import Dataset
 from training.findings import Finding
 from training.held_out import VALIDATION_DATASET, HeldOut
 
-__all__ = ["columns", "facts", "find", "hold", "path", "unready_findings"]
+__all__ = ["columns", "facts", "find", "hold", "places", "unready_findings"]
 
 KIND = "validation dataset"
 
@@ -73,7 +73,11 @@ async def columns(dataset: Dataset, held_out: Dataset | None) -> dict[str, Any]:
     return kept
 
 
-def path(job: TrainingJob, artifacts: Artifacts) -> str | None:
-    """Where the records lie that a job is tested with, if it has a dataset of its own for that."""
-    key = job.validation_dataset_id
-    return None if key is None else str(artifacts.records(key))
+def places(dataset_id: UUID, held_out_id: UUID | None, artifacts: Artifacts) -> dict[str, str]:
+    """Where a training child finds the records that it tests with, if they have a dataset of their
+    own, and what was found of them and of those that it trains on."""
+    found = {"examination_path": str(artifacts.examination(dataset_id))}
+    if held_out_id is not None:
+        found["validation_path"] = str(artifacts.records(held_out_id))
+        found["validation_examination_path"] = str(artifacts.examination(held_out_id))
+    return found

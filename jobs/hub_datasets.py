@@ -1,10 +1,13 @@
 """Datasets of the Hugging Face hub: asked for here, fetched and taken in by a worker."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from jobs import audit
 from jobs.access import Viewer
+from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.datasets import checked_name, refuse_bad_description, refuse_other_type
 from jobs.errors import InvalidInput
@@ -16,7 +19,7 @@ from training.config import DataType
 from training.data.formats.mapping import Mapping
 from training.data.ingest.spec import HubSource, OnInvalid
 
-__all__ = ["HubDraft", "fetch"]
+__all__ = ["HubDraft", "fetch", "remove_left"]
 
 MAX_CHARACTERS: Final = 200
 
@@ -70,6 +73,20 @@ async def fetch(viewer: Viewer, draft: HubDraft, *, settings: Settings, queue: Q
         await audit.record(viewer, "createDataset", dataset, dataset.id, name=name)
     await queue.enqueue(Work.INGEST, dataset.id, attempt=1)
     return dataset
+
+
+async def remove_left(artifacts: Artifacts) -> None:
+    """Remove what was fetched for datasets that were deleted or have ended. May run twice at once."""
+    folders = await asyncio.to_thread(artifacts.download_folders)
+    if not folders:
+        return
+    waiting = (TaskStatus.QUEUED, TaskStatus.RUNNING)
+    rows = Dataset.filter(id__in=list(folders), status__in=waiting)
+    used = {row.id for row in await rows.only("id")}
+    for dataset_id, folder in folders.items():
+        if dataset_id not in used:
+            with suppress(FileNotFoundError):  # another worker's sweep was faster
+                await asyncio.to_thread(artifacts.remove, folder)
 
 
 def _refuse_if_bad(part: str, given: str | None) -> None:

@@ -11,14 +11,18 @@ from uuid import UUID
 
 from jobs import examinations
 from jobs.artifacts import Artifacts
-from jobs.errors import LeaseLost
+from jobs.database import transaction
+from jobs.errors import LeaseLost, QuotaExceeded
 from jobs.models import Dataset, Upload
 from jobs.models.base import Leased
+from jobs.room import reserve
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from training.data.formats.mapping import Mapping as ColumnMapping
+from training.data.hub.plan import kept_plan
 from training.data.ingest.spec import (
     FileSource,
+    HubDownload,
     HubSource,
     IngestResult,
     IngestSpec,
@@ -61,6 +65,18 @@ class IngestFile:
         await asyncio.to_thread(artifacts.write, folder / "ingest.json", content)
         return "training.data.ingest.run", str(folder)
 
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """That what is to be fetched is more than its owner may have on the way, once that is known."""
+        folder = Artifacts(settings.artifacts).download(row_id)
+        plan = await asyncio.to_thread(kept_plan, folder)
+        if plan is None:
+            return None
+        try:
+            await _reserve(row_id, plan.size_bytes, settings.upload_quota_bytes)
+        except QuotaExceeded as error:
+            return Failure(code=error.code, message=error.message, remedy=error.remedy)
+        return None
+
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """What the records are; FAILED, with the mapping and the count of bad rows, if refused."""
         found = IngestResult.model_validate(result)
@@ -89,10 +105,23 @@ class IngestFile:
         return reader_crash(exit_code)
 
 
-def _source(dataset: Dataset, artifacts: Artifacts) -> FileSource | HubSource | None:
+async def _reserve(dataset_id: UUID, size_bytes: int, quota_bytes: int) -> None:
+    """Count what is fetched for a dataset among what its owner has on the way, where it is not yet."""
+    rows = Dataset.filter(id=dataset_id, hub__isnull=False)
+    dataset = await rows.only("id", "owner_id", "source_bytes").first()
+    if dataset is None or dataset.source_bytes == size_bytes:
+        return
+    async with transaction():
+        counted = dataset.source_bytes or 0  # of a commit that is gone, where there is any
+        await reserve(dataset.owner_id, size_bytes - counted, quota_bytes)
+        await rows.update(source_bytes=size_bytes)
+
+
+def _source(dataset: Dataset, artifacts: Artifacts) -> FileSource | HubDownload | None:
     """What a dataset is to be made of; None where it is made already."""
     if dataset.hub is not None:
-        return HubSource.model_validate(dataset.hub)
+        wanted = HubSource.model_validate(dataset.hub)
+        return HubDownload(wanted=wanted, folder=str(artifacts.download(dataset.id)))
     if dataset.upload_id is None:
         return None
     return FileSource(

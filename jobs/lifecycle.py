@@ -11,7 +11,7 @@ from tortoise.expressions import Q
 from jobs import audit, datasets, examinations, held_out, registry, starts
 from jobs.access import Viewer, visible
 from jobs.database import transaction
-from jobs.dry_runs import NOT_ASKED, STOPS_UNKNOWN, DryRun, DryRuns
+from jobs.dry_runs import NOT_ASKED, DryRun, DryRuns
 from jobs.earlier import earlier_run
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.forecasts import NOTHING_FORESEEN, Forecast, Surroundings
@@ -226,11 +226,14 @@ async def _dry_run(
     if named.model.status is not TaskStatus.READY:
         return NOT_ASKED
     origin = named.origin
+    model: BaseModel | None = named.model
     if origin is not None and origin.kind is StartKind.VERSION and not origin.config.adapts:
-        return STOPS_UNKNOWN
+        model = None
     repaired = apply(config, combined_patch(errors))
-    dataset, tested, model = named.dataset, named.held_out, named.model
+    dataset, tested = named.dataset, named.held_out
     found = await dry_runs.look(model, repaired, dataset=dataset, held_out=tested)
+    if model is None:
+        return found
     return await with_examinations(found, model.id, repaired, dataset=dataset, held_out=tested)
 
 

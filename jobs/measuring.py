@@ -78,6 +78,11 @@ class EvaluateVersion:
         await asyncio.to_thread(artifacts.write, folder / "evaluation.json", content)
         return "training.evaluation.run", str(folder)
 
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """Nothing that it finds on the way."""
+        del row_id, settings
+        return None
+
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """What was measured."""
         found = EvaluationResult.model_validate(result)

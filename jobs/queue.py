@@ -36,6 +36,7 @@ class Work(StrEnum):
     TRAIN = "train"
     EXPORT = "export"
     EVALUATE = "evaluate"
+    ANSWER = "answer"
     CHECK_MODEL = "check_model"
     INGEST = "ingest"
     EXAMINE = "examine"

@@ -56,4 +56,5 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         try:
             yield Service(settings, artifacts, queue, hub, tokens, inspector, previews)
         finally:
+            await inspector.close()
             await previews.close()

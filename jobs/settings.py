@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=10 * 1024**3, ge=1)
     """The largest file that may be uploaded, and the most that is fetched of the hub for one dataset."""
     upload_quota_bytes: int = Field(default=20 * 1024**3, ge=1)
-    """What one account's uploads may take up together until they are used or expire."""
+    """What one account's uploads, until they are used or expire, and what is fetched of the hub for it, until
+    it was read, may take up together."""
     upload_seconds: int = Field(default=24 * 3600, ge=60)
     """An upload that no dataset was made of within so long is removed, whole or not."""
     worker_slots: int = Field(default=1, ge=1, le=64)
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     processes stand for devices."""
     worker_threads: int = Field(default=0, ge=0)
     """Threads of each job; 0 shares the machine's cores among the slots."""
+    serving_bytes: int = Field(default=0, ge=0)
+    """What the weights of models may take that a worker keeps loaded to answer; 0 is a quarter of the
+    machine's memory. Who is not asked for five minutes lets go of it."""
+    answer_seconds: int = Field(default=30 * 24 * 3600, ge=60)
+    """An answer that was asked of a version is deleted after so long."""
     lease_seconds: float = Field(default=30.0, ge=3)
     """A worker that has not been heard of for so long is taken for dead."""
     sweep_seconds: int = Field(default=10, ge=1, le=60)
@@ -95,6 +101,12 @@ class Settings(BaseSettings):
     def threads(self) -> int:
         """Threads for one job, over all its processes."""
         return self.worker_threads or max(1, (os.cpu_count() or 1) // self.worker_slots)
+
+    @property
+    def serving(self) -> int:
+        """Bytes of weights that a worker may keep loaded to answer."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return self.serving_bytes or memory // 4
 
     def run_defaults(self) -> dict[str, object]:
         """Those defaults of a training config that the operator has set."""

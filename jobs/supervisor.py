@@ -277,17 +277,18 @@ class Attempt:
         return death.judged(self._folder, memory)
 
     async def _spec(self) -> JobSpec:
+        artifacts = self._office.artifacts
         model = await BaseModel.get(id=self._job.model_id)
         dataset = await Dataset.get(id=self._job.dataset_id)
         return JobSpec(
             config=TrainingConfig.model_validate(self._job.config),
             model_path=model.source,
-            dataset_path=str(self._office.artifacts.records(dataset.id)),
+            dataset_path=str(artifacts.records(dataset.id)),
             data_type=dataset.data_type,
             dataset_sha256=dataset.sha256,
-            validation_path=held_out.path(self._job, self._office.artifacts),
             validation_sha256=self._job.validation_sha256,
-            start=await starts.spec(self._job, self._office.artifacts),
+            start=await starts.spec(self._job, artifacts),
+            **held_out.places(dataset.id, self._job.validation_dataset_id, artifacts),
         )
 
     def _write_spec(self, spec: JobSpec) -> None:

@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-from jobs import uploads
+from jobs import generations, hub_datasets, uploads
 from jobs.artifacts import Artifacts
 from jobs.claims import end, pause, release
 from jobs.errors import Conflict, LeaseLost
@@ -12,7 +12,7 @@ from jobs.models import TrainingJob
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import HELD, JobStatus
-from jobs.tasks import TASKS, requeue_lapsed
+from jobs.tasks import TABLES, requeue_lapsed
 from training.events import Failure
 
 __all__ = ["sweep"]
@@ -36,13 +36,16 @@ async def sweep(settings: Settings, queue: Queue) -> None:
             await queue.publish(job.id, seq)
     waiting = TrainingJob.filter(status=JobStatus.QUEUED).order_by("queued_at").limit(100)
     hints = [(Work.TRAIN, job.id, job.attempt + 1) for job in await waiting]
-    for work in TASKS:
+    for work in TABLES:
         rows = await requeue_lapsed(work, settings.max_crashes)
         hints += [(work, row_id, attempt) for row_id, attempt in rows]
     for work, row_id, attempt in hints:
         if not await queue.enqueue(work, row_id, attempt):
             break  # each would wait as long for a Redis that is away; workers look by themselves
-    await uploads.remove_expired(Artifacts(settings.artifacts))
+    artifacts = Artifacts(settings.artifacts)
+    await uploads.remove_expired(artifacts)
+    await hub_datasets.remove_left(artifacts)
+    await generations.remove_old(settings.answer_seconds)
 
 
 async def _free(job: TrainingJob, settings: Settings) -> int:

@@ -39,6 +39,10 @@ class Task(Protocol):
         """Write the spec; the child's module and its arguments."""
 
     @abstractmethod
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """Why the child at work is to be ended, and the row FAILED; asked at each beat."""
+
+    @abstractmethod
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """What a good answer sets in the row."""
 
@@ -66,6 +70,11 @@ class CheckModel:
         del artifacts
         model = await BaseModel.get(id=row_id)
         return "training.models.inspection", model.source, str(folder / "result.json")
+
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """Nothing that it finds on the way."""
+        del row_id, settings
+        return None
 
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The facts found."""
@@ -108,6 +117,11 @@ class ExportVersion:
         content = spec.model_dump_json().encode()
         await asyncio.to_thread(artifacts.write, folder / "export.json", content)
         return "training.export.run", str(folder)
+
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """Nothing that it finds on the way."""
+        del row_id, settings
+        return None
 
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Sizes, checksums and the parity figures."""

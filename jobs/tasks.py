@@ -31,6 +31,8 @@ from jobs.history import Lease
 from jobs.ingest import IngestFile
 from jobs.leaving import until_left
 from jobs.measuring import EvaluateVersion
+from jobs.models import Generation
+from jobs.models.base import Leased
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
@@ -40,7 +42,7 @@ from training.events import Failure
 from training.files import remove_leftovers
 from training.progress.pulse import PulseReader
 
-__all__ = ["TASKS", "perform", "requeue_lapsed"]
+__all__ = ["TABLES", "TASKS", "perform", "requeue_lapsed"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,13 @@ TASKS: Mapping[Work, Task] = {
     Work.EXAMINE: ExamineDataset(),
     Work.EXAMINE_TOKENS: ExamineTokens(),
 }
+
+
+TABLES: Mapping[Work, type[Leased]] = {
+    **{work: task.table for work, task in TASKS.items()},
+    Work.ANSWER: Generation,
+}
+"""Whose rows a worker may hold, beside training jobs."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +108,12 @@ async def _attempt(
         log = claimed.folder / "task.log"
         child = await Child.start(module, *arguments, log=log, threads=settings.threads)
         try:
-            advanced = await _watch(child, claimed, settings, leaving)
+            refusal = await _watch(child, claimed, settings, leaving)
         finally:
             child.kill()
             exit_code = await child.wait()
         await asyncio.to_thread(remove_leftovers, claimed.folder)
-        failure = _crash(claimed.task, exit_code, child.log_tail()) if advanced else _hung(settings)
+        failure = refusal or _crash(claimed.task, exit_code, child.log_tail())
         await _conclude(claimed, failure, settings, left=leaving.is_set())
     except LeaseLost as lost:
         logger.warning("%s", lost)
@@ -129,9 +138,8 @@ async def _claim(
 
 async def _watch(
     child: Child, claimed: _Claimed, settings: Settings, leaving: asyncio.Event
-) -> bool:
-    """Keep the lease until the child has left, or this worker must; False where the child did not
-    advance for too long."""
+) -> Failure | None:
+    """Keep the lease until the child has left, or this worker must, or the child is to be ended: why."""
     pulse, advanced_at = PulseReader(claimed.folder), time.monotonic()
     gone = asyncio.ensure_future(child.wait())
     left = asyncio.ensure_future(leaving.wait())
@@ -139,24 +147,28 @@ async def _watch(
         while not gone.done() and not left.done():
             await asyncio.wait({gone, left}, timeout=BEAT_SECONDS, return_when=FIRST_COMPLETED)
             try:
-                await _beat(claimed, settings)
+                refusal = await _beat(claimed, settings)
             except AWAY as error:
                 logger.warning("the database is away: %s", error)
+                refusal = None
+            if refusal is not None:
+                return refusal
             if await asyncio.to_thread(pulse.has_moved):
                 advanced_at = time.monotonic()
             elif time.monotonic() - advanced_at > settings.silence_seconds:
-                return gone.done()
+                return None if gone.done() else _hung(settings)
     finally:
         gone.cancel()
         left.cancel()
-    return True
+    return None
 
 
-async def _beat(claimed: _Claimed, settings: Settings) -> None:
+async def _beat(claimed: _Claimed, settings: Settings) -> Failure | None:
     columns: dict[str, object] = {"lease_expires_at": lease_end(settings.lease_seconds)}
     if claimed.task.tells_progress:
         columns["progress"] = await asyncio.to_thread(_progress, claimed.folder)
     await claimed.update(**columns)
+    return await claimed.task.refusal(claimed.row_id, settings)
 
 
 def _progress(folder: Path) -> float:
@@ -222,7 +234,7 @@ async def requeue_lapsed(work: Work, max_crashes: int) -> list[tuple[UUID, int]]
 
     Gives every QUEUED row with its next attempt, for a hint to be sent.
     """
-    table = TASKS[work].table
+    table = TABLES[work]
     now = datetime.now(UTC)
     for row in await table.filter(status=TaskStatus.RUNNING, lease_expires_at__lt=now):
         again = row.crashes + 1 < max_crashes

@@ -51,6 +51,11 @@ class ExamineTokens:
         await asyncio.to_thread(artifacts.write, folder / "token_examination.json", content)
         return "training.data.doctor.token_run", str(folder)
 
+    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
+        """Nothing that it finds on the way."""
+        del row_id, settings
+        return None
+
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The report."""
         report = TokenReport.model_validate(result).model_dump(mode="json")

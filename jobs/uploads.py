@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tortoise.expressions import F
 from tortoise.queryset import QuerySet
 
 from jobs import audit
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
-from jobs.errors import Conflict, InvalidInput, NotFound, QuotaExceeded
-from jobs.models import Dataset, Upload, User
+from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.models import Dataset, Upload
+from jobs.room import reserve
 from jobs.settings import Settings
 from jobs.status import TaskStatus, UploadStatus
 from training.validation import Finding, Severity
@@ -29,7 +29,6 @@ __all__ = [
     "hold",
     "ready",
     "remove_expired",
-    "reserve",
 ]
 
 MAX_NAME = 255
@@ -56,7 +55,7 @@ async def create(viewer: Viewer, announced: Announced, *, settings: Settings) ->
     """Make room for a file. The owner's own upload of the same size and sum is given again.
 
     So a sender that lost everything but the file finds out how far it had come. Raises
-    InvalidInput, or QuotaExceeded where the owner's uploads would take up too much together.
+    InvalidInput, or QuotaExceeded where the owner would have too much on the way.
     """
     _refuse_if_bad(announced, settings.max_upload_bytes)
     expires_at = datetime.now(UTC) + timedelta(seconds=settings.upload_seconds)
@@ -79,19 +78,6 @@ async def create(viewer: Viewer, announced: Announced, *, settings: Settings) ->
         )
         await audit.record(viewer, "createUpload", upload, upload.id, name=upload.name)
     return upload
-
-
-async def reserve(owner_id: UUID, size_bytes: int, quota_bytes: int) -> None:
-    """Refuse what goes beyond an account's quota; until the transaction ends, only one may ask."""
-    # An update that changes nothing locks the account's row on either database.
-    await User.filter(id=owner_id).update(token_version=F("token_version"))
-    rows = await Upload.filter(owner_id=owner_id)
-    held = sum(max(row.size_bytes or 0, row.received_bytes) for row in rows)
-    if held + size_bytes > quota_bytes:
-        raise QuotaExceeded(
-            f"Your uploads take up {held} bytes; {size_bytes} more would be over {quota_bytes}.",
-            "Make datasets of them or delete some. TUNERY_UPLOAD_QUOTA_BYTES sets the limit.",
-        )
 
 
 async def get(viewer: Viewer, upload_id: UUID) -> Upload:

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import UTC
 from functools import partial
 from itertools import takewhile
@@ -22,6 +22,7 @@ from arq.connections import RedisSettings
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
+from jobs.answering import Answerer
 from jobs.artifacts import Artifacts
 from jobs.database import connect
 from jobs.devices import DevicePool, cuda_devices, open_pool
@@ -41,7 +42,7 @@ from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
 from jobs.supervisor import Seat, supervise
 from jobs.sweep import sweep
-from jobs.tasks import TASKS, perform
+from jobs.tasks import TABLES, TASKS, perform
 
 __all__ = ["Lane", "WorkerSettings", "run_worker"]
 
@@ -56,9 +57,11 @@ async def run_worker(settings: Settings) -> None:
     worker_id = f"{socket.gethostname()[:32]}-{os.getpid()}-{token_hex(4)}"
     async with connect(settings), open_queue(settings.redis_url) as queue:
         pool = open_pool(settings.worker_devices, settings.worker_slots, cuda_devices())
+        answerer = Answerer(worker_id, settings, Artifacts(settings.artifacts))
         lanes = _lanes(worker_id, settings, queue, pool)
+        lanes[Work.ANSWER] = Lane(1, partial(_waiting_tasks, Work.ANSWER), answerer.answer)
         logger.info("worker %s takes up work on %s devices", worker_id, pool.size)
-        async with asyncio.TaskGroup() as group:
+        async with aclosing(answerer), asyncio.TaskGroup() as group:
             tasks = [group.create_task(lane.run()) for lane in lanes.values()]
             tasks.append(group.create_task(_sweep_forever(settings, queue)))
             tasks.append(group.create_task(_listen_forever(settings, lanes)))
@@ -164,9 +167,7 @@ class WorkerSettings:
         return {name: getattr(cls, name) for name in names}
 
 
-def _lanes(
-    worker_id: str, settings: Settings, queue: Queue, pool: DevicePool
-) -> Mapping[Work, Lane]:
+def _lanes(worker_id: str, settings: Settings, queue: Queue, pool: DevicePool) -> dict[Work, Lane]:
     artifacts = Artifacts(settings.artifacts)
 
     async def train(job_id: UUID) -> None:
@@ -194,7 +195,7 @@ async def _waiting_jobs(pool: DevicePool, limit: int) -> list[UUID]:
 
 
 async def _waiting_tasks(work: Work, limit: int) -> list[UUID]:
-    rows = TASKS[work].table.filter(status=TaskStatus.QUEUED).order_by("created_at").limit(limit)
+    rows = TABLES[work].filter(status=TaskStatus.QUEUED).order_by("created_at").limit(limit)
     return [row.id for row in await rows.only("id")]
 
 

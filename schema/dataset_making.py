@@ -7,6 +7,7 @@ import strawberry
 
 from jobs import datasets, hub_datasets
 from jobs.datasets import OnInvalid
+from jobs.errors import InvalidInput
 from jobs.models import Dataset as DatasetRow
 from schema import ids
 from schema.context import Info
@@ -38,7 +39,9 @@ class CreateDatasetInput:
         "`inspectUpload` shows it beforehand.",
     )
     division: Division = strawberry.field(
-        default=Division.PASSAGES, description="How to cut an upload that is plain text."
+        default=Division.PASSAGES,
+        description="How to cut an upload that is plain text. Anything else is refused as "
+        "DIVISION_WITHOUT_EFFECT unless this is PASSAGES, or WHOLE of source code.",
     )
     on_invalid: OnInvalid = strawberry.field(
         default=OnInvalid.ERROR, description="What to do where some records are invalid."
@@ -82,6 +85,7 @@ class DatasetMutations:
         if isinstance(sent.source.upload_id, str):
             upload_id = ids.decode(ids.Kind.UPLOAD, sent.source.upload_id)
             return Dataset.of(await _ingest(info, sent, upload_id, mapping))
+        _refuse_division(sent.division)
         if isinstance(sent.source.hub, HubDatasetInput):
             return Dataset.of(await _fetch(info, sent, sent.source.hub, mapping))
         draft = datasets.Draft(
@@ -112,6 +116,17 @@ class DatasetMutations:
             id=dataset_id,
             deleted_rows=deleted.deleted_rows,
             freed_bytes=BigInt(deleted.freed_bytes),
+        )
+
+
+def _refuse_division(division: Division) -> None:
+    """InvalidInput where anything but an upload is to be cut."""
+    if division is not Division.PASSAGES:
+        raise InvalidInput.at(
+            ["division"],
+            f"The division {division} cuts an upload of plain text, and there is no upload.",
+            code="DIVISION_WITHOUT_EFFECT",
+            remedy="Leave division out.",
         )
 
 

@@ -85,7 +85,7 @@ class HubSource:
         "datasets that only a script could read."
     )
     size_bytes: BigInt | None = strawberry.field(
-        description="Of its files together; null until they were fetched and read."
+        description="Of its files together; null until the hub has told it."
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 import strawberry
 
-from jobs import comparisons, derivation
+from jobs import comparisons, derivation, leaks
 from jobs.comparisons import Comparison
 from jobs.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
@@ -13,6 +13,7 @@ from schema import ids, numbered
 from schema.context import Info
 from schema.datasets import Dataset, Record
 from schema.enums import Role
+from schema.leaks import DatasetLeaks
 from schema.pagination import After, Connection, First
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
@@ -129,6 +130,17 @@ class DatasetComparison:
     ) -> Connection[Record]:
         lines = self.compared.lines.in_both
         return await _records(info, self.compared.a, lines, first=first, after=after)
+
+    @strawberry.field(description="Which records of `b` are in `a`, too, or nearly.")
+    async def leaks(self, info: Info) -> DatasetLeaks:
+        service = info.context.service
+        found = await leaks.between(
+            self.compared.b.id,
+            self.compared.a.id,
+            artifacts=service.artifacts,
+            companion=service.previews,
+        )
+        return DatasetLeaks.of(found)
 
 
 async def _records(

@@ -24,6 +24,7 @@ from training.config import (
 from training.estimates import EstimateMethod
 from training.events import ComputePath
 from training.export.spec import ExportFormat
+from training.serving.spec import Ending, Speaker
 from training.templates.named import NamedTemplate as ChatTemplate
 from training.timing.estimate import TimeMethod
 from training.validation import Severity
@@ -33,6 +34,7 @@ __all__ = [
     "ChatTemplate",
     "ComputePath",
     "DataType",
+    "Ending",
     "EstimateMethod",
     "ExportFormat",
     "JobStatus",
@@ -44,6 +46,7 @@ __all__ = [
     "Severity",
     "Sharding",
     "Side",
+    "Speaker",
     "StartKind",
     "TaskStatus",
     "TimeMethod",
@@ -248,6 +251,24 @@ describe(
         "ACTIVATION": "It was chosen.",
         "ROLLBACK": "It was there before, and was returned to.",
     },
+)
+describe(
+    Speaker,
+    "Whose turn a message is.",
+    {
+        "SYSTEM": "What the model is told to be.",
+        "USER": "Who asks.",
+        "ASSISTANT": "What the model has answered.",
+    },
+)
+describe(
+    Ending,
+    "Why an answer ended.",
+    {
+        "STOP": "The model ended its turn, or came to a stop text.",
+        "LENGTH": "It had as many tokens as it may have.",
+    },
+    name="AnswerEndingReason",
 )
 describe(
     Severity,

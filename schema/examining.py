@@ -68,7 +68,7 @@ class ExaminationMutations:
         description="Have a worker look at a dataset before a run is paid for. With a model, at its rows "
         "of tokens: asked again, it gives the same examination, which is queued again only if it "
         "FAILED. Without one, the look that was taken at its records is taken again, if that "
-        "FAILED, or was taken before what was found of each record was kept.",
+        "FAILED, or if what was found of each record is not kept, as before that was done.",
         extensions=[Requires(Role.TRAINER)],
     )
     async def examine_dataset(

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"
     EXPORT = "export"
     EVALUATION = "evaluation"
+    GENERATION = "generation"
     UPLOAD = "upload"
     EXAMINATION = "examination"
 

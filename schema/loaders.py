@@ -14,8 +14,8 @@ from strawberry.dataloader import DataLoader
 from tortoise.models import Model as Table
 from tortoise.queryset import QuerySet
 
+from jobs import generations, workers
 from jobs import models as tables
-from jobs import workers
 from jobs.access import Role, Viewer, visible
 from jobs.status import ENDED, VersionStatus
 from schema.accounts import User
@@ -178,6 +178,16 @@ class Loaders:
             return visible(self._viewer, rows).order_by("-created_at", "-id")
 
         return _many(find, lambda row: row.version_id, Evaluation.of)
+
+    @cached_property
+    def latencies(self) -> DataLoader[UUID, float | None]:
+        """Median seconds of newest answers, by the id of a version that is known to be visible."""
+
+        async def load(keys: list[UUID]) -> Sequence[float | None]:
+            found = await generations.latency(keys)
+            return [found.get(key) for key in keys]
+
+        return DataLoader(load)
 
     @cached_property
     def exports(self) -> DataLoader[UUID, list[Export]]:

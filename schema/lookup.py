@@ -12,6 +12,7 @@ from jobs import (
     evaluations,
     examining,
     exports,
+    generations,
     lifecycle,
     registry,
     uploads,
@@ -27,6 +28,7 @@ from schema.datasets import Dataset
 from schema.enums import Role
 from schema.evaluations import Evaluation
 from schema.exports import Export
+from schema.generations import Generation
 from schema.models import Model
 from schema.nodes import Node
 from schema.permissions import Requires
@@ -94,6 +96,10 @@ async def _export(viewer: Viewer, key: UUID) -> Node:
     return Export.of(await exports.get(viewer, key))
 
 
+async def _generation(viewer: Viewer, key: UUID) -> Node:
+    return Generation.of(await generations.get(viewer, key))
+
+
 async def _upload(viewer: Viewer, key: UUID) -> Node:
     return Upload.of(await uploads.get(viewer, key))
 
@@ -111,6 +117,7 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.CHECKPOINT: _checkpoint,
     ids.Kind.EVALUATION: _evaluation,
     ids.Kind.EXPORT: _export,
+    ids.Kind.GENERATION: _generation,
     ids.Kind.UPLOAD: _upload,
     ids.Kind.EXAMINATION: _token_examination,
 }

@@ -51,7 +51,8 @@ describe(
         "NOT_FOUND": "There is no such thing, or none that you may see.",
         "CONFLICT": "The thing's present state does not allow it.",
         "IN_USE": "Something still needs the thing.",
-        "QUOTA_EXCEEDED": "Your uploads would take up more than they may together.",
+        "QUOTA_EXCEEDED": "Your uploads, and what is fetched for you, would take up more than they may "
+        "together.",
     },
 )
 

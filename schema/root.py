@@ -23,6 +23,11 @@ from schema.errors import coded_all
 from schema.evaluations import EvaluationMutations, EvaluationQueries
 from schema.examining import ExaminationMutations
 from schema.exports import ExportMutations, ExportQueries
+from schema.generations import (
+    GenerationMutations,
+    GenerationQueries,
+    GenerationSubscriptions,
+)
 from schema.inspections import InspectionQueries
 from schema.lookup import NodeQueries
 from schema.models import ModelMutations, ModelQueries
@@ -57,6 +62,7 @@ class Query(
     TrainingQueries,
     EvaluationQueries,
     ExportQueries,
+    GenerationQueries,
     WorkerQueries,
     NodeQueries,
 ):
@@ -77,12 +83,13 @@ class Mutation(
     ControlMutations,
     EvaluationMutations,
     ExportMutations,
+    GenerationMutations,
 ):
     pass
 
 
 @strawberry.type(description="What can be followed live, over a websocket.")
-class Subscription(TrainingSubscriptions, DatasetSubscriptions):
+class Subscription(TrainingSubscriptions, DatasetSubscriptions, GenerationSubscriptions):
     pass
 
 

@@ -1,28 +1,24 @@
 """Following a job, or the making of a dataset, live, for as long as the viewer's token holds."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import strawberry
 
 from jobs import datasets, lifecycle
-from jobs.access import Viewer
-from jobs.errors import InvalidInput, Unauthenticated
+from jobs.errors import InvalidInput
 from schema import ids
 from schema.context import Info
 from schema.datasets import Dataset
 from schema.enums import Role
+from schema.following import while_authenticated
 from schema.permissions import Requires
 from schema.training_control import JobId
 from schema.training_events import TrainingEvent, from_row
 from schema.training_jobs import TrainingJob
 
 __all__ = ["DatasetSubscriptions", "TrainingSubscriptions"]
-
-ValueT = TypeVar("ValueT")
 
 
 @strawberry.type
@@ -35,7 +31,7 @@ class TrainingSubscriptions:
         viewer = info.context.viewer
         job = await lifecycle.get(viewer, ids.decode(ids.Kind.JOB, job_id))
         snapshots = info.context.service.hub.snapshots(job.id)
-        async with aclosing(_while_authenticated(viewer, snapshots)) as rows:
+        async with aclosing(while_authenticated(viewer, snapshots)) as rows:
             async for row in rows:
                 info.context.forget_rows()
                 yield TrainingJob.of(row)
@@ -62,7 +58,7 @@ class TrainingSubscriptions:
         viewer = info.context.viewer
         job = await lifecycle.get(viewer, ids.decode(ids.Kind.JOB, job_id))
         events = info.context.service.hub.follow(job.id, after_seq)
-        async with aclosing(_while_authenticated(viewer, events)) as rows:
+        async with aclosing(while_authenticated(viewer, events)) as rows:
             async for row in rows:
                 info.context.forget_rows()
                 yield from_row(row)
@@ -82,32 +78,7 @@ class DatasetSubscriptions:
     ) -> AsyncGenerator[Dataset, None]:
         viewer = info.context.viewer
         snapshots = datasets.follow(viewer, ids.decode(ids.Kind.DATASET, dataset_id))
-        async with aclosing(_while_authenticated(viewer, snapshots)) as rows:
+        async with aclosing(while_authenticated(viewer, snapshots)) as rows:
             async for row in rows:
                 info.context.forget_rows()
                 yield Dataset.of(row)
-
-
-async def _while_authenticated(
-    viewer: Viewer, values: AsyncGenerator[ValueT, None]
-) -> AsyncGenerator[ValueT, None]:
-    """The values, until the viewer's token expires: then Unauthenticated, even while none comes."""
-    async with aclosing(values):
-        while True:
-            try:
-                async with asyncio.timeout(_seconds_left(viewer)):
-                    value = await anext(values)
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                raise Unauthenticated(
-                    "The access token expired while you were following.",
-                    "Get a new one with the mutation refreshToken, and go on from the last seq.",
-                ) from error
-            yield value
-
-
-def _seconds_left(viewer: Viewer) -> float | None:
-    if viewer.expires_at is None:
-        return None
-    return (viewer.expires_at - datetime.now(UTC)).total_seconds()

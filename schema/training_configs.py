@@ -122,10 +122,10 @@ class DataInput:
     )
     stratify: bool | None = strawberry.field(
         default=None,
-        description="Whether each label is held out in its share. Labels are what few answers there "
-        "are (2 to 50, each given to two different records at least), or else the system prompts "
-        "under the same terms; with CODE, the languages. `DataPrepared` tells which; false by "
-        "default.",
+        description="Whether each label is held out in its share, and `maxSamples` drawn likewise. Labels "
+        "are what few answers there are (2 to 50, each given to two different records at least), or else "
+        "the system prompts under the same terms; with CODE, the languages. `DataPrepared` tells which; "
+        "false by default.",
     )
     shuffle: bool | None = strawberry.field(
         default=None, description="Whether each epoch has an order of its own; true by default."
@@ -133,7 +133,7 @@ class DataInput:
     max_samples: int | None = strawberry.field(
         default=None,
         description="Takes only so many records, drawn by `seed` where `shuffle` is true, or else the "
-        "first; all by default. Records to test with of `validationDatasetId` are all taken.",
+        "first; with `stratify`, of each label in its share. All by default. Records to test with of `validationDatasetId` are all taken.",
     )
     on_too_long: OnTooLong | None = strawberry.field(
         default=None,
@@ -227,7 +227,9 @@ class TrainingConfig:
     drop_leaks_from: Side = strawberry.field(
         description="Which side leaves out records that are in the dataset to test with, too."
     )
-    stratify: bool = strawberry.field(description="Whether each label is held out in its share.")
+    stratify: bool = strawberry.field(
+        description="Whether each label is held out, and sampled, in its share."
+    )
     shuffle: bool = strawberry.field(description="Whether each epoch has an order of its own.")
     max_samples: int | None = strawberry.field(description="Takes only so many records.")
     on_too_long: OnTooLong = strawberry.field(description="What becomes of longer examples.")

@@ -68,6 +68,11 @@ class ConfigValidation:
         description="Why `recordsDropped` is null, and what to do; null where it is not, or the run cannot "
         "start for other reasons."
     )
+    near_leaks_unknown: str | None = strawberry.field(
+        description="Why no warning tells of records to test with that are nearly equal to those it "
+        "would train on, such as that the dataset is not examined yet; null where that is known, where "
+        "nothing is tested with, or the run cannot start for other reasons."
+    )
     preview: list[PreviewedRecord] | None = strawberry.field(
         description="The dataset's first records, at most two, as the training loop would see them; "
         "null where that is not known."
@@ -111,6 +116,7 @@ class ConfigValidation:
             tokens_trained=None if tokens is None else BigInt(tokens),
             records_dropped=None if dry_run.rows is None else RecordsDropped.of(dry_run.rows),
             records_dropped_unknown=dry_run.unknown,
+            near_leaks_unknown=dry_run.near_leaks_unknown,
             preview=None
             if dry_run.shown is None
             else [PreviewedRecord.of(each) for each in dry_run.shown],

@@ -116,6 +116,14 @@ class ModelVersion(Node):
     async def started_from(self, info: Info) -> StartPoint | None:
         return StartPoint.of((await self.job(info)).row)
 
+    @strawberry.field(
+        description="How long its newest answers took, the median of at most 50, in milliseconds; loading "
+        "is left out. Null where it has given none."
+    )
+    async def response_time_ms(self, info: Info) -> float | None:
+        seconds = await info.context.loaders.latencies.load(self.row.id)
+        return None if seconds is None else 1000 * seconds
+
     @strawberry.field(description="What was measured of it on test records, newest first.")
     async def evaluations(self, info: Info) -> list[Evaluation]:
         return await info.context.loaders.evaluations.load(self.row.id)

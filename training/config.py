@@ -170,7 +170,7 @@ class TrainingConfig(Frozen):
     train_on: TrainOn = TrainOn.ASSISTANT
     validation_split: float = 0.1
     stratify: bool = False
-    """Hold out each label in its share, where the records have labels."""
+    """Hold out each label in its share, and draw a sample likewise, where the records have labels."""
     drop_leaks_from: Side = Side.TRAINING
     """Which side leaves out the records that it shares with the other, where validation has a
     dataset of its own."""
@@ -250,5 +250,8 @@ class JobSpec(Frozen):
     validation_path: str | None = None
     """Such a file to test with, of the same type; None where a part of the other is held out."""
     validation_sha256: str | None = None
+    examination_path: str | None = None
+    """A folder that has what was found of each record, or will have it; None where nobody looks."""
+    validation_examination_path: str | None = None
     start: Start | None = None
     """Where it does not start from the base model's own weights."""

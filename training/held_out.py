@@ -48,15 +48,17 @@ def held_out_errors(
 
 
 def held_out_advice(
-    config: TrainingConfig, held_out: HeldOut | None, data_type: DataType
+    config: TrainingConfig, held_out: HeldOut | None, data_type: DataType, *, records: int
 ) -> Iterator[Finding]:
-    """A warning for each option that does nothing beside the others."""
-    if config.stratify and held_out is not None:
-        yield _without_effect("stratify", "no records are drawn beside a validation dataset")
-    elif config.stratify and config.validation_split == 0:
-        yield _without_effect("stratify", "no records are held out")
-    elif config.stratify and data_type is DataType.TEXT:
+    """A warning for each option that does nothing beside the others; `records` are those of the
+    dataset that is trained on."""
+    takes_all = config.max_samples is None or config.max_samples >= records
+    if config.stratify and data_type is DataType.TEXT:
         yield _without_effect("stratify", "records of type TEXT have no labels")
+    elif config.stratify and takes_all and held_out is not None:
+        yield _without_effect("stratify", "no records are drawn beside a validation dataset")
+    elif config.stratify and takes_all and config.validation_split == 0:
+        yield _without_effect("stratify", "no records are held out")
     if config.drop_leaks_from is not Side.TRAINING and held_out is None:
         yield _without_effect(
             "drop_leaks_from", "without a validation dataset, duplicates stay on one side"

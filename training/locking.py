@@ -9,6 +9,8 @@ from typing import IO, Final
 
 EXIT_BUSY: Final = 75
 """What a child exits with where it did not get its folder: EX_TEMPFAIL, try again later."""
+LOCK: Final = "lock"
+"""The name of the file that is locked in a folder."""
 WAIT_SECONDS: Final = 30.0
 """For a former child to leave: enough for it to save a checkpoint."""
 
@@ -16,7 +18,7 @@ WAIT_SECONDS: Final = 30.0
 @contextmanager
 def folder_lock(folder: Path, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[bool]:
     """Hold the folder's lock, which dies with the process; yields whether it was acquired."""
-    with (folder / "lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
         yield _acquired(lock, time.monotonic() + wait_seconds)
 
 

@@ -3,15 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from training.config import JobSpec, Side
 from training.data.errors import NAMED_LINES
-from training.data.labels import Labels, Unlabelled, find_labels
+from training.data.labels import Labels, Unlabelled
 from training.data.lengths import Fitting, fitting
-from training.data.losses import Affected, Loss, leak, losses
+from training.data.losses import Affected, Loss, leak, losses, near_leak
 from training.data.rendering import Renderer
 from training.data.selection import Rows
 from training.data.token_cache import (
@@ -19,7 +18,6 @@ from training.data.token_cache import (
     RecordFile,
     Rendering,
     count_records,
-    records_at,
     token_rows,
 )
 from training.data.token_file import Integers, TokenTable
@@ -27,7 +25,8 @@ from training.devices.world import World
 from training.errors import NothingToTrain
 from training.events import DataPrepared, DataProgress, Event, WarningRaised
 from training.files import MANIFEST
-from training.steps.batches import sample
+from training.near_leaks import near_leaks
+from training.steps.sampling import Sampled, labels_of, sampled
 from training.steps.schedule import total_steps
 from training.steps.sides import Divided, divide, not_stratified
 
@@ -68,7 +67,8 @@ def run_rows(
     Raises `NothingToTrain`, `RowsTooLong` and what `token_rows` raises.
     """
     read = _Reader(spec, renderer, job_dir, emit, should_stop, world).read
-    trained = read(_sampled(spec))
+    drawn = _sampled(spec)
+    trained = read(_records(spec, drawn))
     if trained is None:
         return None
     tested = None
@@ -77,12 +77,14 @@ def run_rows(
         tested = read(RecordFile(path, spec.data_type, spec.validation_sha256))
         if tested is None:
             return None
+    rows = trained.found.rows
     divided = divide(
-        trained.found.rows.contents,
+        rows.contents,
         spec.config,
         held_out=None if tested is None else tested.found.rows.contents,
-        find_labels=partial(_labels, trained),
+        find_labels=lambda: labels_of(drawn, trained.records, rows.lines, rows.contents),
     )
+    divided = divided._replace(labels=divided.labels or drawn.labels)
     parts = _parts(divided, trained, tested, spec)
     both = [trained] if tested is None else [trained, tested]
     world.raise_unless_same("rows", _as_bytes(both, parts))
@@ -92,14 +94,17 @@ def run_rows(
     return parts
 
 
-def _sampled(spec: JobSpec) -> RecordFile:
+def _sampled(spec: JobSpec) -> Sampled:
     """The records that the run may train on."""
-    config, path = spec.config, Path(spec.dataset_path)
-    places = None
-    if config.max_samples is not None:
-        total = count_records(path)
-        places = sample(total, config.max_samples, shuffle=config.shuffle, seed=config.seed)
-    return RecordFile(path, spec.data_type, spec.dataset_sha256, places)
+    if spec.config.max_samples is None:
+        return Sampled(None)
+    records = _records(spec, Sampled(None))
+    return sampled(records, count_records(records.path), spec.config)
+
+
+def _records(spec: JobSpec, drawn: Sampled) -> RecordFile:
+    path = Path(spec.dataset_path)
+    return RecordFile(path, spec.data_type, spec.dataset_sha256, drawn.places)
 
 
 @dataclass(frozen=True)
@@ -148,13 +153,6 @@ def _teller(emit: Callable[[Event], None]) -> Callable[[Rendering], None]:
             emit(DataProgress(records=state.records, progress=100 * state.share))
 
     return tell
-
-
-def _labels(trained: _Read) -> Labels | Unlabelled:
-    rows = trained.found.rows
-    contents = (each.tobytes() for each in rows.contents)
-    records = records_at(trained.records, rows.lines)
-    return find_labels(trained.records.data_type, zip(contents, records, strict=True))
 
 
 def _parts(divided: Divided, trained: _Read, tested: _Read | None, spec: JobSpec) -> RunRows:
@@ -221,6 +219,8 @@ def _warnings(
         side = spec.config.drop_leaks_from
         rows = both[0 if side is Side.TRAINING else 1].found.rows
         yield _warning(leak(_affected(rows.lines[divided.leaked]), side))
+    if near := near_leaks(spec, parts.training.lines, parts.validation.lines):
+        yield _warning(near_leak(near, of_dataset=len(both) > 1))
     if isinstance(divided.labels, Unlabelled):
         yield not_stratified(divided.labels)
     asked = len(both) > 1 or spec.config.validation_split > 0

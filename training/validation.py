@@ -58,7 +58,7 @@ def check(
     errors = [each for each in findings if each.severity is Severity.ERROR]
     case = Case(apply(config, combined_patch(errors)), facts, estimate)
     findings += [finding for rule in RULES for finding in rule(case)]
-    findings += held_out_advice(case.config, facts.held_out, facts.data_type)
+    findings += held_out_advice(case.config, facts.held_out, facts.data_type, records=facts.records)
     findings = [each for each in findings if not _is_held(each, facts.held)]
     if not any(each.severity is Severity.ERROR for each in findings):
         findings += _memory(case)

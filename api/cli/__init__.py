@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from api.cli import (
     accounts,
+    asking,
     configs,
     control,
     data,
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
         models,
         production,
         evaluations,
+        asking,
         *of_data,
         runs,
         control,

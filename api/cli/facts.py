@@ -86,6 +86,8 @@ def forecast_facts(found: Validation) -> list[tuple[str, str]]:
         about = "" if _is_exact(found) else "about "
         facts.append(("tokens trained", f"{about}{found.tokens_trained}"))
     facts += _dropped(found)
+    if found.near_leaks_unknown is not None:
+        facts.append(("near leaks", found.near_leaks_unknown))
     if found.memory is not None:
         facts.append(("memory estimated", memory_estimate(found.memory)))
     if found.memory_unknown is not None:

@@ -1,6 +1,7 @@
 """Datasets made of others, and two side by side."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from api.cli.output import print_json
 from api.client import Client, ClientError
 from api.client.dataset_versions import (
     Comparison,
+    DatasetLeaks,
     Derivation,
     DerivedDataset,
     Lines,
@@ -106,6 +108,21 @@ def compare(
     typer.echo(f"{found.in_both.total_count} records are in both")
     _show(f"only in {one}", found.only_in_a)
     _show(f"only in {other}", found.only_in_b)
+    for line in _near_lines(found.leaks, one, other, first):
+        typer.echo(line)
+
+
+def _near_lines(leaks: DatasetLeaks, one: str, other: str, first: int) -> Iterator[str]:
+    """What would be learnt nearly by heart if the one were trained on and tested with the other."""
+    if leaks.near is None:
+        yield f"nearly equal records: {leaks.unknown}"
+        return
+    yield f"{leaks.near} of {other} are equal to none of {one}, and nearly equal to some"
+    for each in leaks.pairs[:first]:
+        share = f"{each.similarity:.0%} in common"
+        yield f"  line {each.line_in_b}, as line {each.line_in_a} of {one}: {share}"
+    if leaks.near > first:
+        yield f"  … and {leaks.near - first} more"
 
 
 def _show(where: str, records: Page[NumberedRecord]) -> None:

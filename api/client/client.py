@@ -6,13 +6,14 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self
 
-from api.client import documents, events
+from api.client import documents, events, version_documents
 from api.client.answers import accepted, optional, page
 from api.client.checkpoints import Checkpoint, CleanedCheckpoints
 from api.client.connection import Connection
 from api.client.dataset_calls import DatasetCalls
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
+from api.client.generations import Conversation, GenerationUpdate
 from api.client.resources import Worker
 from api.client.results import (
     Export,
@@ -216,6 +217,14 @@ class Client(DatasetCalls, VersionCalls):
                 if event.seq > after:
                     after = event.seq
                     yield event
+
+    async def generate(self, conversation: Conversation) -> AsyncGenerator[GenerationUpdate, None]:
+        """Have a version answer; each update has what is new of the answer."""
+        given = conversation.as_input()
+        answers = self._connection.follow(version_documents.GENERATE, input=given)
+        async with aclosing(answers):
+            async for answer in answers:
+                yield GenerationUpdate.model_validate(answer["generate"])
 
     async def _ask(self, document: str, **variables: object) -> Any:
         """The answer's one root field."""

@@ -125,6 +125,7 @@ query CompareDatasets($a: ID!, $b: ID!, $first: Int!) {{
   compareDatasets(a: $a, b: $b) {{
     equal a {{ {_DATASET} }} b {{ {_DATASET} }} inBoth(first: $first) {_RECORDS}
     onlyInA(first: $first) {_RECORDS} onlyInB(first: $first) {_RECORDS}
+    leaks {{ equal near unknown pairs {{ lineInA lineInB similarity }} }}
   }}
 }}
 """

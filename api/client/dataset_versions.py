@@ -12,9 +12,11 @@ from api.client.results import Page
 
 __all__ = [
     "Comparison",
+    "DatasetLeaks",
     "Derivation",
     "DerivedDataset",
     "Lines",
+    "NearPair",
     "NumberedRecord",
     "comparison",
     "derived",
@@ -71,6 +73,25 @@ class NumberedRecord(Record):
     content: Any
 
 
+class NearPair(Record):
+    """Two records, one of each dataset, that are nearly equal: their lines, from 1, and about what
+    share they have in common."""
+
+    line_in_a: int
+    line_in_b: int
+    similarity: float
+
+
+class DatasetLeaks(Record):
+    """The records of `b` that are in `a`, too, or nearly; or why that is unknown."""
+
+    equal: int | None
+    near: int | None
+    pairs: tuple[NearPair, ...]
+    """The first of the nearly equal."""
+    unknown: str | None
+
+
 class Comparison(Record):
     """Two datasets, and the first records of what each has alone and of what both have."""
 
@@ -80,6 +101,7 @@ class Comparison(Record):
     only_in_a: Page[NumberedRecord]
     only_in_b: Page[NumberedRecord]
     in_both: Page[NumberedRecord]
+    leaks: DatasetLeaks
 
 
 def derived(answer: Mapping[str, Any]) -> DerivedDataset:

@@ -107,7 +107,8 @@ query ValidateConfig($input: RunPipelineInput!) {{
     }}
     trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
     recordsDropped {{ count reasons {{ code count lines validationDataset }} }} recordsDroppedUnknown
-    preview {{ {PREVIEWED_RECORD} }} tokenExaminations {{ id status progress }}
+    nearLeaksUnknown preview {{ {PREVIEWED_RECORD} }}
+    tokenExaminations {{ id status progress }}
     time {{ preparing training validating total factor method }} timeUnknown
   }}
 }}

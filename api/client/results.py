@@ -284,6 +284,7 @@ class Validation(Record):
     tokens_trained: int | None
     records_dropped: RecordsDropped | None
     records_dropped_unknown: str | None
+    near_leaks_unknown: str | None
     preview: tuple[PreviewedRecord, ...] | None
     token_examinations: tuple[CountedTokens, ...]
     memory: MemoryEstimate | None

@@ -9,6 +9,7 @@ __all__ = [
     "COMPARE_MODEL_VERSIONS",
     "DELETE_MODEL_VERSION",
     "EVALUATE_MODEL",
+    "GENERATE",
     "GET_ACTIVATIONS",
     "GET_EVALUATION",
     "GET_PREDICTIONS",
@@ -101,6 +102,15 @@ query GetPredictions($id: ID!, $first: Int!, $after: String) {{
     predictions(first: $first, after: $after) {{
       edges {{ node {{ line prompt expected tuned {{ {_ANSWER} }} base {{ {_ANSWER} }} }} }} {PAGE}
     }}
+  }}
+}}
+"""
+
+GENERATE: Final = f"""
+subscription Generate($input: GenerateInput!) {{
+  generate(input: $input) {{
+    newText generation {{ id status error {FAILURE}
+      ending {{ reason promptTokens answerTokens loadingSeconds firstSeconds seconds }} }}
   }}
 }}
 """

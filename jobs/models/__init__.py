@@ -8,6 +8,7 @@ from jobs.models.datasets import Dataset
 from jobs.models.evaluations import Evaluation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
+from jobs.models.generations import Generation
 from jobs.models.token_examinations import TokenExamination
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.models.uploads import Upload
@@ -25,6 +26,7 @@ __all__ = [
     "Evaluation",
     "Examination",
     "Export",
+    "Generation",
     "JobEvent",
     "ModelVersion",
     "TokenExamination",

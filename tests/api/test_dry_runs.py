@@ -1,5 +1,6 @@
 """What a run's records would come to, told over the API as the run then finds it."""
 
+import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.ingesting import examine_tokens
 from tests.tiny_model import make_tiny_model
 from training.config import DataType, JobSpec, TrainingType, resolve
 from training.data.choosing import settle_template
+from training.data.doctor.examination import examine
+from training.data.doctor.kept import keep
 from training.data.records import canonical_line
 from training.data.rendering import Renderer
 from training.devices.world import WORLD_OF_ONE
@@ -347,6 +350,33 @@ async def test_a_dataset_to_test_with_is_counted_beside_the_other(
     assert leak["path"] == ["data", "dropLeaksFrom"]
 
 
+async def test_near_leaks_are_those_of_the_sides_that_were_counted(
+    client: Client, viewer: Viewer, model: BaseModel, source: Path, service: Service
+) -> None:
+    asked = ["".join(random.Random(n).choices("abcdefghijk  ", k=80)) for n in range(10)]
+    records = [LATE, *({"question": each, "answer": "Yes."} for each in asked)]
+    records += [{"question": each.upper(), "answer": "Yes!"} for each in asked]
+    dataset = await make_dataset(viewer, service, records=records)
+    folder = service.artifacts.examination(dataset.id)
+    folder.mkdir(parents=True)
+    keep(examine(DataType.QA, enumerate(records, 1)), folder)
+    options = {"hyperparameters": {"maxSequenceLength": 200}, "data": {"validationSplit": 0.3}}
+    found = await validated(client, viewer, sent(model, dataset, **options))
+    choices = {"max_sequence_length": 200, "validation_split": 0.3}
+    rows, _ = as_the_run_prepares(source, dataset, service, **choices)
+    training, validation = ([row.line for row in side] for side in rows)
+    partners = {line: line + 10 if line < 12 else line - 10 for line in validation}
+    leaked = [line for line in validation if partners[line] in training]
+    named = ", ".join(f"{line} (line {partners[line]})" for line in leaked)
+    told = finding(found["warnings"], "VALIDATION_NEAR_LEAK")
+    assert told["path"] == ["data", "validationSplit"]
+    assert len(leaked) > 1
+    assert told["message"] == (
+        f"{len(leaked)} records that are held out are nearly equal to records that are trained on: "
+        f"lines {named}."
+    )
+
+
 async def test_a_large_dataset_is_told_of_once_a_worker_has_counted_it(
     client: Client, viewer: Viewer, model: BaseModel, source: Path, service: Service
 ) -> None:
@@ -391,7 +421,12 @@ def test_of_very_many_rows_the_dropped_are_counted_and_the_sides_foreseen(
     asked = RowsQuestion(
         model_path=str(source),
         data_type=DataType.QA,
-        data=RecordsAsked(path=str(path), sha256=sha256_of(path), records=len(RECORDS)),
+        data=RecordsAsked(
+            path=str(path),
+            sha256=sha256_of(path),
+            records=len(RECORDS),
+            examination=str(tmp_path),
+        ),
         config=resolve(TrainingType.LORA, {"max_sequence_length": 200}),
         shown=0,
     )

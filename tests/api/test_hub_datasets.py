@@ -92,3 +92,16 @@ async def test_plain_text_is_looked_at_and_made_records_by_lines_alike(viewer: C
     found = await made(viewer, upload_id, division="LINES")
     assert (found["status"], found["recordCount"]) == ("READY", 3)
     assert found["source"]["division"] == "LINES"
+
+
+@pytest.mark.usefixtures("ingesting")
+async def test_how_to_cut_what_is_no_plain_text_is_refused_by_name(viewer: Client) -> None:
+    upload_id = await send(viewer, b"text\nIt rains.\nIt pours.\n", "book.csv")
+    found = await made(viewer, upload_id, division="LINES")
+    assert (found["status"], found["error"]["code"]) == ("FAILED", "DIVISION_WITHOUT_EFFECT")
+    assert (await made(viewer, upload_id))["recordCount"] == 2
+    before = await Dataset.all().count()
+    for source in ({"records": [{"text": "a"}]}, {"hub": {"id": "ann/sums"}}):
+        [finding] = (await create(viewer, "", source=source, division="LINES"))["findings"]
+        assert (finding["code"], finding["path"]) == ("DIVISION_WITHOUT_EFFECT", ["division"])
+    assert await Dataset.all().count() == before

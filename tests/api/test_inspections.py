@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from jobs import inspections
 from tests.api.clients import Client
 from tests.api.sending import CONTENT, announce, send
 from tests.factories import make_viewer
+from tests.jobs.stage import eventually
 from tests.training.data.files import jsonl, parquet
 
 INSPECT = """query($id: ID!, $mapping: DatasetMappingInput) {
@@ -124,11 +126,37 @@ async def test_a_reader_that_crashes_or_hangs_is_told_as_a_problem(
 
     monkeypatch.setattr("asyncio.create_subprocess_exec", starting("sh", "-c", "kill -ABRT $$"))
     assert (await inspect(viewer, CONTENT))["problem"]["code"] == "SOURCE_CRASHES"
+    await viewer.service.inspector.close()  # and with it the next reader, which is such a one
     monkeypatch.setattr("asyncio.create_subprocess_exec", starting("sh", "-c", "exit 3"))
     assert (await inspect(viewer, CONTENT))["problem"]["code"] == "INSPECTION_FAILED"
+    await viewer.service.inspector.close()
     monkeypatch.setattr(inspections, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr("asyncio.create_subprocess_exec", starting("sleep", "60"))
     assert (await inspect(viewer, CONTENT))["problem"]["code"] == "INSPECTION_SLOW"
+
+
+async def test_the_next_reader_is_there_before_it_is_asked_and_reads_once(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = asyncio.create_subprocess_exec, []
+
+    async def counted(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await start(*command, **options))
+        return started[-1]
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", counted)
+    first = await inspect(viewer, CONTENT)
+    await eventually(lambda: len(started) == 2)
+    second = await inspect(viewer, CONTENT)
+    assert (first, first["problem"]) == (second, None)
+    await eventually(lambda: len(started) == 3)
+    assert [each.returncode for each in started] == [0, 0, None]
+    started[2].kill()  # one that is gone when it is asked is replaced
+    await started[2].wait()
+    assert await inspect(viewer, CONTENT) == first
+    await eventually(lambda: len(started) == 5)
+    await viewer.service.inspector.close()
+    assert started[4].returncode == -signal.SIGKILL
 
 
 async def test_rows_of_any_content_can_be_shown(viewer: Client) -> None:

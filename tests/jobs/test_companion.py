@@ -124,7 +124,7 @@ async def test_too_many_at_a_time_are_refused(companion: Companion) -> None:
 
 
 async def test_it_rests_when_nobody_asks(companion: Companion) -> None:
-    companion._idle_seconds = 0.2
+    companion._child._idle_seconds = 0.2
     first = await ask(companion)
     assert is_alive(first)
     for _ in range(100):

@@ -88,6 +88,9 @@ async def test_a_child_is_told_where_both_lie(service: Service, viewer: Viewer) 
     spec = JobSpec.model_validate_json((folder / "job.json").read_bytes())
     assert spec.validation_path == str(service.artifacts.records(held_out.id))
     assert spec.dataset_path != spec.validation_path
+    examinations = service.artifacts.root / "examinations"
+    assert spec.examination_path == str(examinations / str(job.dataset_id))
+    assert spec.validation_examination_path == str(examinations / str(held_out.id))
 
 
 async def test_a_dataset_is_not_deleted_while_an_unfinished_job_tests_with_it(

@@ -1,27 +1,34 @@
 """Splits of the hub made datasets by a worker: fetched by its child, stopped, done again, refused."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
 import pytest
 from tortoise.exceptions import DoesNotExist
 
-from jobs import datasets, hub_datasets, tasks
+from jobs import datasets, hub_datasets, uploads
 from jobs.access import Viewer
-from jobs.errors import InvalidInput
+from jobs.errors import InvalidInput, QuotaExceeded
 from jobs.hub_datasets import HubDraft
+from jobs.ingest import IngestFile
 from jobs.models import Dataset
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
+from jobs.tasks import perform
+from jobs.uploads import Announced
 from tests.hub import ROWS, TRAIN_BYTES, hub_for_children
 from tests.ingesting import ingest
 from tests.jobs.stage import eventually, make_viewer
 from tests.training.data.fake_hub import COMMIT, Hub
 from training.data.records import canonical_line
+
+HALF_BYTES = 500
+"""Less than the first file has."""
 
 
 @pytest.fixture
@@ -65,7 +72,7 @@ async def test_a_split_becomes_a_dataset_at_one_commit_and_its_files_go(
     }
     stored = service.artifacts.records(dataset.id).read_bytes()
     assert stored == b"".join(canonical_line(row) for row in ROWS)
-    assert ".hub.partial" not in names(service, dataset)
+    assert service.artifacts.download_folders() == {}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,8 @@ async def test_what_the_hub_does_not_give_fails_the_dataset_with_a_remedy(
     assert failed.error is not None
     assert (failed.status, failed.error["code"]) == (TaskStatus.FAILED, code)
     assert told in f"{failed.error['message']} {failed.error['remedy']}"
-    assert not names(service, failed) & {".hub.partial", "records.jsonl"}
+    assert "records.jsonl" not in names(service, failed)
+    assert service.artifacts.download_folders() == {}
 
 
 async def test_a_hub_that_is_away_or_too_large_is_named(
@@ -124,27 +132,92 @@ async def test_a_deleted_dataset_is_fetched_no_further(
         await running
     hub.held.set()
     assert list((service.artifacts.root / "datasets").iterdir()) == []
+    assert service.artifacts.download_folders() == {}
 
 
-@pytest.mark.usefixtures("hub")
-async def test_a_dataset_whose_worker_died_is_fetched_anew(
-    service: Service, viewer: Viewer
+async def counted(dataset: Dataset) -> bool:
+    return (await Dataset.get(id=dataset.id)).source_bytes is not None
+
+
+async def half_fetched(service: Service, dataset: Dataset, hub: Hub) -> asyncio.Task[Dataset]:
+    """An attempt that has so much of the first file, and gets no further."""
+    hub.held, hub.break_after = Event(), HALF_BYTES
+    running = asyncio.create_task(ingest(service, dataset.id))
+    folder = service.artifacts.download(dataset.id)
+    await eventually(lambda: any(path.stat().st_size for path in folder.glob("0*.partial")), 20.0)
+    await eventually(lambda: counted(dataset))
+    return running
+
+
+async def test_a_dataset_whose_worker_leaves_is_fetched_from_where_it_stopped(
+    service: Service, viewer: Viewer, hub: Hub
 ) -> None:
     dataset = await queued(service, viewer)
-    half = service.artifacts.dataset(dataset.id) / ".hub.partial" / "data"
-    half.mkdir(parents=True)
-    (half / "train-00000-of-00002.parquet").write_bytes(b"half of it")
-    await Dataset.filter(id=dataset.id).update(
-        status=TaskStatus.RUNNING,
-        worker_id="dead",
-        attempt=1,
-        progress=50.0,
-        lease_expires_at=datetime.now(UTC) - timedelta(seconds=1),
-    )
-    assert await tasks.requeue_lapsed(Work.INGEST, 3) == [(dataset.id, 2)]
+    running = await half_fetched(service, dataset, hub)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    left = await Dataset.get(id=dataset.id)
+    assert (left.status, left.source_bytes) == (TaskStatus.QUEUED, TRAIN_BYTES)
+    assert hub.held is not None
+    hub.held.set()
+    await hub_datasets.remove_left(service.artifacts)  # a sweep meanwhile spares it
     ready = await ingest(service, dataset.id)
     assert (ready.status, ready.attempt, ready.record_count) == (TaskStatus.READY, 2, 30)
-    assert ".hub.partial" not in names(service, dataset)
+    path = f"/datasets/ann/sums/resolve/{COMMIT}/data/train-0000"
+    assert [each for each in hub.requests if "/resolve/" in each] == [
+        f"{path}0-of-00002.parquet",
+        f"{path}0-of-00002.parquet bytes={HALF_BYTES}-",
+        f"{path}1-of-00002.parquet",
+    ]
+    assert service.artifacts.download_folders() == {}
+
+
+async def test_what_is_fetched_counts_among_what_its_owner_has_on_the_way(
+    service: Service, viewer: Viewer, hub: Hub
+) -> None:
+    settings = service.settings.model_copy(update={"upload_quota_bytes": TRAIN_BYTES})
+    dataset = await queued(service, viewer)
+    running = await half_fetched(service, dataset, hub)
+    with pytest.raises(QuotaExceeded, match=f"{TRAIN_BYTES} bytes; 1 more"):
+        await uploads.create(viewer, Announced("a.jsonl", 1), settings=settings)
+    _ = await uploads.create(await make_viewer(), Announced("a.jsonl", 1), settings=settings)
+    second = await queued(service, viewer)
+    failure = await IngestFile().refusal(second.id, settings)
+    assert failure is None  # nothing is known of it yet
+    shutil.copytree(service.artifacts.download(dataset.id), service.artifacts.download(second.id))
+    failure = await IngestFile().refusal(second.id, settings)
+    assert failure is not None
+    assert (failure.code, (await Dataset.get(id=second.id)).source_bytes) == (
+        "QUOTA_EXCEEDED",
+        None,
+    )
+    assert hub.held is not None
+    hub.held.set()
+    assert (await running).status is TaskStatus.READY
+    assert await IngestFile().refusal(second.id, settings) is None  # the first has made room
+
+
+async def test_what_exceeds_the_quota_is_fetched_no_further(
+    service: Service, viewer: Viewer, hub: Hub
+) -> None:
+    small = service.settings.model_copy(update={"upload_quota_bytes": TRAIN_BYTES - 1})
+    hub.held = Event()
+    dataset = await queued(service, viewer)
+    await perform(
+        *(Work.INGEST, dataset.id),
+        worker_id="worker",
+        settings=small,
+        artifacts=service.artifacts,
+    )
+    hub.held.set()
+    failed = await Dataset.get(id=dataset.id)
+    assert failed.error is not None
+    assert (failed.status, failed.error["code"]) == (TaskStatus.FAILED, "QUOTA_EXCEEDED")
+    assert "TUNERY_UPLOAD_QUOTA_BYTES" in failed.error["remedy"]
+    assert list(service.artifacts.download_folders()) == [dataset.id]
+    await hub_datasets.remove_left(service.artifacts)
+    assert service.artifacts.download_folders() == {}
 
 
 @pytest.mark.usefixtures("hub")

@@ -9,6 +9,7 @@ from jobs.access import Role, Viewer
 from jobs.cleanup import clean_up
 from jobs.dry_runs import STOPS_UNKNOWN
 from jobs.errors import InvalidInput, NotFound
+from jobs.leaks import NOT_EXAMINED
 from jobs.lifecycle import RunRequest
 from jobs.models import Checkpoint, ModelVersion, TrainingJob
 from jobs.service import Service
@@ -241,5 +242,6 @@ async def test_records_are_not_counted_for_weights_that_may_stop_elsewhere(
     )
     assert validation.valid
     whole = method is TrainingType.FULL
-    assert (validation.dry_run is STOPS_UNKNOWN) is whole
+    assert (validation.dry_run.unknown == STOPS_UNKNOWN) is whole
+    assert validation.dry_run.near_leaks_unknown == NOT_EXAMINED  # which needs no model
     assert ("not on the API's machine" in (validation.dry_run.unknown or "")) is not whole

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from tortoise.exceptions import DoesNotExist
 
@@ -22,7 +23,7 @@ from tests.tiny_model import make_tiny_model
 from training.config import TrainingType
 from training.data.doctor.checks import Code
 from training.data.doctor.report import TokenReport, finding
-from training.data.doctor.spec import EXAMINED
+from training.data.doctor.spec import KEPT
 from training.data.doctor.tokens import RowLengths
 from training.errors import StopTokenNotTrained
 from training.events import Failure
@@ -169,7 +170,7 @@ async def test_the_look_at_the_records_is_taken_again_where_it_came_to_nothing(
 ) -> None:
     rows, kept = (
         Examination.filter(id=dataset.id),
-        service.artifacts.examination(dataset.id) / EXAMINED,
+        service.artifacts.examination(dataset.id) / KEPT,
     )
 
     async def after(**columns: Any) -> Examination:
@@ -184,8 +185,11 @@ async def test_the_look_at_the_records_is_taken_again_where_it_came_to_nothing(
     before_it_was_kept = await after(status=TaskStatus.READY, report={"old": 1}, progress=100.0)
     assert (before_it_was_kept.status, before_it_was_kept.progress) == (TaskStatus.QUEUED, 0.0)
     assert before_it_was_kept.report == {"old": 1}
-    service.artifacts.write(kept, b"")
+    kept.parent.mkdir(parents=True)
+    np.savez(kept, lines=np.arange(9))
     assert (await after(status=TaskStatus.READY)).status is TaskStatus.READY
+    kept.write_bytes(kept.read_bytes()[:-9])
+    assert (await after(status=TaskStatus.READY)).status is TaskStatus.QUEUED
     await rows.delete()
     assert (await after()).status is TaskStatus.QUEUED
 

@@ -55,9 +55,9 @@ async def test_a_document_holds_one_operation() -> None:
 async def test_fragments_that_double_at_every_step_are_refused_at_once() -> None:
     chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(120))
     document = f"{{ ...F0 }} {chain} fragment F120 on Query {{ a: __typename }}"
-    started = time.perf_counter()
+    started = time.process_time()
     assert "number of aliases is more than a million" in await refused(document)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 async def test_fragments_that_spread_each_other_are_refused() -> None:

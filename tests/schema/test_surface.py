@@ -86,6 +86,7 @@ def test_only_what_changes_nothing_is_open_to_a_viewer() -> None:
         "cleanup_checkpoints": "TRAINER",
         "evaluate_model": "TRAINER",
         "export_model": "TRAINER",
+        "generate_answer": "TRAINER",
         "activate_model_version": "TRAINER",
         "rollback_model": "TRAINER",
         "set_activation_gate": "TRAINER",

@@ -1,6 +1,6 @@
 """A tiny real model for every training test, and the shortest way to run one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             mark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
             item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Hide CUDA from a test, its children and its fixtures of any scope: what is asserted here are a
+    processor's figures, many of them to the bit. A card is for tests that are marked `gpu`."""
+    if HERE not in item.path.parents or item.get_closest_marker("gpu"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -130,3 +130,29 @@ def test_a_sample_says_how_many_of_how_many(make_job: MakeJob) -> None:
     run, data, _ = prepared(make_job(rows=qa_rows(20), max_samples=10, held_out=qa_rows(30)[25:]))
     assert (data.dataset_records, data.sampled_records) == (20, 10)
     assert (len(run.training), len(run.run.validation)) == (10, 5)
+
+
+def test_a_sample_of_labelled_records_is_drawn_and_divided_in_their_shares(
+    make_job: MakeJob,
+) -> None:
+    rows = labelled([("yes", 60), ("no", 30), ("both", 10)])
+    choices = {"rows": rows, "stratify": True, "max_samples": 20}
+    run, data, warnings = prepared(make_job(validation_split=0.5, **choices))
+    taken = [[rows[line - 1]["answer"] for line in side] for side in lines(run)]
+    for side in taken:
+        assert Counter(side) == {"yes": 6, "no": 3, "both": 1}
+    assert (data.sampled_records, data.stratified_by, warnings) == (20, "answer", [])
+
+    tests = labelled([("no idea", 3)])
+    beside, data, _ = prepared(make_job("beside", held_out=tests, **choices))
+    training, validation = lines(run)
+    assert sorted(training + validation) == lines(beside)[0]
+    assert (data.validation_records, data.stratified_by) == (3, "answer")
+
+
+def test_without_labels_a_sample_is_the_usual_one_and_says_so_once(make_job: MakeJob) -> None:
+    rows = labelled([("yes", 10), ("no", 9), ("perhaps", 1)])
+    plain, _, _ = prepared(make_job("plain", rows=rows, max_samples=10))
+    run, _, (warning,) = prepared(make_job("drawn", rows=rows, max_samples=10, stratify=True))
+    assert lines(run) == lines(plain)
+    assert warning.code == "NOT_STRATIFIED"

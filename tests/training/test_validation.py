@@ -421,3 +421,11 @@ def test_options_of_a_split_that_there_is_not_have_no_effect(
     assert [(each.code, each.path[-1]) for each in found] == [("OPTION_WITHOUT_EFFECT", name)]
     cured = apply(chosen, combined_patch(found))
     assert [each for each in check(cured, known) if each.severity is Severity.WARNING] == []
+
+
+def test_labels_matter_to_a_sample_whatever_is_held_out() -> None:
+    facts = FACTS.model_copy(update={"held_out": TESTED})
+    for samples, told in ((FACTS.records - 1, []), (FACTS.records, ["stratify"])):
+        chosen = config(stratify=True, validation_split=0.0, max_samples=samples)
+        found = check(chosen, facts)
+        assert [each.path[-1] for each in found if each.code == "OPTION_WITHOUT_EFFECT"] == told

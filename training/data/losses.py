@@ -1,12 +1,15 @@
 """What becomes of records that a run cannot train on, or not on all of: said alike before it and in it."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from training.config import Side
+from training.data.doctor.report import Leaks
 from training.data.errors import numbered
 
-__all__ = ["Affected", "Loss", "leak", "losses"]
+__all__ = ["Affected", "Loss", "leak", "losses", "near_leak"]
+
+_NAMED_PAIRS: Final = 10
 
 
 class Affected(NamedTuple):
@@ -66,4 +69,22 @@ def leak(leaked: Affected, drop_from: Side) -> Loss:
         f"{leaked.total} records of {here} are in {there} too, and are not {effect}: "
         f"{numbered(leaked.first, leaked.total)}.",
         f"Remove them from {here}, or name the other side in dropLeaksFrom.",
+    )
+
+
+def near_leak(leaks: Leaks, *, of_dataset: bool) -> Loss:
+    """What is to be known of validation records that are nearly those trained on, which both sides
+    keep; `of_dataset` says whether they have a dataset of their own."""
+    pairs = leaks.pairs[:_NAMED_PAIRS]
+    named = ", ".join(f"{each.validation_line} (line {each.training_line})" for each in pairs)
+    more = f" and {leaks.near - len(pairs)} more" if leaks.near > len(pairs) else ""
+    if of_dataset:
+        whose, remedy = "of the validation dataset", "Remove either of each pair from its dataset"
+    else:
+        whose, remedy = "that are held out", "Remove either of each pair from the dataset"
+    return Loss(
+        "VALIDATION_NEAR_LEAK",
+        f"{leaks.near} records {whose} are nearly equal to records that are trained on: "
+        f"{'line' if leaks.near == 1 else 'lines'} {named}{more}.",
+        f"{remedy} by deriveDataset; else validation looks better than it is.",
     )

@@ -12,7 +12,16 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Digests", "Indices", "Sides", "all_of", "apart", "as_digests", "split"]
+__all__ = [
+    "Digests",
+    "Indices",
+    "Sides",
+    "all_of",
+    "apart",
+    "as_digests",
+    "drawn_by_label",
+    "split",
+]
 
 _DIGEST_BYTES: Final = 16
 """Of a content's digest, enough that no two contents share them."""
@@ -66,6 +75,20 @@ def apart(contents: Digests, others: Digests) -> tuple[Indices, Indices]:
     return np.flatnonzero(~among), np.flatnonzero(among)
 
 
+def drawn_by_label(labels: Sequence[int], wanted: int, *, shuffle: bool, seed: int) -> Indices:
+    """`wanted` of the records, in order, that bear each label in the share that it has of all, as
+    exactly as whole records allow: the first that bear it, or with `shuffle` any."""
+    of_record = np.asarray(labels, dtype=np.int64)
+    drawn = []
+    for label, share in enumerate(_shares(np.bincount(of_record).tolist(), wanted)):
+        among = np.flatnonzero(of_record == label)
+        if shuffle:
+            draw = random.Random(f"sample:{seed}:{label}")  # noqa: S311 - a seeded draw, no secret
+            among = among[draw.sample(range(len(among)), share)]
+        drawn.append(among[:share])
+    return np.sort(np.concatenate(drawn))
+
+
 class _Groups(NamedTuple):
     """Records of equal content together, numbered in the order of their first records."""
 
@@ -101,22 +124,23 @@ def _chosen(groups: _Groups, among: Indices, wanted: int, seed: str) -> list[int
 
 
 def _chosen_by_label(groups: _Groups, labels: Indices, wanted: int, seed: int) -> list[int]:
-    records = np.bincount(labels)
+    records = np.bincount(labels).tolist()
     chosen: list[int] = []
     of_group = labels[groups.first]
-    for label, share in enumerate(_shares(records.tolist(), wanted)):
+    for label, share in enumerate(_shares(records, wanted)):
         among = np.flatnonzero(of_group == label)
-        chosen += _chosen(groups, among, share, f"split:{seed}:{label}")
+        most = min(share, max(0, records[label] - 1))  # never all that a label has
+        chosen += _chosen(groups, among, most, f"split:{seed}:{label}")
     return chosen
 
 
 def _shares(records: Sequence[int], wanted: int) -> list[int]:
     """How many of `wanted` records each label gives: by its share, what is left over by the largest
-    remainders, of which the first of equals; never all that it has."""
+    remainders, of which the first of equals."""
     total = sum(records)
     shares = [wanted * count // total for count in records]
     remainders = [wanted * count % total for count in records]
     by_remainder = sorted(range(len(records)), key=lambda label: -remainders[label])
     for label in by_remainder[: wanted - sum(shares)]:
         shares[label] += 1
-    return [min(share, count - 1) for share, count in zip(shares, records, strict=True)]
+    return shares

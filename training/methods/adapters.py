@@ -104,9 +104,9 @@ def merged(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     return model
 
 
-def with_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """The base with a saved adapter beside it, for inference."""
-    return PeftModel.from_pretrained(base, str(folder))
+def with_adapter(base: PreTrainedModel, folder: Path, *, name: str = "default") -> PeftModel:
+    """The base with a saved adapter beside it, for inference; `name` tells it from others."""
+    return PeftModel.from_pretrained(base, str(folder), adapter_name=name)
 
 
 def causal_model(model: TrainableModel) -> PreTrainedModel:

@@ -1,7 +1,7 @@
 """A preview: some records of a dataset, token for token, by the renderer of the training loop."""
 
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,8 +19,10 @@ from training.errors import DatasetDamaged, RecordError
 from training.models.sources import tokenizer_folder
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.preview.counting import counted_rows
+from training.preview.leaking import SideLines, leaked
 from training.preview.questions import (
     MOST_TOKENS,
+    LeaksAnswer,
     Preview,
     PreviewedRecord,
     PreviewQuestion,
@@ -38,6 +40,10 @@ RENDERING_SECONDS: Final = 5.0
 _KEPT: Final = 2
 """Tokenizers that stay loaded: each takes some 50 to 300 MB."""
 
+_REMEMBERED: Final = 4
+"""Runs whose sides were counted last, of which more is likely to be asked next: each takes less than
+a megabyte."""
+
 _FILES: Final = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json",
     "config.json",
@@ -53,9 +59,12 @@ class _Loaded:
 
 @dataclass
 class Previewer:
-    """Answers previews, and keeps the tokenizers that it used last."""
+    """Answers what is asked of a run's records, and keeps the tokenizers that it used last."""
 
     _loaded: OrderedDict[object, _Loaded] = field(default_factory=OrderedDict)
+    _sides: deque[tuple[RowsQuestion, SideLines]] = field(
+        default_factory=lambda: deque(maxlen=_REMEMBERED)
+    )
 
     def preview(self, asked: PreviewQuestion) -> Preview:
         """The records asked for. Raises the `TrainingError` that would end a run over them."""
@@ -84,7 +93,16 @@ class Previewer:
         )
         renderer = self._renderer(beginning)
         shown = _rendered(renderer, beginning)
-        return RowsAnswer(rows=counted_rows(asked, renderer), shown=shown)
+        counted = counted_rows(asked, renderer)
+        if counted and counted.sides:
+            self._sides.append((asked, counted.sides))
+        return RowsAnswer(rows=counted and counted.rows, shown=shown)
+
+    def leaks(self, asked: RowsQuestion) -> LeaksAnswer:
+        """What leaks from one side of a run into the other, exactly where its rows were counted by
+        this very question. Raises `DatasetDamaged`, `ExaminationDamaged`."""
+        counted = (sides for question, sides in self._sides if question == asked)
+        return leaked(asked, next(counted, None))
 
     def _renderer(self, asked: PreviewQuestion) -> Renderer:
         loaded = self._load(asked.model_path)

@@ -16,7 +16,13 @@ from pydantic import BaseModel
 from training.devices.process import resident_bytes
 from training.libraries import imported_at_once, leave_out_torch, prepare_environment, silence
 from training.outcomes import outcome_of
-from training.preview.questions import Kind, PreviewQuestion, Question, RowsQuestion
+from training.preview.questions import (
+    ComparisonQuestion,
+    Kind,
+    PreviewQuestion,
+    Question,
+    RowsQuestion,
+)
 
 __all__ = ["main"]
 
@@ -35,6 +41,7 @@ def main() -> int:
     with imported_at_once():
         silence()
         from training.preview.answering import Previewer  # transformers: most of a second
+        from training.preview.leaking import compared
 
     previewer = Previewer()
 
@@ -45,6 +52,10 @@ def main() -> int:
                 return previewer.preview(PreviewQuestion.model_validate(asked.question))
             case Kind.ROWS:
                 return previewer.rows(RowsQuestion.model_validate(asked.question))
+            case Kind.LEAKS:
+                return previewer.leaks(RowsQuestion.model_validate(asked.question))
+            case Kind.COMPARISON:
+                return compared(ComparisonQuestion.model_validate(asked.question))
 
     for line in sys.stdin.buffer:
         answers.write(outcome_of(partial(answer, line)) + b"\n")

@@ -5,7 +5,6 @@ file that stays. No torch here.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -13,12 +12,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from training.config import OnTooLong, Side, TrainingConfig
-from training.data.labels import Labels, Unlabelled, find_labels
 from training.data.lengths import Fitting, fitting
 from training.data.rendering import Renderer
 from training.data.selection import Rows
-from training.data.token_cache import CachedRows, RecordFile, records_at, stored_rows, token_rows
+from training.data.token_cache import CachedRows, RecordFile, stored_rows, token_rows
 from training.data.token_file import Integers, TokenTable
+from training.preview.leaking import SideLines, record_file
 from training.preview.questions import (
     DIVIDED_ROWS,
     NAMED_LINES,
@@ -29,12 +28,13 @@ from training.preview.questions import (
     RecordsAsked,
     RowsQuestion,
 )
-from training.steps.batches import Plan, sample
+from training.steps.batches import Plan
+from training.steps.sampling import Sampled, labels_of, sampled
 from training.steps.schedule import rows_per_step, steps_per_epoch, total_steps
 from training.steps.sides import Divided, divide
 from training.templates.guard import TookTooLong, time_limited
 
-__all__ = ["counted_rows"]
+__all__ = ["Counted", "counted_rows"]
 
 RENDERED_BYTES: Final = 2 * 1024**2
 """Of a file of records that is rendered for this; rows of a larger one are counted where they are
@@ -43,7 +43,15 @@ SECONDS: Final = 0.35
 """Of computing, for everything: within half a second there is to be an answer."""
 
 
-def counted_rows(asked: RowsQuestion, renderer: Renderer) -> CountedRows | None:
+class Counted(NamedTuple):
+    """The rows of a run, and on which side each is."""
+
+    rows: CountedRows
+    sides: SideLines | None
+    """None where they are not divided."""
+
+
+def counted_rows(asked: RowsQuestion, renderer: Renderer) -> Counted | None:
     """The run's rows; None where that would take longer than a moment.
 
     Raises what `Renderer.rows` raises, and `DatasetDamaged`.
@@ -74,7 +82,7 @@ class _Reader:
     def read(self, data: RecordsAsked, places: Integers | None) -> _Read | None:
         """The rows of a dataset; None where they are not there in time."""
         config = self.asked.config
-        records = RecordFile(Path(data.path), self.asked.data_type, data.sha256, places)
+        records = record_file(self.asked, data, places)
         cached = self._cached(records, data.sha256)
         if cached is None:
             return None
@@ -109,32 +117,47 @@ class _Reader:
         )
 
 
-def _counted(reader: _Reader) -> CountedRows | None:
+def _counted(reader: _Reader) -> Counted | None:
     asked = reader.asked
     config = asked.config
-    wanted = sample(
-        asked.data.records, config.max_samples, shuffle=config.shuffle, seed=config.seed
-    )
-    trained = reader.read(asked.data, wanted)
+    drawn = sampled(record_file(asked, asked.data), asked.data.records, config)
+    trained = reader.read(asked.data, drawn.places)
     tested = reader.read(asked.held_out, None) if asked.held_out else None
     if trained is None or (asked.held_out and tested is None):
         return None
     both = [trained] if tested is None else [trained, tested]
     few = sum(len(each.found.rows) for each in both) <= DIVIDED_ROWS
-    return CountedRows(
-        sides=_sides(trained, tested, config) if few else None,
+    divided = _divided(trained, tested, config, drawn) if few else None
+    rows = CountedRows(
+        sides=_sides(divided, trained, tested, config) if divided else None,
         lost=trained.lost,
         lost_held_out=tested.lost if tested else None,
     )
+    return Counted(rows, _lines_of(divided, trained, tested) if divided else None)
 
 
-def _sides(trained: _Read, tested: _Read | None, config: TrainingConfig) -> CountedSides:
-    divided = divide(
-        trained.found.rows.contents,
+def _divided(
+    trained: _Read, tested: _Read | None, config: TrainingConfig, drawn: Sampled
+) -> Divided:
+    rows = trained.found.rows
+    return divide(
+        rows.contents,
         config,
         held_out=tested.found.rows.contents if tested else None,
-        find_labels=partial(_labels, trained),
+        find_labels=lambda: labels_of(drawn, trained.records, rows.lines, rows.contents),
     )
+
+
+def _lines_of(divided: Divided, trained: _Read, tested: _Read | None) -> SideLines:
+    training, validation = trained.found.rows, (tested or trained).found.rows
+    return SideLines(
+        training.lines[divided.sides.training], validation.lines[divided.sides.validation]
+    )
+
+
+def _sides(
+    divided: Divided, trained: _Read, tested: _Read | None, config: TrainingConfig
+) -> CountedSides:
     training = trained.found.rows.chosen(divided.sides.training)
     return CountedSides(
         training_records=len(training),
@@ -143,13 +166,6 @@ def _sides(trained: _Read, tested: _Read | None, config: TrainingConfig) -> Coun
         trained_tokens=_trained_tokens(training, config),
         leaked=_leaked(divided, trained, tested, config.drop_leaks_from),
     )
-
-
-def _labels(trained: _Read) -> Labels | Unlabelled:
-    rows = trained.found.rows
-    contents = (each.tobytes() for each in rows.contents)
-    records = records_at(trained.records, rows.lines)
-    return find_labels(trained.records.data_type, zip(contents, records, strict=True))
 
 
 def _trained_tokens(training: Rows, config: TrainingConfig) -> int:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from training.config import TrainingConfig
+from training.data.doctor.report import Leaks
 from training.data.errors import numbered
-from training.data.losses import Affected, Loss, leak, losses
+from training.data.losses import Affected, Loss, leak, losses, near_leak
 from training.findings import PATHS, Finding, Severity, error
 from training.held_out import VALIDATION_DATASET
 from training.preview.questions import CountedRows, CountedSides, Lines, LostRecords
 
-__all__ = ["row_findings"]
+__all__ = ["leak_findings", "row_findings"]
 
 _LENGTH: Final = PATHS["max_sequence_length"]
 
@@ -28,6 +29,17 @@ def row_findings(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]
     if rows.sides is not None and rows.sides.leaked.count:
         told = leak(_affected(rows.sides.leaked), config.drop_leaks_from)
         yield _warning(told, PATHS["drop_leaks_from"])
+
+
+def leak_findings(leaks: Leaks, *, of_dataset: bool, foreseen: bool) -> Iterator[Finding]:
+    """That records on the two sides of a run are nearly equal. `of_dataset` says whether those tested
+    with have a dataset of their own, `foreseen` whether the sides are not counted."""
+    if not leaks.near:
+        return
+    told = near_leak(leaks, of_dataset=of_dataset)
+    if foreseen:
+        told = told._replace(message=f"If no record is left out, {told.message}")
+    yield _warning(told, VALIDATION_DATASET if of_dataset else PATHS["validation_split"])
 
 
 def _refusals(rows: CountedRows, config: TrainingConfig) -> Iterator[Finding]:

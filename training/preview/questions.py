@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from training.config import DataType, Frozen, TrainingConfig, TrainOn
+from training.data.doctor.report import Leaks
 from training.events import Failure
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "MOST_TOKENS",
     "NAMED_LINES",
     "Answer",
+    "ComparisonQuestion",
     "CountedRows",
     "CountedSides",
     "Kind",
+    "LeaksAnswer",
     "Lines",
     "LostRecords",
     "Preview",
@@ -29,6 +32,7 @@ __all__ = [
     "RecordsAsked",
     "RowsAnswer",
     "RowsQuestion",
+    "WhyUnknown",
 ]
 
 MOST_RECORDS: Final = 20
@@ -46,6 +50,9 @@ class Kind(StrEnum):
 
     PREVIEW = "PREVIEW"
     ROWS = "ROWS"
+    LEAKS = "LEAKS"
+    """Of a run, by a `RowsQuestion`: of one whose rows were counted just now, exactly."""
+    COMPARISON = "COMPARISON"
 
 
 class Question(Frozen):
@@ -115,6 +122,8 @@ class RecordsAsked(Frozen):
     """A JSONL file of canonical records. Beside it their tokens may be kept."""
     sha256: str
     records: int
+    examination: str
+    """The folder that has what was found of each record, once they are examined."""
 
 
 class RowsQuestion(Frozen):
@@ -182,3 +191,28 @@ class RowsAnswer(Frozen):
     """None where counting takes longer: of a large dataset whose tokens are not kept yet."""
     shown: tuple[PreviewedRecord, ...]
     """The first records."""
+
+
+class ComparisonQuestion(Frozen):
+    """Which records of a dataset are in another, too, or nearly: by the folders of their
+    examinations."""
+
+    ours: str
+    others: str
+
+
+class WhyUnknown(StrEnum):
+    """Why nothing is said of leaks."""
+
+    NOT_EXAMINED = "NOT_EXAMINED"
+    TOO_MANY = "TOO_MANY"
+    """Records, for the time that there is."""
+
+
+class LeaksAnswer(Frozen):
+    """What leaks from the one side into the other; one of `leaks` and `unknown` is given."""
+
+    leaks: Leaks | None = None
+    unknown: WhyUnknown | None = None
+    foreseen: bool = False
+    """Whether the sides are those that a run has if it leaves no record out."""

@@ -15,6 +15,7 @@ UNKNOWN = Validation(
     tokens_trained=120,
     records_dropped=None,
     records_dropped_unknown="It is starting.",
+    near_leaks_unknown="It is told once.",
     preview=None,
     token_examinations=(),
     memory=None,
@@ -29,6 +30,7 @@ def test_what_is_not_counted_is_said_with_its_reason() -> None:
         ("steps", "3"),
         ("tokens trained", "about 120"),
         ("records dropped", "It is starting."),
+        ("near leaks", "It is told once."),
     ]
 
 
@@ -38,7 +40,9 @@ def test_dropped_records_are_counted_by_reason() -> None:
         DroppedRecords(code="TOO_LONG", count=5, lines=(1, 2, 4), validation_dataset=True),
     )
     counted = {"records_dropped": RecordsDropped(count=6, reasons=reasons)}
-    told = UNKNOWN.model_copy(update=counted | {"records_dropped_unknown": None})
+    told = UNKNOWN.model_copy(
+        update=counted | {"records_dropped_unknown": None, "near_leaks_unknown": None}
+    )
     assert forecast_facts(told) == [
         ("steps", "3"),
         ("tokens trained", "120"),

@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from jobs.access import Role, Viewer
+from jobs.leaks import NOT_EXAMINED, FoundLeaks
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
 from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.factories import QA, make_dataset, make_model, make_viewer
+from training.data.doctor.report import LeakPair, Leaks
 
 NEW = [{"question": "Who?", "answer": "You."}, {"question": "When?", "answer": "Now."}]
 
@@ -47,9 +50,31 @@ async def test_a_dataset_is_derived_and_compared_by_names(
         "2 are only in better",
         '  line 17: {"answer": "You.", "question": "Who?"}',
         '  line 18: {"answer": "Now.", "question": "When?"}',
+        f"nearly equal records: {NOT_EXAMINED}",
     ]
     found = json.loads((await shell.run("compare", "sums", made, "--json")).out)
     assert (found["equal"], found["b"]["version"]) == (False, 2)
+
+
+async def test_nearly_equal_records_are_shown_with_the_lines_of_both(
+    shell: Shell, ada: Viewer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [
+        LeakPair(validation_line=line, training_line=line + 7, similarity=0.875) for line in (2, 5)
+    ]
+
+    async def between(*_of: UUID, **_by: object) -> FoundLeaks:
+        return FoundLeaks(Leaks(equal=0, near=3, pairs=tuple(pairs)))
+
+    monkeypatch.setattr("jobs.leaks.between", between)
+    await make_dataset(ada, service)
+    await make_dataset(ada, service, name="tests", records=NEW)
+    compared = await shell.run("compare", "sums", "tests", "--first", "1")
+    assert compared.out.splitlines()[-3:] == [
+        "3 of tests are equal to none of sums, and nearly equal to some",
+        "  line 2, as line 9 of sums: 88% in common",
+        "  … and 2 more",
+    ]
 
 
 async def test_records_that_are_left_out_of_a_derivation_are_named(

@@ -111,6 +111,14 @@ def test_an_archive_of_prose_is_text_cut_as_wanted_and_its_source_files_whole() 
     assert contents.places.find(9) == Place("c.py", 3)
 
 
+def test_an_archive_of_source_files_is_not_cut_in_silence() -> None:
+    content = zipped(FILES)
+    assert values(opened(content, Division.WHOLE)[1]) == CODE
+    with pytest.raises(SourceUnreadable, match="LINES cuts plain text alone") as caught:
+        opened(content, Division.LINES)
+    assert caught.value.code == "DIVISION_WITHOUT_EFFECT"
+
+
 @pytest.mark.parametrize("made", MAKERS)
 def test_long_and_foreign_names_are_read(made: str) -> None:
     names = ["d/" * 90 + "é日本.py", "x" * 150 + "/" + "y" * 150 + ".py"]

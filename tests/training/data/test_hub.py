@@ -1,6 +1,7 @@
 """Datasets by hub id: which files are taken, how they get here, and what is refused."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -11,12 +12,14 @@ from tests.training.data.files import jsonl, parquet, problems, values
 from training.data.containers.reading import Container
 from training.data.containers.rows import Place
 from training.data.containers.shards import open_shards
+from training.data.hub import patience
 from training.data.hub.errors import HubUnavailable
-from training.data.hub.fetching import HubSplit, fetch
+from training.data.hub.fetching import HubFiles, fetch
 from training.data.hub.layout import converted_layout, layout_of
+from training.data.hub.plan import HubSplit
 from training.data.ingest import telling
 from training.data.ingest.run import ingest
-from training.data.ingest.spec import HubSource, IngestSpec
+from training.data.ingest.spec import HubDownload, HubSource, IngestSpec
 from training.errors import SourceUnreadable
 
 ROWS = [{"text": f"row {number} " + "x" * 200} for number in range(60)]
@@ -47,12 +50,35 @@ REPOSITORIES = {
     ),
     "ann/unconverted": Repository({"rows.zip": b"PK"}),
     "ann/gated": Repository({"train.jsonl": jsonl(*ROWS)}, gated_for="hf_secret"),
+    "ann/closed": Repository({"train.parquet": parquet(ROWS)}, gated_for="hf_secret"),
 }
+WANTED = HubSplit("ann/shards", "train")
 LIMIT = 10**6
 
 
+class Clock:
+    """Time that passes where it is waited for."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(patience, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[Hub]:
+    del clock  # nobody waits in earnest
     with running_hub(REPOSITORIES) as hub:
         url = "{endpoint}/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
@@ -64,6 +90,20 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield hub
+
+
+def contents(found: HubFiles) -> list[bytes]:
+    return [path.read_bytes() for path in found.paths]
+
+
+def stopping_at(size_bytes: int) -> Callable[[int, int], None]:
+    """A progress that ends the process once so much is here."""
+
+    def stop(done: int, _total: int) -> None:
+        if done >= size_bytes:
+            raise InterruptedError
+
+    return stop
 
 
 def refused(wanted: HubSplit, folder: Path, max_bytes: int = LIMIT) -> tuple[str, str]:
@@ -78,46 +118,46 @@ def test_the_shards_of_a_split_are_fetched_at_one_commit_and_read_in_order(
 ) -> None:
     told: list[tuple[int, int]] = []
     found = fetch(
-        HubSplit("ann/shards", "train"),
+        WANTED,
         tmp_path,
         max_bytes=LIMIT,
         progress=lambda done, total: told.append((done, total)),
     )
-    assert (found.config, found.commit, found.is_partial) == ("default", COMMIT, False)
-    assert found.names == [name for name in SHARDS if "train" in name]
-    assert [path.read_bytes() for path in found.paths] == [SHARDS[name] for name in found.names]
-    total = sum(len(SHARDS[name]) for name in found.names)
+    plan, names = found.plan, [file.name for file in found.plan.files]
+    assert (plan.config, plan.commit, plan.is_partial) == ("default", COMMIT, False)
+    assert names == [name for name in SHARDS if "train" in name]
+    assert contents(found) == [SHARDS[name] for name in names]
+    total = sum(len(SHARDS[name]) for name in names)
+    assert plan.size_bytes == total
     assert told[0] == (0, total)
     assert told[-1] == (total, total)
     assert told == sorted(told)
-    contents = open_shards(list(zip(found.names, found.paths, strict=True)))
-    assert contents.container is Container.PARQUET
-    assert values(contents.rows) == list(enumerate(ROWS, 1))
-    assert contents.places.find(31) == Place("data/train-00001-of-00002.parquet", 1)
+    shards = open_shards(list(zip(names, found.paths, strict=True)))
+    assert shards.container is Container.PARQUET
+    assert values(shards.rows) == list(enumerate(ROWS, 1))
+    assert shards.places.find(31) == Place("data/train-00001-of-00002.parquet", 1)
     assert not [request for request in hub.requests if "build.py" in request]
 
 
 @pytest.mark.usefixtures("hub")
 def test_a_configuration_is_chosen_by_name_and_its_split_by_the_card(tmp_path: Path) -> None:
     found = fetch(HubSplit("ann/named", "all", config="en"), tmp_path, max_bytes=LIMIT)
-    assert found.names == ["en/a.jsonl", "en/b.jsonl"]
+    assert [file.name for file in found.plan.files] == ["en/a.jsonl", "en/b.jsonl"]
     found = fetch(HubSplit("ann/named", "train", config="de"), tmp_path, max_bytes=LIMIT)
-    assert found.names == ["de/a.jsonl"]
+    assert [file.name for file in found.plan.files] == ["de/a.jsonl"]
 
 
 @pytest.mark.usefixtures("hub")
 def test_what_only_a_script_can_read_is_taken_as_the_hub_converted_it(tmp_path: Path) -> None:
     found = fetch(HubSplit("ann/scripted", "train"), tmp_path, max_bytes=LIMIT)
-    assert (found.commit, found.is_partial) == (CONVERTED, False)
-    assert found.names == ["default/train/0000.parquet"]
-    assert fetch(HubSplit("ann/scripted", "test"), tmp_path, max_bytes=LIMIT).is_partial
+    assert (found.plan.commit, found.plan.is_partial) == (CONVERTED, False)
+    assert [file.name for file in found.plan.files] == ["default/train/0000.parquet"]
+    assert fetch(HubSplit("ann/scripted", "test"), tmp_path, max_bytes=LIMIT).plan.is_partial
 
 
-def test_a_download_goes_on_where_it_broke_and_keeps_the_files_that_are_whole(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_download_goes_on_where_it_broke_and_where_its_process_stopped(
+    hub: Hub, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 64)
-    wanted = HubSplit("ann/shards", "train")
     first, second = (name for name in SHARDS if "train" in name)
     hub.break_after = 640
 
@@ -126,14 +166,107 @@ def test_a_download_goes_on_where_it_broke_and_keeps_the_files_that_are_whole(
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fetch(wanted, tmp_path, max_bytes=LIMIT, progress=stop)
+        fetch(WANTED, tmp_path, max_bytes=LIMIT, progress=stop)
     path = f"/datasets/ann/shards/resolve/{COMMIT}"
     assert hub.requests[1:] == [f"{path}/{first}", f"{path}/{first} bytes=640-", f"{path}/{second}"]
+    [half] = tmp_path.glob("00001.*.partial")
+    half.write_bytes(
+        SHARDS[second][:300]
+    )  # as a process leaves it that is killed between two blocks
     told: list[int] = []
-    found = fetch(wanted, tmp_path, max_bytes=LIMIT, progress=lambda done, _: told.append(done))
-    assert hub.requests[5:] == [f"{path}/{second}"]
-    assert [path.read_bytes() for path in found.paths] == [SHARDS[name] for name in found.names]
+    found = fetch(WANTED, tmp_path, max_bytes=LIMIT, progress=lambda done, _: told.append(done))
+    assert hub.requests[4:] == [
+        f"{path}/{second} bytes=300-"
+    ]  # nor is the revision looked up again
+    assert contents(found) == [SHARDS[first], SHARDS[second]]
     assert told == sorted(told)
+    assert told[-1] == found.plan.size_bytes
+
+
+def test_a_stopped_download_begins_anew_where_its_commit_is_gone(hub: Hub, tmp_path: Path) -> None:
+    hub.break_after = 640
+    with pytest.raises(InterruptedError):
+        fetch(WANTED, tmp_path, max_bytes=LIMIT, progress=stopping_at(600))
+    hub.commit = "3" * 40
+    hub.repositories = {"ann/shards": Repository({"train.jsonl": jsonl(ROWS[0])})}
+    found = fetch(WANTED, tmp_path, max_bytes=LIMIT)
+    assert (found.plan.commit, contents(found)) == (hub.commit, [jsonl(ROWS[0])])
+    assert {path.name for path in tmp_path.iterdir()} == {"00000", "lock", "plan.json"}
+    other = WANTED._replace(split="test")
+    assert refused(other, tmp_path)[0] == "HUB_SPLIT_UNKNOWN"  # what is there is of another split
+
+
+def test_a_hub_without_ranges_sends_a_broken_file_again_but_not_for_ever(
+    hub: Hub, tmp_path: Path, clock: Clock
+) -> None:
+    hub.knows_ranges, hub.break_after = False, 640
+    found = fetch(WANTED, tmp_path / "once", max_bytes=LIMIT)
+    assert contents(found) == [SHARDS[file.name] for file in found.plan.files]
+
+    def break_again(_done: int, _total: int) -> None:
+        hub.break_after = 640
+
+    clock.now = 0.0
+    with pytest.raises(HubUnavailable) as error:
+        fetch(WANTED, tmp_path / "always", max_bytes=LIMIT, progress=break_again)
+    assert (error.value.code, clock.now) == ("HUB_OUT_OF_REACH", 300.0)
+
+
+def test_what_comes_is_compared_and_once_fetched_again(hub: Hub, tmp_path: Path) -> None:
+    hub.damaged = 1
+    found = fetch(WANTED, tmp_path / "once", max_bytes=LIMIT)
+    assert contents(found) == [SHARDS[file.name] for file in found.plan.files]
+    hub.damaged = 2
+    code, words = refused(HubSplit("ann/named", "train", config="de"), tmp_path / "twice")
+    assert code == "HUB_FILE_DIFFERS"  # git's own sum is compared as well
+    assert "de/a.jsonl" in words
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "waited"),
+    [
+        (503, {}, 1.0),
+        (429, {"Retry-After": "120"}, 120.0),
+        (429, {"RateLimit": '"resolvers";r=0;t=55'}, 55.0),
+    ],
+)
+def test_a_hub_that_is_busy_is_asked_again_when_it_said(
+    hub: Hub,
+    tmp_path: Path,
+    clock: Clock,
+    *,
+    status: int,
+    headers: dict[str, str],
+    waited: float,
+) -> None:
+    hub.refusals = [(status, headers)] * 2
+    beats: list[int] = []
+    found = fetch(WANTED, tmp_path, max_bytes=LIMIT, progress=lambda done, _: beats.append(done))
+    assert contents(found) == [SHARDS[file.name] for file in found.plan.files]
+    assert clock.now == waited + max(2.0, waited if headers else 0.0)
+    assert beats.count(0) > clock.now  # it is no hung process
+
+
+def test_patience_has_an_end(hub: Hub, tmp_path: Path, clock: Clock) -> None:
+    hub.refusals = [(502, {})] * 20
+    code, words = refused(WANTED, tmp_path)
+    assert (code, clock.now, len(hub.refusals)) == ("HUB_OUT_OF_REACH", 300.0, 9)
+    assert "502" in words
+    hub.refusals = [(429, {"Retry-After": "3600"})]
+    assert refused(WANTED, tmp_path)[0] == "HUB_OUT_OF_REACH"
+    hub.refusals = [(401, {"X-Error-Message": "Invalid credentials in Authorization header"})]
+    code, words = refused(WANTED, tmp_path)
+    assert code == "HUB_TOKEN_REFUSED"
+    assert clock.now == 300.0
+
+
+def test_the_token_stays_with_the_hub(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    wanted = HubSplit("ann/closed", "train")
+    assert contents(fetch(wanted, tmp_path, max_bytes=LIMIT)) == [parquet(ROWS)]
+    assert hub.requests[1:] == [f"/datasets/ann/closed/resolve/{COMMIT}/train.parquet"]
 
 
 @pytest.mark.usefixtures("hub")
@@ -143,9 +276,11 @@ def test_a_gated_dataset_is_read_with_the_token_of_the_environment(
     code, words = refused(HubSplit("ann/gated", "train"), tmp_path)
     assert code == "HUB_DATASET_GATED"
     assert "HF_TOKEN" in words
+    monkeypatch.setenv("HF_TOKEN", "hf_other")
+    assert refused(HubSplit("ann/gated", "train"), tmp_path)[0] == "HUB_DATASET_GATED"
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     found = fetch(HubSplit("ann/gated", "train"), tmp_path, max_bytes=LIMIT)
-    assert found.paths[0].read_bytes() == jsonl(*ROWS)
+    assert contents(found) == [jsonl(*ROWS)]
 
 
 @pytest.mark.usefixtures("hub")
@@ -174,6 +309,18 @@ def test_what_is_too_large_is_refused_before_a_byte_is_fetched(hub: Hub, tmp_pat
     code, words = refused(HubSplit("ann/shards", "train"), tmp_path, max_bytes=1000)
     assert code == "HUB_DATASET_TOO_LARGE"
     assert "at most 1,000" in words
+    assert not [request for request in hub.requests if "/resolve/" in request]
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_a_byte_is_fetched(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = sum(len(SHARDS[name]) for name in SHARDS if "train" in name)
+    room = shutil.disk_usage(tmp_path)._replace(free=total // 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    code, words = refused(WANTED, tmp_path)
+    assert code == "DISK_FULL"
+    assert f"{total:,} bytes, and only {total // 2:,} are free" in words
     assert not [request for request in hub.requests if "/resolve/" in request]
 
 
@@ -266,7 +413,8 @@ def test_fetching_and_reading_are_told_as_one_progress(
     monkeypatch.setattr(telling, "LOOK_ROWS", 1)
     monkeypatch.setattr(telling.Teller, "tell", lambda _, percent: told.append(percent))
     source = HubSource(id="ann/shards", split="train", max_bytes=LIMIT)
-    made = ingest(IngestSpec(source=source), tmp_path)
+    download = HubDownload(wanted=source, folder=str(tmp_path / "download"))
+    made = ingest(IngestSpec(source=download), tmp_path)
     assert (made.rows, made.container) == (60, Container.PARQUET)
     assert made.hub == source.model_copy(update={"config": "default", "commit": COMMIT})
     assert told == sorted(told)

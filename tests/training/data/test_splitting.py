@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.splitting import Sides, apart, as_digests, split
+from training.data.splitting import Sides, apart, as_digests, drawn_by_label, split
 
 
 def contents(values: Sequence[object]) -> list[bytes]:
@@ -78,6 +78,7 @@ def test_records_that_are_all_the_same_are_all_trained_on() -> None:
         ([50, 50], 25, [13, 12]),  # what is left over goes to the first of equals
         ([97, 2, 1], 10, [10, 0, 0]),
         ([4, 4, 2], 9, [3, 3, 1]),  # some of each are trained on
+        ([5, 0, 1, 1], 4, [3, 0, 0, 0]),  # as of a sample, where a label may have few or none
     ],
 )
 def test_labels_are_held_out_in_their_shares(
@@ -128,3 +129,16 @@ def test_a_digest_that_ends_in_zeros_is_another_than_one_that_is_shorter() -> No
     found = as_digests([b"a" * 15 + b"\0", b"a" * 16, b"a" * 14 + b"\0a"], 3)
     assert isinstance(split(found, 1, 1), Sides)
     assert len(set(found.tolist())) == 3
+
+
+def test_a_sample_bears_labels_in_their_shares_the_first_of_each_or_any_by_seed() -> None:
+    labels = [0, 1, 0, 2, 0, 0, 1, 0, 0, 2, 0, 1, 0, 0, 0, 0]  # 11, 3 and 2 of 16
+    head = drawn_by_label(labels, 8, shuffle=False, seed=1)
+    assert head.tolist() == [0, 1, 2, 3, 4, 5, 7, 8]
+    assert Counter(labels[place] for place in head) == {0: 6, 1: 1, 2: 1}
+    drawn, again, other = (
+        drawn_by_label(labels, 8, shuffle=True, seed=seed).tolist() for seed in (1, 1, 2)
+    )
+    assert drawn == again == sorted(set(drawn)) != other
+    for found in (drawn, other):
+        assert Counter(labels[place] for place in found) == {0: 6, 1: 1, 2: 1}

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from tests.training.data.files import PACKERS, problems, values
+from tests.training.data.files import PACKERS, parquet, problems, values
 from training.config import DataType
 from training.data.containers.languages import Kind, kind_of, language_of
 from training.data.containers.limits import Limits
@@ -13,6 +13,7 @@ from training.data.containers.reading import Container, Contents, open_contents
 from training.data.formats.conversion import Converter
 from training.data.formats.detection import detect
 from training.errors import SourceUnreadable
+from training.events import Failure
 
 STORY = b"\xef\xbb\xbf\r\nOne day\r\nit rained.\r\n \r\n\r\nThen, it did not.\r\n\x0c\r\nThe end"
 PARAGRAPHS = [(2, "One day\nit rained."), (6, "Then, it did not."), (8, "The end")]
@@ -149,3 +150,31 @@ def test_what_is_called_text_and_is_none_is_refused() -> None:
             opened(content, "a.txt")
         assert refused.value.code == "NOT_TEXT"
         assert refused.value.remedy == "Save the file as text in UTF-8."
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        (b'{"text": "a"}\n', "a.txt", "this is JSONL, which has rows of its own"),
+        (b"text,n\na,1\n", "a", "this is CSV, which has rows of its own"),
+        (parquet([{"text": "a"}]), "a", "this is PARQUET, which has rows of its own"),
+        (b"x = 1\n", "a.py", "this is source code, a record a file"),
+    ],
+    ids=["JSONL", "CSV", "Parquet", "code"],
+)
+def test_what_is_no_plain_text_is_not_cut_in_silence(content: bytes, name: str, said: str) -> None:
+    plain = opened(content, name)
+    assert len(values(plain.rows)) == 1
+    for division in (Division.LINES, Division.PARAGRAPHS):
+        with pytest.raises(SourceUnreadable) as caught:
+            opened(content, name, division)
+        assert caught.value.failure() == Failure(
+            code="DIVISION_WITHOUT_EFFECT",
+            message=f"The file cannot be read: the division {division} cuts plain text alone, and "
+            f"{said}.",
+            remedy="Leave division out.",
+        )
+    if plain.container is Container.CODE:  # which is what happens
+        assert values(opened(content, name, Division.WHOLE).rows) == values(
+            opened(content, name).rows
+        )

@@ -10,7 +10,13 @@ from typing import Final, NamedTuple, TypeAlias
 
 from training.data.containers.languages import Kind, kind_of, language_of
 from training.data.containers.limits import Limits
-from training.data.containers.prose import Division, not_text, source_rows, text_rows
+from training.data.containers.prose import (
+    Division,
+    not_text,
+    refuse_division,
+    source_rows,
+    text_rows,
+)
 from training.data.containers.rows import Places, Rows, refused
 from training.data.containers.source import Break, Source
 from training.data.fields import printable, shortened
@@ -46,9 +52,11 @@ def archive_rows(archive: Archive, limits: Limits, division: Division, places: P
     """The rows of all files that are text: `{"code", "language"}` where most files are source by
     their names, `{"text"}` otherwise. Lines are numbered through.
 
-    `SourceUnreadable` where there is no text, or too much to go through.
+    `SourceUnreadable` where there is no text, too much to go through, or source that is to be cut.
     """
     as_code = _is_of_source(archive(), limits)
+    if as_code:
+        refuse_division(division, "this is source code, a record a file", whole_files=True)
     number = 1
     for entry in archive():
         places.begin(shortened(entry.path), number)

@@ -7,8 +7,9 @@ from training.data.containers.limits import Limits
 from training.data.containers.rows import RawRow, Rows, refused
 from training.data.containers.source import Line, Source, lines
 from training.data.records import Rejected
+from training.errors import SourceUnreadable
 
-__all__ = ["PASSAGE_BYTES", "Division", "not_text", "source_rows", "text_rows"]
+__all__ = ["PASSAGE_BYTES", "Division", "not_text", "refuse_division", "source_rows", "text_rows"]
 
 PASSAGE_BYTES: Final = 3000
 """A passage's bytes at most. A token has three to four of them in most scripts, so that a
@@ -55,6 +56,20 @@ def source_rows(source: Source, limits: Limits, *, language: str | None, first: 
             yield RawRow(row.line, {"code": f"{row.value['text']}\n", "language": language})
         else:
             yield row
+
+
+def refuse_division(division: Division, why: str, *, whole_files: bool = False) -> None:
+    """`SourceUnreadable` where another cut was asked for than that of what is no plain text.
+
+    `whole_files` says whether each file is a record, as WHOLE asks for.
+    """
+    if division is Division.PASSAGES or (whole_files and division is Division.WHOLE):
+        return
+    raise SourceUnreadable(
+        "DIVISION_WITHOUT_EFFECT",
+        f"the division {division} cuts plain text alone, and {why}",
+        "Leave division out.",
+    )
 
 
 def not_text(head: bytes) -> str | None:

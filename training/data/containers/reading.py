@@ -14,7 +14,13 @@ from training.data.containers.jsonl import jsonl_rows
 from training.data.containers.languages import Kind, kind_of, language_of
 from training.data.containers.limits import Limits
 from training.data.containers.parquet import MAGIC, parquet_rows
-from training.data.containers.prose import Division, not_text, source_rows, text_rows
+from training.data.containers.prose import (
+    Division,
+    not_text,
+    refuse_division,
+    source_rows,
+    text_rows,
+)
 from training.data.containers.rows import Places, Rows
 from training.data.containers.source import Source, open_source
 from training.data.containers.tar_entries import is_tar, tar_entries
@@ -61,13 +67,14 @@ def open_contents(
     What the file is its content says; only of plain text and source code the `name` must, by its
     ending. Memory is bounded by a few times `Limits.row_bytes`, whatever the file's size. A row that
     cannot be read is given as `Rejected` and the rest is read on. `SourceUnreadable`, here or
-    with the first row, where the file is none of the known ones.
+    with the first row, where the file is none of the known ones, or none that can be cut so.
     """
     limits = limits or Limits()
     places = Places()
     start = file.read(len(MAGIC))
     file.seek(-len(start), 1)
     if start == MAGIC:
+        refuse_division(division, _HAS_ROWS.format(Container.PARQUET))
         return Contents(Container.PARQUET, parquet_rows(file, limits), places)
     if start in ZIP_MAGIC:
         rows = archive_rows(zip_archive(file, limits), limits, division, places)
@@ -80,9 +87,14 @@ def open_contents(
     if container is Container.TEXT:
         return Contents(container, text_rows(source, limits, division), places)
     if container is Container.CODE:
+        refuse_division(division, "this is source code, a record a file", whole_files=True)
         language = language_of(_unpacked(name))
         return Contents(container, source_rows(source, limits, language=language), places)
+    refuse_division(division, _HAS_ROWS.format(container))
     return Contents(container, _READERS[container](source, limits), places)
+
+
+_HAS_ROWS: Final = "this is {}, which has rows of its own"
 
 
 def _tar(file: BinaryIO, limits: Limits) -> Iterator[Entry]:

@@ -1,10 +1,21 @@
-"""How a choice about what the doctor found can fail."""
+"""How what the doctor found cannot be used."""
 
 from collections.abc import Iterable
 
 from training.errors import TrainingError
 
-__all__ = ["StrategyNotOffered"]
+__all__ = ["ExaminationDamaged", "StrategyNotOffered"]
+
+
+class ExaminationDamaged(TrainingError):
+    """What was kept of each record cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "EXAMINATION_DAMAGED",
+            f"What the examination has kept of each record cannot be read: {reason}.",
+            "Have the dataset examined again, by examineDataset without a model.",
+        )
 
 
 class StrategyNotOffered(TrainingError):

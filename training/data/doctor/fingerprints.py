@@ -25,6 +25,10 @@ class Fingerprints(NamedTuple):
         """Those of some records."""
         return Fingerprints(self.lines[indices], self.digests[indices], self.signatures[indices])
 
+    def at_lines(self, lines: NDArray[np.integer]) -> "Fingerprints":
+        """Those of the records at some lines, all of which are there."""
+        return self.take(np.searchsorted(self.lines, lines))
+
 
 def as_digests(contents: bytes | bytearray) -> Digests:
     """The digests whose 16 bytes lie end to end."""

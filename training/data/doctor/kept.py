@@ -1,22 +1,31 @@
 """What was found of each record, kept beside the report: who acts on it need not read them again."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.data.doctor.examination import Examination
+from training.data.doctor.errors import ExaminationDamaged
 from training.data.doctor.fingerprints import Fingerprints
 from training.data.doctor.marks import Marks
-from training.data.doctor.spec import EXAMINED
+from training.data.doctor.spec import KEPT
 from training.files import whole_file
+
+if (
+    TYPE_CHECKING
+):  # what tells languages takes a fifth of a second to load, and none of it is read here
+    from training.data.doctor.examination import Examination
 
 __all__ = ["keep", "kept_fingerprints", "kept_marks"]
 
 
-def keep(examination: Examination, folder: Path) -> None:
+def keep(examination: "Examination", folder: Path) -> None:
     """Write some 100 bytes for each record. Raises `DiskFull`."""
     marks, fingerprints = examination.marks, examination.fingerprints
-    with whole_file(folder / EXAMINED) as path, path.open("wb") as file:
+    with whole_file(folder / KEPT) as path, path.open("wb") as file:
         np.savez(
             file,
             lines=marks.lines,
@@ -27,12 +36,22 @@ def keep(examination: Examination, folder: Path) -> None:
 
 
 def kept_marks(folder: Path) -> Marks:
-    """What each record was found with. `FileNotFoundError` where nobody has looked."""
-    with np.load(folder / EXAMINED) as kept:
-        return Marks(kept["lines"], kept["bits"])
+    """What each record was found with. `FileNotFoundError` where nobody has looked,
+    `ExaminationDamaged`."""
+    return Marks(*_read(folder, Marks._fields))
 
 
 def kept_fingerprints(folder: Path) -> Fingerprints:
-    """What records are compared by. `FileNotFoundError` where nobody has looked."""
-    with np.load(folder / EXAMINED) as kept:
-        return Fingerprints(kept["lines"], kept["digests"], kept["signatures"])
+    """What records are compared by. `FileNotFoundError` where nobody has looked,
+    `ExaminationDamaged`."""
+    return Fingerprints(*_read(folder, Fingerprints._fields))
+
+
+def _read(folder: Path, names: Iterable[str]) -> Iterator[NDArray[Any]]:
+    try:
+        with (folder / KEPT).open("rb") as file, np.load(file) as kept:
+            yield from [kept[name] for name in names]
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+        raise ExaminationDamaged(str(error).rstrip(".")) from error

@@ -22,8 +22,13 @@ class FoundLeaks(NamedTuple):
     marks: Marks
 
 
-def find_leaks(training: Fingerprints, validation: Fingerprints) -> FoundLeaks:
-    """The validation records that repeat a training record, each with one that it repeats."""
+def find_leaks(
+    training: Fingerprints, validation: Fingerprints, *, near_pairs_alone: bool = False
+) -> FoundLeaks:
+    """The validation records that repeat a training record, each with one that it repeats.
+
+    Equal pairs come first, of which there may be as many as are named at all; or they are not named.
+    """
     partners = _equal(training, validation)
     equal = np.flatnonzero(partners >= 0)
     others = np.flatnonzero(partners < 0)
@@ -32,8 +37,9 @@ def find_leaks(training: Fingerprints, validation: Fingerprints) -> FoundLeaks:
     bits = np.zeros(len(validation.lines), np.uint64)
     bits[equal] = BITS[Code.LEAK]
     bits[near] = BITS[Code.NEAR_LEAK]
+    named = equal[:0] if near_pairs_alone else equal
     found = [
-        *((each, partners[each], 1.0) for each in equal[:MAX_PAIRS]),
+        *((each, partners[each], 1.0) for each in named[:MAX_PAIRS]),
         *zip(near[:MAX_PAIRS], near_partners, similarities, strict=False),
     ]
     pairs = tuple(

@@ -70,14 +70,15 @@ def nearest(
     best = np.zeros(len(signatures))
     partner = np.zeros(len(signatures), np.intp)
     if len(others):
+        ours, theirs = (np.arange(len(each), dtype=np.int32) for each in (signatures, others))
         for band, other_band in zip(_bands(signatures), _bands(others), strict=True):
-            order = np.argsort(other_band, kind="stable")
-            ordered = other_band[order]
+            keys, whose = _ordered(band, ours)
+            ordered, order = _ordered(other_band, theirs)
             for side, back in (("left", 0), ("right", 1)):  # the first and the last of equal keys
-                place = np.searchsorted(ordered, band, side=side) - back  # type: ignore[call-overload]
+                place = np.searchsorted(ordered, keys, side=side) - back  # type: ignore[call-overload]
                 place = np.clip(place, 0, len(order) - 1)
-                here = np.flatnonzero(ordered[place] == band)
-                there = order[place[here]]
+                same = np.flatnonzero(ordered[place] == keys)
+                here, there = whose[same], order[place[same]]
                 found = similarity(signatures, here, others, there)
                 better = found > best[here]
                 best[here[better]] = found[better]

@@ -4,10 +4,10 @@ from typing import Final
 
 from training.config import DataType, Frozen, TrainOn
 
-__all__ = ["EXAMINED", "ExaminationSpec", "TokenExaminationSpec"]
+__all__ = ["KEPT", "ExaminationSpec", "TokenExaminationSpec"]
 
-EXAMINED: Final = "examined.npz"
-"""What was found of each record, and what it is compared by."""
+KEPT: Final = "examined.npz"
+"""The file of what was found of each record."""
 
 
 class ExaminationSpec(Frozen):

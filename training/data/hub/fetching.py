@@ -4,55 +4,40 @@
 `huggingface_hub`. Files are data: nothing of a repository is executed.
 """
 
-from collections.abc import Callable, Iterable
+import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import httpx2
-from huggingface_hub import DatasetInfo, HfApi, hf_hub_download
+from huggingface_hub import hf_hub_url
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils.tqdm import tqdm
 
+from training.data.hub.choosing import look
+from training.data.hub.download import download
 from training.data.hub.errors import HubUnavailable
-from training.data.hub.layout import DEFAULT, Layout, converted_layout, layout_of
+from training.data.hub.patience import Patience
+from training.data.hub.plan import HubFile, HubSplit, Plan, keep_plan, kept_plan
+from training.locking import LOCK, folder_lock
 
-__all__ = ["HubFiles", "HubSplit", "fetch"]
-
-_CONVERTED: Final = "refs/convert/parquet"
-_TIMEOUT_SECONDS: Final = 30
-_SHOWN: Final = 20
-
-
-class HubSplit(NamedTuple):
-    """What of the hub is wanted. Without a configuration it is the only or the default one,
-    without a revision the newest."""
-
-    repository: str
-    split: str
-    config: str | None = None
-    revision: str | None = None
+__all__ = ["HubFiles", "fetch"]
 
 
 class HubFiles(NamedTuple):
     """A split that is here."""
 
-    config: str
-    commit: str
-    """Of the repository, in full: with it the same files can be had again."""
-    is_partial: bool
-    """Whether the hub converted the beginning alone, which it does with very large datasets."""
+    plan: Plan
     paths: list[Path]
-    """In the order of their rows."""
-    names: list[str]
-    """Their paths in the repository."""
+    """Of the plan's files."""
 
 
 def fetch(
@@ -62,14 +47,16 @@ def fetch(
     max_bytes: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> HubFiles:
-    """Download the files of a split into a folder; those that are whole there are kept, and a
-    connection that breaks goes on where it broke.
+    """Download the files of a split into a folder, and go on with what an earlier call left there.
 
-    `progress` is told bytes that are here and bytes in all. `HubUnavailable` where there is no
-    such dataset, configuration or split, where it is closed, too large, or the hub out of reach.
+    `progress` is told bytes that are here and bytes in all, and the same again while the hub is
+    waited for. `HubUnavailable` where there is no such dataset, configuration or split, where it is
+    closed, too large, or the hub out of reach.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        return _fetch(wanted, folder, max_bytes=max_bytes, progress=progress)
+        with folder_lock(folder, wait_seconds=math.inf):  # for a former child, which is being ended
+            return _fetch(wanted, folder, max_bytes=max_bytes, progress=progress)
     except GatedRepoError:
         raise HubUnavailable(
             "HUB_DATASET_GATED",
@@ -88,138 +75,107 @@ def fetch(
             f"there is no dataset {wanted.repository[:100]}, or it is private",
             "Check the id, which is OWNER/NAME; for a private one set HF_TOKEN of the workers.",
         ) from None
-    except (
-        HfHubHTTPError,
-        httpx2.HTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    ) as error:
-        raise HubUnavailable(
-            "HUB_OUT_OF_REACH",
-            f"the hub did not answer as it should: {str(error).strip().splitlines()[0][:200]}",
-            "Try again later, or upload the files.",
-        ) from None
+    except (HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
+        raise _out_of_reach(error) from None
+
+
+def _out_of_reach(error: Exception) -> HubUnavailable:
+    if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+        return HubUnavailable(
+            "HUB_TOKEN_REFUSED",
+            f"the hub refuses what it was asked with: {_first_line(error)}",
+            "See that HF_TOKEN of the workers is valid and may read this dataset.",
+        )
+    return HubUnavailable(
+        "HUB_OUT_OF_REACH",
+        f"the hub did not answer as it should: {_first_line(error)}",
+        "Try again later, or upload the files.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def _fetch(
     wanted: HubSplit, folder: Path, *, max_bytes: int, progress: Callable[[int, int], None]
 ) -> HubFiles:
-    config, names, info = _chosen(wanted)
-    sizes = {each.rfilename: each.size or 0 for each in info.siblings or []}
-    total = sum(sizes[name] for name in names)
-    received = _Received(total, max_bytes, progress)
-    received.add(0)
-    paths = []
-    for name in names:
-        path = hf_hub_download(
-            wanted.repository,
-            name,
-            repo_type="dataset",
-            revision=info.sha,
-            local_dir=folder,
-            tqdm_class=received.bar,
-        )
-        paths.append(Path(path))
-        received.settle(sizes[name])
-    is_partial = any("/partial-" in name for name in names)
-    return HubFiles(config, str(info.sha), is_partial, paths, names)
-
-
-def _chosen(wanted: HubSplit) -> tuple[str, list[str], DatasetInfo]:
-    """The configuration, the paths of its split, and the commit that they are of."""
-    info = _info(wanted.repository, wanted.revision)
-    layout = layout_of(_paths(info), getattr(info.card_data, "configs", None))
-    if not layout and wanted.revision is None:
+    received = _Received(progress)
+    patience = Patience(received.tell)
+    plan = kept_plan(folder)
+    if plan is not None and plan.wanted == wanted:
         try:
-            info = _info(wanted.repository, _CONVERTED)
-        except RevisionNotFoundError:
-            pass
-        else:
-            layout = converted_layout(_paths(info))
-    config = _config(wanted, layout)
-    if wanted.split not in layout[config]:
+            return _here(plan, folder, max_bytes, received, patience)
+        except (RevisionNotFoundError, EntryNotFoundError):
+            pass  # the commit is gone, and half of it is of no use
+    for left in folder.iterdir():
+        if left.name != LOCK:
+            left.unlink()
+    plan = look(wanted, patience)
+    keep_plan(plan, folder)
+    return _here(plan, folder, max_bytes, received, patience)
+
+
+def _here(
+    plan: Plan, folder: Path, max_bytes: int, received: "_Received", patience: Patience
+) -> HubFiles:
+    total = plan.size_bytes
+    if total > max_bytes:
         raise HubUnavailable(
-            "HUB_SPLIT_UNKNOWN",
-            f"{wanted.repository} has no split {wanted.split[:100]} in its configuration {config}",
-            f"It has {_listed(layout[config])}.",
+            "HUB_DATASET_TOO_LARGE",
+            f"its files have {total:,} bytes; at most {max_bytes:,} are taken",
+            "Choose a smaller configuration or split, or upload a part of it.",
         )
-    return config, layout[config][wanted.split], info
+    _refuse_if_full(plan, folder)
+    received.expect(total)
+    paths = [folder / f"{number:05}" for number in range(len(plan.files))]
+    for file, path in zip(plan.files, paths, strict=True):
+        if not path.exists():
+            download(_url(plan, file), file, path, patience=patience, told=received.hear)
+        received.settle(file.size_bytes)
+    return HubFiles(plan, paths)
 
 
-def _config(wanted: HubSplit, layout: Layout) -> str:
-    if not layout:
+def _refuse_if_full(plan: Plan, folder: Path) -> None:
+    """See before it is written that there is room for what is still to come."""
+    here = sum(path.stat().st_size for path in folder.iterdir())
+    free = shutil.disk_usage(folder).free
+    if plan.size_bytes - here > free:
         raise HubUnavailable(
-            "HUB_FILES_UNREADABLE",
-            f"{wanted.repository} has no Parquet, JSONL, JSON or CSV files",
-            "Write its rows to such a file and upload it.",
+            "DISK_FULL",
+            f"its files have {plan.size_bytes:,} bytes, and only {free:,} are free on the disk",
+            "Free some space and make the dataset again, or choose a smaller split.",
         )
-    if wanted.config in layout:
-        return str(wanted.config)
-    if wanted.config is None and (DEFAULT in layout or len(layout) == 1):
-        return DEFAULT if DEFAULT in layout else next(iter(layout))
-    asked = f"no configuration {wanted.config[:100]}" if wanted.config else "several configurations"
-    raise HubUnavailable(
-        "HUB_CONFIG_UNKNOWN",
-        f"{wanted.repository} has {asked}",
-        f"Choose one of {_listed(layout)}.",
-    )
 
 
-def _info(repository: str, revision: str | None) -> DatasetInfo:
-    return HfApi().dataset_info(
-        repository, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
-    )
-
-
-def _paths(info: DatasetInfo) -> list[str]:
-    return [each.rfilename for each in info.siblings or []]
-
-
-def _listed(names: Iterable[str]) -> str:
-    first = list(names)[:_SHOWN]
-    return ", ".join(name[:100] for name in first)
+def _url(plan: Plan, file: HubFile) -> str:
+    return hf_hub_url(plan.wanted.repository, file.name, repo_type="dataset", revision=plan.commit)
 
 
 class _Received:
-    """How much is here, within the limit, whatever sizes the hub told before."""
+    """How much is here; what has to come a second time is not told as a loss."""
 
-    def __init__(self, total: int, max_bytes: int, progress: Callable[[int, int], None]) -> None:
-        self._total = total
-        self._max_bytes = max_bytes
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
         self._progress = progress
+        self._total = 0
         self._settled = 0
-        self._current = 0
+        self._most = 0
 
-    def add(self, size: int) -> None:
-        """Count these bytes of the file under way."""
-        self._current += size
-        done = self._settled + self._current
-        if max(done, self._total) > self._max_bytes:
-            raise HubUnavailable(
-                "HUB_DATASET_TOO_LARGE",
-                f"its files have {max(done, self._total):,} bytes; at most "
-                f"{self._max_bytes:,} are taken",
-                "Choose a smaller configuration or split, or upload a part of it.",
-            )
-        self._progress(done, self._total)
+    def expect(self, total: int) -> None:
+        """So many bytes are to come, or here already."""
+        self._total, self._settled, self._most = total, 0, 0
+        self.tell()
+
+    def hear(self, size: int) -> None:
+        """So much is here of the file under way."""
+        self._most = min(self._total, max(self._most, self._settled + size))
+        self.tell()
 
     def settle(self, size: int) -> None:
-        """The file under way is whole, however much of it was here before."""
+        """The file under way is whole."""
         self._settled += size
-        self._current = 0
-        self.add(0)
+        self.hear(0)
 
-    @property
-    def bar(self) -> type[tqdm]:
-        """A bar that shows nothing and counts here."""
-        add = self.add
-
-        class Bar(tqdm):
-            def __init__(self, *_: object, initial: int = 0, **__: object) -> None:
-                super().__init__(disable=True)  # type: ignore[no-untyped-call]  # tqdm has no types
-                add(initial)
-
-            def update(self, n: float | None = 1) -> None:
-                add(int(n or 0))
-
-        return Bar
+    def tell(self) -> None:
+        """Say it, again if need be."""
+        self._progress(self._most, self._total)

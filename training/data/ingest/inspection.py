@@ -1,4 +1,4 @@
-"""The inspection child: `python -P -m training.data.ingest.inspection DIR [--lifeline]`.
+"""The inspection child: `python -P -m training.data.ingest.inspection DIR [--await-word] [--lifeline]`.
 
 Reads `DIR/inspection.json` and the beginning of the file it names, and leaves `DIR/result.json`
 (`{"result": Inspection}` or `{"error": Failure}`). A process of its own, since what a stranger's file
@@ -42,7 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
+    parser.add_argument("--await-word", action="store_true", help="begin at a line of input")
     options = parser.parse_args(arguments)
+    if options.await_word and not os.read(sys.stdin.fileno(), 1):
+        return 0  # whoever might have asked is gone
     if options.lifeline:
         on_lost_parent(lambda: os._exit(1))  # nothing to save: a look is taken again
     content = (options.folder / "inspection.json").read_bytes()

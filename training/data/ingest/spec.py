@@ -17,6 +17,7 @@ __all__ = [
     "RECORDS",
     "REJECTED",
     "FileSource",
+    "HubDownload",
     "HubSource",
     "IngestResult",
     "IngestSpec",
@@ -66,7 +67,15 @@ class HubSource(Frozen):
     """Whether the hub converted the beginning alone."""
 
 
-Source: TypeAlias = Annotated[FileSource | HubSource, Field(discriminator="kind")]
+class HubDownload(Frozen):
+    """A split of the hub, and the folder in which its files gather until all are there."""
+
+    kind: Literal["HUB_DOWNLOAD"] = "HUB_DOWNLOAD"
+    wanted: HubSource
+    folder: str
+
+
+Source: TypeAlias = Annotated[FileSource | HubDownload, Field(discriminator="kind")]
 
 
 class IngestSpec(Frozen):

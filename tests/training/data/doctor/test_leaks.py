@@ -53,6 +53,15 @@ def test_every_leak_is_counted_and_the_first_pairs_are_named() -> None:
     assert (leaks.equal, len(leaks.pairs)) == (MAX_PAIRS + 20, MAX_PAIRS)
 
 
+def test_near_pairs_are_named_alone_where_there_may_be_any_number_of_equal_ones() -> None:
+    ours = examined(*[SKY] * MAX_PAIRS, RIVER_AGAIN).fingerprints
+    others = examined(SPIDER, RIVER, SKY).fingerprints
+    assert len(find_leaks(others, ours).leaks.pairs) == MAX_PAIRS
+    found = find_leaks(others, ours, near_pairs_alone=True).leaks
+    pair = LeakPair(validation_line=MAX_PAIRS + 1, training_line=2, similarity=1.0)
+    assert found == Leaks(equal=MAX_PAIRS, near=1, pairs=(pair,))
+
+
 def test_with_a_side_that_is_empty_nothing_leaks() -> None:
     some, none = examined(SKY).fingerprints, examined().fingerprints
     assert find_leaks(some, none).leaks == find_leaks(none, some).leaks

@@ -4,12 +4,9 @@ from jobs.status import TaskStatus
 from orjson import loads
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS
-from training.config import TrainOn
 from uuid import uuid4
 from tortoise import fields
 from tortoise.indexes import Index
-
-DONE_BEFORE = "UPDATE examinations SET progress = 100.0 WHERE status = 'READY'"
 
 
 class Migration(migrations.Migration):
@@ -19,7 +16,7 @@ class Migration(migrations.Migration):
 
     operations = [
         ops.CreateModel(
-            name="TokenExamination",
+            name="Generation",
             fields=[
                 (
                     "id",
@@ -33,39 +30,20 @@ class Migration(migrations.Migration):
                 ),
                 ("attempt", fields.IntField(default=0, db_default=0)),
                 ("crashes", fields.IntField(default=0, db_default=0)),
-                ("key", fields.CharField(unique=True, max_length=64)),
                 (
-                    "dataset",
+                    "version",
                     fields.ForeignKeyField(
-                        "jobs.Dataset",
-                        source_field="dataset_id",
+                        "jobs.ModelVersion",
+                        source_field="version_id",
                         db_constraint=True,
                         to_field="id",
-                        related_name="token_examinations",
+                        related_name="generations",
                         on_delete=OnDelete.CASCADE,
                     ),
                 ),
-                (
-                    "model",
-                    fields.ForeignKeyField(
-                        "jobs.BaseModel",
-                        source_field="model_id",
-                        db_constraint=True,
-                        to_field="id",
-                        related_name="token_examinations",
-                        on_delete=OnDelete.CASCADE,
-                    ),
-                ),
-                ("chat_template", fields.TextField(null=True, unique=False)),
-                (
-                    "train_on",
-                    fields.CharEnumField(
-                        description="ASSISTANT: ASSISTANT\nLAST_ASSISTANT: LAST_ASSISTANT\nALL: ALL",
-                        enum_type=TrainOn,
-                        max_length=16,
-                    ),
-                ),
-                ("max_sequence_length", fields.IntField()),
+                ("of_base", fields.BooleanField(default=False, db_default=False)),
+                ("messages", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                ("parameters", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
                 (
                     "status",
                     fields.CharEnumField(
@@ -75,26 +53,32 @@ class Migration(migrations.Migration):
                         max_length=16,
                     ),
                 ),
-                ("progress", fields.FloatField(default=0.0, db_default=0.0)),
-                ("report", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("abandoned", fields.BooleanField(default=False, db_default=False)),
+                ("text", fields.TextField(default="", db_default="", unique=False)),
+                ("ending", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
                 ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "owner",
+                    fields.ForeignKeyField(
+                        "jobs.User",
+                        source_field="owner_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="generations",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
             ],
             options={
-                "table": "token_examinations",
+                "table": "generations",
                 "app": "jobs",
                 "indexes": [
                     Index(fields=["status", "lease_expires_at"]),
-                    Index(fields=["dataset_id", "created_at"]),
+                    Index(fields=["version_id", "created_at"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "A look at the rows of tokens that a dataset's records become for a model, rendered in one way.",
+                "table_description": "A conversation that a version goes on with, or its base.",
             },
             bases=["Leased"],
         ),
-        ops.AddField(
-            model_name="Examination",
-            name="progress",
-            field=fields.FloatField(default=0.0, db_default=0.0),
-        ),
-        ops.RunSQL(DONE_BEFORE, ops.RunSQL.noop),
     ]

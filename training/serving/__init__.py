@@ -1,0 +1,1 @@
+"""Answering with a trained model, word by word, out of a process that stays warm."""
