@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from tortoise.expressions import F, Q
 
-from jobs import audit, examinations, inline, lineage, measuring, uploads
+from jobs import audit, derived, examinations, inline, lineage, measuring, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import AWAY, transaction
@@ -196,7 +196,8 @@ def unready_findings(dataset: Dataset) -> tuple[Finding, ...]:
 
 
 async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> Deleted:
-    """Delete a dataset and its files. InUse, naming the jobs, while an unfinished one needs it.
+    """Delete a dataset and its files. InUse, naming the jobs, while an unfinished one needs it, and
+    Conflict while another dataset is being made of it.
 
     One that is being made is made no further, and its upload stays. Finished jobs and their versions
     stay; they keep the dataset's name and hash, as do datasets that were derived from it.
@@ -214,6 +215,7 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
                 "Cancel them or wait until they have ended.",
                 active,
             )
+        await derived.refuse_if_needed(dataset)
         await measuring.fail_those_with(dataset_id)
         await lineage.forget(dataset_id)
         examined = await Examination.filter(id=dataset_id).delete()

@@ -1,136 +1,164 @@
-"""Datasets made from others: immutable versions, each with what it was made from and by."""
+"""Datasets made from others: asked for here, made by a worker, each with what it was made from and by."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Final
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
-from jobs import audit, comparisons, datasets, examinations, lineage
+from jobs import audit, datasets, inline, strategies, uploads
 from jobs.access import Viewer
-from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.datasets import OnInvalid, checked_name, refuse_bad_description, unready_findings
-from jobs.errors import InvalidInput, NotFound, StorageFull
-from jobs.ingest import stored_columns
-from jobs.models import Dataset
-from training.data import derivation, digests
-from training.data.containers.rows import RawRow, Rows
-from training.data.derivation import Changes, LineRange
-from training.data.ingest.errors import NoRoomForDataset
+from jobs.errors import InvalidInput
+from jobs.inline import Draft
+from jobs.models import Dataset, Derivation, Upload
+from jobs.queue import Queue, Work
+from jobs.settings import Settings
+from jobs.status import TaskStatus
+from jobs.strategies import Choice
+from training.config import DataType
+from training.data.containers.prose import Division
+from training.data.derivation import LineRange, RemovalPlan, covered
+from training.data.doctor.errors import RecordsRefused
+from training.data.doctor.report import Report
+from training.data.doctor.strategies import foretell
+from training.data.formats.mapping import Mapping
+from training.data.ingest.errors import NothingChanged, NothingLeft
 from training.data.ingest.mapping import CANONICAL
-from training.data.ingest.spec import IngestResult
-from training.data.ingest.storing import store
-from training.data.records import Rejected, Validated, validate
-from training.findings import Finding, Severity
+from training.data.records import Statistics
+from training.errors import TrainingError
 
-__all__ = ["Derivation", "derive"]
-
-MAX_FILE_BYTES: Final = 64 * 1024 * 1024
-"""What can be read while a request waits: 4 MB a second where records are short, in half a minute."""
-MAX_FINDINGS: Final = 100
+__all__ = ["DerivationDraft", "derive"]
 
 
 @dataclass(frozen=True)
-class Derivation:
-    """What is to be made of a dataset. Removal comes first, and looks at its records alone."""
+class DerivationDraft:
+    """What is to be made of a dataset. Removal comes first, and looks at its records alone.
+
+    Of `records`, `upload_id` and `added_dataset_id` at most one is given.
+    """
 
     parent_id: UUID
     name: str | None = None
     """The parent's, where left out; so is the description."""
     description: str | None = None
-    add: Sequence[object] = ()
     remove: Sequence[LineRange] = ()
+    strategies: Sequence[Choice] = ()
     remove_duplicates: bool = False
     """Whether a record goes that is equal to an earlier one which stays."""
+    records: Sequence[object] = ()
+    upload_id: UUID | None = None
+    added_dataset_id: UUID | None = None
+    mapping: Mapping | None = None
+    """Of records or an upload; found in the first of them where None."""
+    division: Division = Division.PASSAGES
     on_invalid: OnInvalid = OnInvalid.ERROR
 
 
-async def derive(viewer: Viewer, wanted: Derivation, *, artifacts: Artifacts) -> Dataset:
-    """Make a dataset of another's records, without some of them, and with more.
+async def derive(
+    viewer: Viewer, draft: DerivationDraft, *, settings: Settings, queue: Queue
+) -> Dataset:
+    """Queue the making of a dataset of another's records, without some of them, and with more.
 
-    NotFound; InvalidInput names every bad record, and what cannot be removed. The parent stays as
-    it is.
+    What can be told at once is refused at once, the rest makes the dataset FAILED. NotFound;
+    InvalidInput names every bad record, and what cannot be removed; Conflict for an upload that is
+    not whole, or in use. The parent stays as it is, and is not deleted before the other is made.
     """
-    parent = await datasets.get(viewer, wanted.parent_id)
-    name = checked_name(parent.name if wanted.name is None else wanted.name)
-    refuse_bad_description(wanted.description or "")
-    _refuse_bad_ranges(wanted, parent)
+    parent = await datasets.get(viewer, draft.parent_id)
+    _refuse_unready(parent, "parentId")
+    name = checked_name(parent.name if draft.name is None else draft.name)
+    refuse_bad_description(draft.description or "")
+    _refuse_bad_ranges(draft.remove, parent)
+    report = await strategies.report_of(parent.id) if draft.strategies else None
+    plan = RemovalPlan(
+        lines=tuple(draft.remove),
+        strategies=strategies.chosen(draft.strategies, ("remove", "strategies")),
+        duplicates=draft.remove_duplicates,
+    )
     assert parent.data_type is not None  # noqa: S101 - it is READY
-    added = validate(parent.data_type, enumerate(wanted.add, 1))
-    _refuse_invalid(added.rejected, wanted)
-    child = Dataset(id=uuid4(), name=name, owner_id=viewer.user_id)
-    child.data_type = parent.data_type
-    child.description = parent.description if wanted.description is None else wanted.description
-    child.on_invalid = wanted.on_invalid
-    folder = artifacts.dataset(child.id)
-    try:
-        write = partial(_write, wanted, parent, added, folder=folder, artifacts=artifacts)
-        found, changes = await asyncio.to_thread(write)
-        _ = child.update_from_dict(stored_columns(found))
-        async with transaction():
-            await datasets.hold(parent.id)
-            await child.save(force_create=True)
-            _ = await lineage.add(parent, child, changes)
-            await examinations.request(child.id)
-            await audit.record(viewer, "deriveDataset", child, child.id, parent=str(parent.id))
-    except BaseException:
-        artifacts.remove(artifacts.dataset(child.id))
-        raise
-    return child
-
-
-def _write(
-    wanted: Derivation, parent: Dataset, added: Validated, *, folder: Path, artifacts: Artifacts
-) -> tuple[IngestResult, Changes]:
-    """The child's files, and what sets it apart from its parent."""
-    assert parent.data_type is not None  # noqa: S101 - it is READY
-    gone = derivation.marked(parent.record_count, wanted.remove)
-    if wanted.remove_duplicates:
-        digests.mark_repeated(comparisons.digested(parent.id, artifacts), gone)
-    changes = derivation.changes(gone, len(added.records))
-    _refuse_idle(changes, parent)
-    folder.mkdir(parents=True)
-    rows = _rows(artifacts.records(parent.id), gone, added)
-    try:
-        found = store(rows, CANONICAL[parent.data_type], folder, on_invalid=OnInvalid.DROP)
-    except FileNotFoundError as error:  # the parent was deleted a moment ago
-        raise NotFound("dataset", parent.id) from error
-    except NoRoomForDataset as error:
-        raise StorageFull(error.message, error.remedy) from error
-    outdated = found.rejected_count - len(added.rejected)
-    if outdated:  # the rules for records were other ones when the parent was made
-        raise InvalidInput.at(
-            ["parentId"],
-            f"{outdated} records of the dataset are no longer valid.",
-            code="RECORDS_OUTDATED",
-            remedy="Export its records, mend them, and make a dataset of them.",
+    mapping, adds = await _addition(viewer, draft, parent.data_type)
+    _refuse_foreseeable(plan, parent, report, adds=adds)
+    async with transaction():
+        # always in the same order, so that no two wait for each other
+        for held in sorted({parent.id, draft.added_dataset_id or parent.id}):
+            await datasets.hold(held)
+        dataset = await Dataset.create(
+            name=name,
+            description=parent.description if draft.description is None else draft.description,
+            status=TaskStatus.QUEUED,
+            progress=0.0,
+            on_invalid=draft.on_invalid,
+            mapping=mapping and mapping.model_dump(mode="json"),
+            data_type=parent.data_type,
+            owner_id=viewer.user_id,
+            **await _upload_columns(viewer, draft, settings),
         )
-    return found, changes
+        _ = await Derivation.create(
+            id=dataset.id,
+            dataset_id=dataset.id,
+            parent_id=parent.id,
+            added_dataset_id=draft.added_dataset_id,
+            removal=plan.model_dump(mode="json"),
+            records=_lines(draft.records),
+        )
+        await audit.record(viewer, "deriveDataset", dataset, dataset.id, parent=str(parent.id))
+    await queue.enqueue(Work.INGEST, dataset.id, attempt=1)
+    return dataset
 
 
-def _rows(records: Path, gone: bytearray, added: Validated) -> Rows:
-    """What is kept, then what is added, of which the rejected are only noted."""
-    yield from (RawRow(line, record) for line, record in derivation.kept(records, gone))
-    yield from added.rejected
-    yield from (RawRow(line, record) for line, record in added.records)
+async def _addition(
+    viewer: Viewer, draft: DerivationDraft, data_type: DataType
+) -> tuple[Mapping | None, bool]:
+    """The mapping of what is to be added, as far as it is known, and whether anything may be."""
+    if draft.mapping is not None:
+        _refuse_bad_mapping(draft, draft.mapping, data_type)
+    if draft.added_dataset_id is not None:
+        other = await datasets.get(viewer, draft.added_dataset_id)
+        _refuse_unready(other, "add", "datasetId")
+        if other.data_type is not data_type:
+            raise InvalidInput.at(
+                ["add", "datasetId"],
+                f"The records of {other.name!r} are {other.data_type}, the parent's {data_type}.",
+                code="DATA_TYPE_DIFFERS",
+                remedy="Add records of the parent's type.",
+            )
+        return CANONICAL[data_type], True
+    if not draft.records:
+        return draft.mapping, draft.upload_id is not None
+    sent = Draft("", None, data_type, draft.records, draft.on_invalid, draft.mapping)
+    mapping, taken = await asyncio.to_thread(inline.checked, sent, ("add", "records"))
+    return mapping, taken > 0
 
 
-def _refuse_bad_ranges(wanted: Derivation, parent: Dataset) -> None:
-    unready = [each.model_copy(update={"path": ("parentId",)}) for each in unready_findings(parent)]
+async def _upload_columns(
+    viewer: Viewer, draft: DerivationDraft, settings: Settings
+) -> dict[str, Any]:
+    """A dataset's columns for the upload that is added to it, which is held."""
+    if draft.upload_id is None:
+        return {}
+    upload: Upload = await uploads.hold(viewer, draft.upload_id, seconds=settings.upload_seconds)
+    return {
+        "upload_id": upload.id,
+        "source_name": upload.name,
+        "source_bytes": upload.size_bytes,
+        "division": draft.division,
+    }
+
+
+def _lines(records: Sequence[object]) -> str | None:
+    return "".join(json.dumps(each) + "\n" for each in records) or None
+
+
+def _refuse_unready(dataset: Dataset, *path: str) -> None:
+    unready = [each.model_copy(update={"path": path}) for each in unready_findings(dataset)]
     if unready:
         raise InvalidInput(unready[0].message, unready)
-    if parent.size_bytes > MAX_FILE_BYTES:
-        raise InvalidInput.at(
-            ["parentId"],
-            f"The dataset has {parent.size_bytes} bytes; others are derived from at most "
-            f"{MAX_FILE_BYTES}.",
-            code="FILE_TOO_LARGE",
-            remedy="Change the file that it was made of, and make a dataset of that.",
-        )
-    for index, (first, last) in enumerate(wanted.remove):
+
+
+def _refuse_bad_ranges(ranges: Sequence[LineRange], parent: Dataset) -> None:
+    for index, (first, last) in enumerate(ranges):
         if not 1 <= first <= last <= parent.record_count:
             raise InvalidInput.at(
                 ["remove", "lines", str(index)],
@@ -140,39 +168,45 @@ def _refuse_bad_ranges(wanted: Derivation, parent: Dataset) -> None:
             )
 
 
-def _refuse_invalid(rejected: Sequence[Rejected], wanted: Derivation) -> None:
-    if rejected and wanted.on_invalid is OnInvalid.ERROR:
-        raise InvalidInput(
-            f"{len(rejected)} of {len(wanted.add)} records are invalid.",
-            [
-                _finding(each, ("add", "records", str(each.line - 1)))
-                for each in rejected[:MAX_FINDINGS]
-            ],
-        )
-
-
-def _refuse_idle(changes: Changes, parent: Dataset) -> None:
-    if not changes.added and not changes.removed:
+def _refuse_bad_mapping(draft: DerivationDraft, mapping: Mapping, data_type: DataType) -> None:
+    if not draft.records and draft.upload_id is None:
         raise InvalidInput.at(
-            ["parentId"],
-            "Nothing is removed and nothing added.",
-            code="NOTHING_CHANGED",
-            remedy="Name lines to remove or send valid records; or use the dataset as it is.",
+            ["mapping"],
+            "There are no rows to be mapped.",
+            code="MAPPING_WITHOUT_ROWS",
+            remedy="Leave the mapping out; another dataset's records have the parent's shape.",
         )
-    if not changes.added and changes.removed == parent.record_count:
+    if mapping.data_type is not data_type:
         raise InvalidInput.at(
-            ["remove"],
-            f"All {parent.record_count} records would be removed.",
-            code="EMPTY_DATASET",
-            remedy="Keep at least one record, or add one.",
+            ["mapping"],
+            f"The mapping makes {mapping.data_type} of the rows, but the parent's are {data_type}.",
+            code="DATA_TYPE_DIFFERS",
+            remedy=f"Choose a format that makes {data_type}, or leave the mapping out.",
         )
 
 
-def _finding(rejected: Rejected, path: tuple[str, ...]) -> Finding:
-    return Finding(
-        severity=Severity.ERROR,
-        code=rejected.code,
-        path=path,
-        message=f"Record {rejected.line}: {rejected.message}",
-        remedy="Correct the record, or send onInvalid: DROP to leave it out.",
-    )
+def _refuse_foreseeable(
+    plan: RemovalPlan, parent: Dataset, report: Report | None, *, adds: bool
+) -> None:
+    """InvalidInput for what the child would refuse, as far as that is known without a look at records."""
+    count = parent.record_count
+    named = covered(plan.lines)
+    told = None if report is None or named else foretell(report.patterns, plan.strategies)
+    if told is not None and told.refused:
+        found = {each.code: each for each in report.findings} if report else {}
+        raise _at(
+            ("remove", "strategies"),
+            RecordsRefused({code: (n, found[code].lines) for code, n in told.refused.items()}),
+        )
+    if adds:
+        return
+    if named == count or (told is not None and told.kept == 0):
+        raise _at(("remove",), NothingLeft(count))
+    may_drop = plan.strategies and (told is None or told.dropped.count)
+    may_repeat = plan.duplicates and Statistics.model_validate(parent.statistics).duplicates
+    if not (named or may_drop or may_repeat):
+        raise _at(("parentId",), NothingChanged())
+
+
+def _at(path: Sequence[str], error: TrainingError) -> InvalidInput:
+    return InvalidInput.at(path, error.message, code=error.code, remedy=error.remedy or "")

@@ -1,5 +1,5 @@
-"""The ingest of an uploaded file or a split of the hub: what its child is told, and what becomes of
-dataset and upload."""
+"""The making of a dataset, of an upload, a split of the hub or another dataset: what its child is told,
+and what becomes of dataset and upload."""
 
 import asyncio
 import signal
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from jobs import examinations
+from jobs import derived, examinations
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.errors import LeaseLost, QuotaExceeded
-from jobs.models import Dataset, Upload
+from jobs.models import Dataset, Derivation, Upload
 from jobs.models.base import Leased
 from jobs.room import reserve
 from jobs.settings import Settings
@@ -21,6 +21,7 @@ from jobs.status import TaskStatus
 from training.data.formats.mapping import Mapping as ColumnMapping
 from training.data.hub.plan import kept_plan
 from training.data.ingest.spec import (
+    DerivedSource,
     FileSource,
     HubDownload,
     HubSource,
@@ -36,7 +37,8 @@ _CRASHES: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL,
 
 
 class IngestFile:
-    """Make a dataset's records of an upload, which is gone once they are READY, or of the hub's files.
+    """Make a dataset's records of an upload, which is gone once they are READY, of the hub's files, or of
+    another dataset's.
 
     A dataset that FAILED leaves the upload, to be tried again with another mapping.
     """
@@ -51,7 +53,7 @@ class IngestFile:
     async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
         """The ingest, told by `ingest.json`."""
         dataset = await Dataset.get_or_none(id=row_id)
-        source = None if dataset is None else _source(dataset, artifacts)
+        source = None if dataset is None else await _source(dataset, folder, artifacts)
         if dataset is None or source is None:
             raise LeaseLost(f"Dataset {row_id} was deleted.")
         mapping = dataset.mapping and ColumnMapping.model_validate(dataset.mapping)
@@ -87,16 +89,17 @@ class IngestFile:
         return columns
 
     async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Use up the upload and have the dataset examined, or keep the upload for another try."""
+        """Use up the upload, note the descent and have the dataset examined; or keep the upload for
+        another try."""
         dataset = await Dataset.get(id=row_id)
-        if dataset.upload_id is None:
-            return
         upload = Upload.filter(id=dataset.upload_id)
         if status is TaskStatus.READY:
-            await upload.delete()  # its file goes with the next sweep
-            await Dataset.filter(id=row_id).update(upload_id=None)
+            if dataset.upload_id is not None:
+                await upload.delete()  # its file goes with the next sweep
+                await Dataset.filter(id=row_id).update(upload_id=None)
+            await derived.settle(dataset, Artifacts(settings.artifacts))
             await examinations.request(row_id)
-        elif status is TaskStatus.FAILED:
+        elif status is TaskStatus.FAILED and dataset.upload_id is not None:
             kept = datetime.now(UTC) + timedelta(seconds=settings.upload_seconds)
             await upload.update(expires_at=kept)
 
@@ -117,18 +120,24 @@ async def _reserve(dataset_id: UUID, size_bytes: int, quota_bytes: int) -> None:
         await rows.update(source_bytes=size_bytes)
 
 
-def _source(dataset: Dataset, artifacts: Artifacts) -> FileSource | HubDownload | None:
+async def _source(
+    dataset: Dataset, folder: Path, artifacts: Artifacts
+) -> FileSource | HubDownload | DerivedSource | None:
     """What a dataset is to be made of; None where it is made already."""
     if dataset.hub is not None:
         wanted = HubSource.model_validate(dataset.hub)
         return HubDownload(wanted=wanted, folder=str(artifacts.download(dataset.id)))
-    if dataset.upload_id is None:
-        return None
-    return FileSource(
-        path=str(artifacts.uploaded(dataset.upload_id)),
-        name=dataset.source_name or "",
-        division=dataset.division,
-    )
+    file = None
+    if dataset.upload_id is not None:
+        file = FileSource(
+            path=str(artifacts.uploaded(dataset.upload_id)),
+            name=dataset.source_name or "",
+            division=dataset.division,
+        )
+    derivation = await Derivation.get_or_none(id=dataset.id)
+    if derivation is None:
+        return file
+    return await derived.source_of(derivation, file, folder=folder, artifacts=artifacts)
 
 
 def stored_columns(found: IngestResult) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from jobs.errors import InvalidInput, StorageFull
 from training.config import DataType
 from training.data.containers.rows import RawRow, Rows
+from training.data.formats.conversion import Converter
 from training.data.formats.mapping import Mapping
 from training.data.ingest.errors import NoRoomForDataset
 from training.data.ingest.mapping import CANONICAL, mapped
@@ -18,7 +19,7 @@ from training.errors import SourceUnreadable
 from training.events import Failure
 from training.findings import Finding, Severity
 
-__all__ = ["Draft", "store"]
+__all__ = ["Draft", "checked", "store"]
 
 MAX_FINDINGS = 100
 PATH = ("source", "records")
@@ -64,6 +65,25 @@ def store(draft: Draft, folder: Path) -> IngestResult:
     return found
 
 
+def checked(draft: Draft, path: Sequence[str]) -> tuple[Mapping, int]:
+    """The mapping of a draft's records, which stand at this path of an input, and how many can be taken.
+
+    InvalidInput, with a finding for each bad record, where they are refused.
+    """
+    try:
+        mapping, rows = _mapped(draft)
+    except SourceUnreadable as error:
+        raise InvalidInput.at(
+            path, error.message, code=error.code, remedy=error.remedy or ""
+        ) from error
+    made = list(Converter(mapping).records(rows))
+    rejected = [row for row in made if isinstance(row, Rejected)]
+    if rejected and draft.on_invalid is OnInvalid.ERROR:
+        message = f"{len(rejected)} of {len(made)} records are invalid."
+        raise InvalidInput(message, [_as_finding(row, path) for row in rejected[:MAX_FINDINGS]])
+    return mapping, len(made) - len(rejected)
+
+
 def _mapped(draft: Draft) -> tuple[Mapping, Rows]:
     """The mapping and the rows. Where the type was said and no record has a format of it, each is to
     be told what it lacks of the type's own."""
@@ -85,16 +105,16 @@ def _refusal(failure: Failure, found: IngestResult, folder: Path) -> InvalidInpu
             PATH, failure.message, code=failure.code, remedy=failure.remedy or ""
         )
     lines = read_lines(folder / REJECTED, 0, MAX_FINDINGS)
-    findings = [_as_finding(Rejected.model_validate_json(line)) for _, line in lines]
+    findings = [_as_finding(Rejected.model_validate_json(line), PATH) for _, line in lines]
     message = f"{found.rejected_count} of {found.rows} records are invalid."
     return InvalidInput(message, findings)
 
 
-def _as_finding(rejected: Rejected) -> Finding:
+def _as_finding(rejected: Rejected, path: Sequence[str]) -> Finding:
     return Finding(
         severity=Severity.ERROR,
         code=rejected.code,
-        path=(*PATH, str(rejected.line - 1)),
+        path=(*path, str(rejected.line - 1)),
         message=f"Record {rejected.line}: {rejected.message}",
         remedy="Correct the record, or send onInvalid: DROP to leave it out.",
     )

@@ -7,6 +7,8 @@ They stay for as long as a dataset lives that descends from them.
 from typing import Any
 from uuid import UUID, uuid4
 
+from tortoise.expressions import F
+
 from jobs.access import Viewer, visible
 from jobs.models import Dataset, DatasetVersion
 from jobs.pages import Page, Slice, newest_first
@@ -22,7 +24,11 @@ async def number_of(dataset_id: UUID) -> int:
 
 
 async def add(parent: Dataset, child: Dataset, changes: Changes) -> DatasetVersion:
-    """Write down, inside a transaction that holds the parent, that the child was derived from it."""
+    """Write down, inside a transaction, that the child was derived from a parent that is still there.
+
+    Of two children at once one waits for the other, so that the parent is written down once.
+    """
+    await Dataset.filter(id=parent.id).update(uses=F("uses") + 1)
     above = await DatasetVersion.get_or_none(dataset_id=parent.id)
     if above is None:
         above = _first(parent)

@@ -7,11 +7,15 @@ import strawberry
 
 from jobs import datasets, hub_datasets
 from jobs.datasets import OnInvalid
-from jobs.errors import InvalidInput
 from jobs.models import Dataset as DatasetRow
 from schema import ids
 from schema.context import Info
-from schema.dataset_sources import DatasetSourceInput, Division, HubDatasetInput
+from schema.dataset_sources import (
+    DatasetSourceInput,
+    Division,
+    HubDatasetInput,
+    refuse_division,
+)
 from schema.datasets import Dataset
 from schema.enums import DataType, Role
 from schema.mappings import DatasetMappingInput
@@ -85,7 +89,7 @@ class DatasetMutations:
         if isinstance(sent.source.upload_id, str):
             upload_id = ids.decode(ids.Kind.UPLOAD, sent.source.upload_id)
             return Dataset.of(await _ingest(info, sent, upload_id, mapping))
-        _refuse_division(sent.division)
+        refuse_division(sent.division)
         if isinstance(sent.source.hub, HubDatasetInput):
             return Dataset.of(await _fetch(info, sent, sent.source.hub, mapping))
         draft = datasets.Draft(
@@ -116,17 +120,6 @@ class DatasetMutations:
             id=dataset_id,
             deleted_rows=deleted.deleted_rows,
             freed_bytes=BigInt(deleted.freed_bytes),
-        )
-
-
-def _refuse_division(division: Division) -> None:
-    """InvalidInput where anything but an upload is to be cut."""
-    if division is not Division.PASSAGES:
-        raise InvalidInput.at(
-            ["division"],
-            f"The division {division} cuts an upload of plain text, and there is no upload.",
-            code="DIVISION_WITHOUT_EFFECT",
-            remedy="Leave division out.",
         )
 
 

@@ -1,35 +1,20 @@
 """What the doctor says of a dataset: findings, repetitions, lengths, languages, personal data."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import strawberry
 
 from jobs.models import Dataset as DatasetRow
 from jobs.models import Examination as ExaminationRow
 from schema.context import Info
-from schema.enums import Severity, TaskStatus, describe
+from schema.data_findings import Code, Strategy
+from schema.dataset_outcomes import DataOutcome, DataStrategyInput
+from schema.enums import Severity, TaskStatus
 from schema.nodes import Failure, failure
 from training.data.doctor import report as doctor
-from training.data.doctor.checks import CHECKS, Code, Strategy
 
 __all__ = ["DatasetExamination", "DatasetReport", "Examined"]
-
-describe(
-    Code,
-    "What records of a dataset, or the tokens they become, were found to be.",
-    {code.name: f"{check.message}." for code, check in CHECKS.items()},
-    name="DataFindingCode",
-)
-describe(
-    Strategy,
-    "What may be done with the records of a finding; without one they are kept, and reported.",
-    {
-        "ERROR": "The data is refused.",
-        "DROP": "They are left out, counted, with their lines.",
-        "TRUNCATE": "They are cut at the end to fit.",
-    },
-    name="DataStrategy",
-)
 
 
 @strawberry.type(description="One kind of thing found in the records of a dataset.")
@@ -135,6 +120,20 @@ class DatasetReport:
         description="What has the form of personal data or of a secret, by kind; the findings name "
         "the lines."
     )
+    found: strawberry.Private[doctor.Report]
+
+    @strawberry.field(
+        description="What `deriveDataset` would make of the records by these strategies alone; INVALID "
+        "where one cannot be chosen."
+    )
+    def outcome(
+        self,
+        strategies: Annotated[
+            list[DataStrategyInput],
+            strawberry.argument(description="What to do with the records of which findings."),
+        ],
+    ) -> DataOutcome:
+        return DataOutcome.of(self.found, strategies)
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> "DatasetReport":
@@ -149,6 +148,7 @@ class DatasetReport:
                 PersonalData(kind=kind, records=count)
                 for kind, count in found.personal_data.items()
             ],
+            found=found,
         )
 
 

@@ -4,13 +4,21 @@ from typing import Annotated, TypeAlias
 
 import strawberry
 
+from jobs.errors import InvalidInput
 from jobs.models import Dataset as DatasetRow
 from schema.enums import describe
 from schema.scalars import JSON, BigInt
 from training.data.containers.prose import Division
 from training.data.ingest import spec
 
-__all__ = ["DatasetSource", "DatasetSourceInput", "Division", "HubDatasetInput", "source_of"]
+__all__ = [
+    "DatasetSource",
+    "DatasetSourceInput",
+    "Division",
+    "HubDatasetInput",
+    "refuse_division",
+    "source_of",
+]
 
 describe(
     Division,
@@ -112,3 +120,14 @@ def source_of(row: DatasetRow) -> UploadSource | HubSource | None:
     if row.source_name is None:
         return None
     return UploadSource(name=row.source_name, size_bytes=size_bytes, division=row.division)
+
+
+def refuse_division(division: Division) -> None:
+    """InvalidInput where anything but an upload is to be cut."""
+    if division is not Division.PASSAGES:
+        raise InvalidInput.at(
+            ["division"],
+            f"The division {division} cuts an upload of plain text, and there is no upload.",
+            code="DIVISION_WITHOUT_EFFECT",
+            remedy="Leave division out.",
+        )

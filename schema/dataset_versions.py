@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias
+from uuid import UUID
 
 import strawberry
 
@@ -11,9 +12,11 @@ from jobs.models import DatasetVersion as VersionRow
 from jobs.pages import Page
 from schema import numbered
 from schema.context import Info
+from schema.data_findings import Code
+from schema.enums import TaskStatus, describe
 from schema.nodes import required
 from schema.pagination import After, Connection, First, from_nodes
-from training.data.derivation import Changes
+from training.data.derivation import Cause, Changes, Removal
 
 if TYPE_CHECKING:  # a dataset has versions and a version its dataset: a circle of types only
     from schema.datasets import Dataset
@@ -21,6 +24,18 @@ if TYPE_CHECKING:  # a dataset has versions and a version its dataset: a circle 
 __all__ = ["DatasetDerivation", "DatasetVersion", "Descended"]
 
 DatasetOfLine: TypeAlias = Annotated["Dataset", strawberry.lazy("schema.datasets")]
+
+
+describe(
+    Cause,
+    "Why records are not in a dataset that was derived.",
+    {
+        "LINES": "Their lines were named.",
+        "FINDING": "The doctor had found them so.",
+        "DUPLICATE": "They were equal to an earlier one that stayed.",
+    },
+    name="RemovalCause",
+)
 
 
 @strawberry.type(description="Lines of a dataset, both ends included.")
@@ -58,12 +73,46 @@ class DatasetVersion:
         return await info.context.loaders.datasets.load(self.row.dataset_id)
 
 
+@strawberry.type(description="Records of the parent that were left out for one reason.")
+class DatasetRemoval:
+    cause: Cause = strawberry.field(description="Why.")
+    finding: Code | None = strawberry.field(
+        description="What was found of them, where that is why; else null."
+    )
+    count: int = strawberry.field(description="How many records.")
+    lines: list[int] = strawberry.field(
+        description="Their places in the parent, from 1: the first 100 of them."
+    )
+
+    @classmethod
+    def of(cls, removal: Removal) -> "DatasetRemoval":
+        return cls(
+            cause=removal.cause,
+            finding=removal.finding,
+            count=removal.count,
+            lines=list(removal.lines),
+        )
+
+
+@strawberry.type(description="The dataset whose records were added, as it was then.")
+class AddedDataset:
+    name: str = strawberry.field(description="What its owner called it.")
+    sha256: str = strawberry.field(description="Of its records as JSONL.")
+
+
 @strawberry.type(description="How a dataset was made of another.")
 class DatasetDerivation:
     parent: DatasetVersion = strawberry.field(description="What it was made of.")
     derived_at: datetime = strawberry.field(description="When it was made.")
     added: int = strawberry.field(description="How many records are new.")
+    added_dataset: AddedDataset | None = strawberry.field(
+        description="Whose records these are, where they are another dataset's."
+    )
     removed: int = strawberry.field(description="How many records of the parent it lacks.")
+    removals: list[DatasetRemoval] = strawberry.field(
+        description="The same by reason, each record once for the first that it met; none for a "
+        "dataset made before reasons were kept."
+    )
     added_lines: LineRange | None = strawberry.field(
         description="The lines of the new records; null where there are none."
     )
@@ -84,7 +133,11 @@ class DatasetDerivation:
             parent=DatasetVersion.of(row.parent),
             derived_at=row.created_at,
             added=changes.added,
+            added_dataset=None
+            if changes.added_dataset is None
+            else AddedDataset(**changes.added_dataset.model_dump()),
             removed=changes.removed,
+            removals=[DatasetRemoval.of(each) for each in changes.removals],
             added_lines=LineRange(first=first_new, last=row.record_count)
             if changes.added
             else None,
@@ -99,7 +152,9 @@ class Descended:
 
     row: strawberry.Private[DatasetRow]
 
-    @strawberry.field(description="Its number in its line of descent; 1 if it was not derived.")
+    @strawberry.field(
+        description="Its number in its line of descent; 1 if it was not derived, or is not READY."
+    )
     async def version(self, info: Info) -> int:
         version = await info.context.loaders.dataset_versions.load(self.row.id)
         return 1 if version is None else version.number
@@ -109,12 +164,17 @@ class Descended:
         "you may see: `derivation` tells what it was."
     )
     async def parent(self, info: Info) -> DatasetOfLine | None:
-        version = await info.context.loaders.dataset_versions.load(self.row.id)
-        if version is None or version.parent is None or version.parent.dataset_id is None:
-            return None
-        return await info.context.loaders.datasets.load(version.parent.dataset_id)
+        parent_id = await self._parent_id(info)
+        return None if parent_id is None else await info.context.loaders.datasets.load(parent_id)
 
-    @strawberry.field(description="How it was derived; null if it was not.")
+    async def _parent_id(self, info: Info) -> UUID | None:
+        if self.row.status is not TaskStatus.READY:
+            planned = await info.context.loaders.derivations.load(self.row.id)
+            return None if planned is None else planned.parent_id
+        version = await info.context.loaders.dataset_versions.load(self.row.id)
+        return None if version is None or version.parent is None else version.parent.dataset_id
+
+    @strawberry.field(description="How it was derived; null if it was not, or is not READY.")
     async def derivation(self, info: Info) -> DatasetDerivation | None:
         version = await info.context.loaders.dataset_versions.load(self.row.id)
         return None if version is None else DatasetDerivation.of(version)

@@ -121,7 +121,8 @@ class Dataset(Node, Descended, Examined, ExaminedInTokens):
         description="Of its records as JSONL; equal content, equal sum. Null until READY."
     )
     source: DatasetSource | None = strawberry.field(
-        description="What it was made of; null if of records that were sent inline or another has."
+        description="What it was made of, or what was added where it is derived; null for records that "
+        "were sent inline or another has."
     )
     container: Container | None = strawberry.field(
         description="What that file was; null without one, or until it is known."

@@ -11,9 +11,12 @@ from jobs.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
 from schema import ids, numbered
 from schema.context import Info
+from schema.dataset_outcomes import DataStrategyInput
+from schema.dataset_sources import Division, refuse_division
 from schema.datasets import Dataset, Record
 from schema.enums import Role
 from schema.leaks import DatasetLeaks
+from schema.mappings import DatasetMappingInput
 from schema.pagination import After, Connection, First
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
@@ -34,10 +37,18 @@ class LinesInput:
         return training.LineRange(self.first, self.first if self.last is None else self.last)
 
 
-@strawberry.input(description="Records to leave out of the parent's.")
+@strawberry.input(
+    description="Records to leave out of the parent's, each for the first of these that it meets."
+)
 class RemoveRecordsInput:
     lines: list[LinesInput] | None = strawberry.field(
         default=None, description="By their lines in the parent."
+    )
+    strategies: list[DataStrategyInput] | None = strawberry.field(
+        default=None,
+        description="By what was found of them, each as a record of the whole parent; where nobody has "
+        "looked yet, it is looked for. ERROR makes the dataset FAILED where a record that stays has "
+        "it. `outcome` of the parent's `report` tells beforehand.",
     )
     duplicates: bool = strawberry.field(
         default=False,
@@ -45,9 +56,23 @@ class RemoveRecordsInput:
     )
 
 
-@strawberry.input(description="Records to add behind those that stay.")
+@strawberry.input(
+    description="Records to add behind those that stay; exactly one is given.", one_of=True
+)
 class AddRecordsInput:
-    records: list[JSON] = strawberry.field(description="The records, in the parent's shape.")
+    records: list[JSON] | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The records themselves, in any format that makes the parent's type of them.",
+    )
+    upload_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="An upload that is READY, of any size and kind that `createDataset` takes. It is "
+        "gone once the dataset is READY, and kept if that FAILED.",
+    )
+    dataset_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="All records of another dataset of the same type, which stays.",
+    )
 
 
 @strawberry.input(
@@ -68,19 +93,38 @@ class DeriveDatasetInput:
     add: AddRecordsInput | None = strawberry.field(
         default=None, description="What to add; nothing, where left out."
     )
+    mapping: DatasetMappingInput | None = strawberry.field(
+        default=None,
+        description="What the rows to add are to be taken for; found from the first 100 of them, if left "
+        "out.",
+    )
+    division: Division = strawberry.field(
+        default=Division.PASSAGES,
+        description="How to cut an upload that is plain text; as for `createDataset`.",
+    )
     on_invalid: OnInvalid = strawberry.field(
         default=OnInvalid.ERROR, description="What to do where some records to add are invalid."
     )
 
-    def wanted(self) -> derivation.Derivation:
+    def draft(self) -> derivation.DerivationDraft:
         remove = self.remove or RemoveRecordsInput()
-        return derivation.Derivation(
+        add = self.add or AddRecordsInput()
+        if not add.upload_id:
+            refuse_division(self.division)
+        return derivation.DerivationDraft(
             parent_id=ids.decode(ids.Kind.DATASET, self.parent_id),
             name=self.name,
             description=self.description,
-            add=self.add.records if self.add else (),
             remove=[each.range() for each in remove.lines or ()],
+            strategies=[each.choice() for each in remove.strategies or ()],
             remove_duplicates=remove.duplicates,
+            records=add.records or (),
+            upload_id=ids.decode(ids.Kind.UPLOAD, add.upload_id) if add.upload_id else None,
+            added_dataset_id=ids.decode(ids.Kind.DATASET, add.dataset_id)
+            if add.dataset_id
+            else None,
+            mapping=None if self.mapping is None else self.mapping.mapping(["mapping"]),
+            division=self.division,
             on_invalid=self.on_invalid,
         )
 
@@ -182,8 +226,8 @@ class DerivationQueries:
 @strawberry.type
 class DerivationMutations:
     @strawberry.mutation(
-        description="Make a dataset of another, without some of its records and with more; the "
-        "other stays as it is.",
+        description="Make a dataset of another, without some of its records and with more, which a worker "
+        "does: follow its `status`. The other stays as it is, and cannot be deleted meanwhile.",
         extensions=[Requires(Role.TRAINER)],
     )
     async def derive_dataset(
@@ -194,7 +238,8 @@ class DerivationMutations:
             strawberry.argument(name="input", description="The dataset to make."),
         ],
     ) -> DeriveDatasetResult:
+        service = info.context.service
         row = await derivation.derive(
-            info.context.viewer, sent.wanted(), artifacts=info.context.service.artifacts
+            info.context.viewer, sent.draft(), settings=service.settings, queue=service.queue
         )
         return Dataset.of(row)

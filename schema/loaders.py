@@ -76,6 +76,16 @@ class Loaders:
         )
 
     @cached_property
+    def derivations(self) -> DataLoader[UUID, tables.Derivation | None]:
+        """What datasets that are not READY are derived from, by the id of one that is known to be
+        visible."""
+        return _one(
+            lambda keys: tables.Derivation.filter(id__in=keys).only("id", "parent_id"),
+            lambda row: row.id,
+            lambda row: row,
+        )
+
+    @cached_property
     def examinations(self) -> DataLoader[UUID, tables.Examination | None]:
         """Looks at the records of datasets, by the id of a dataset that is known to be visible."""
         return _one(

@@ -80,6 +80,10 @@ class Model(Node):
     stop_tokens: list[str] | None = strawberry.field(
         description="The tokens at which it stops to generate; null until it was looked at."
     )
+    sha256: str | None = strawberry.field(
+        description="Of the names and checksums of its configuration, tokenizer and weights, when it was "
+        "looked at; null until then."
+    )
     created_at: datetime = strawberry.field(description="When it was registered.")
     row: strawberry.Private[ModelRow]
 
@@ -100,6 +104,7 @@ class Model(Node):
             has_chat_template=facts.has_chat_template if facts else None,
             chat_templates=_listed(facts.chat_templates) if facts else None,
             stop_tokens=_listed(facts.stop_tokens) if facts else None,
+            sha256=facts.content_sha256 if facts else None,
             created_at=row.created_at,
             row=row,
         )

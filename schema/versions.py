@@ -30,7 +30,16 @@ if TYPE_CHECKING:  # a model has versions and a version its model: a circle of t
 __all__ = ["ModelVersion", "VersionMutations", "VersionQueries"]
 
 
-@strawberry.type(description="How a version came about, in figures.")
+@strawberry.type(description="A library that took part in training.")
+class LibraryVersion:
+    name: str = strawberry.field(description="The name of its package.")
+    version: str = strawberry.field(description="Its release.")
+
+
+@strawberry.type(
+    description="How a version came about, in figures, and what it takes to make it again: with its job's "
+    "dataset and its model, each named by a checksum, the config and these libraries."
+)
 class VersionMetadata:
     config: TrainingConfig = strawberry.field(description="The whole config of its run.")
     training_duration_seconds: float = strawberry.field(description="How long the run took.")
@@ -49,6 +58,9 @@ class VersionMetadata:
     adapter: bool = strawberry.field(
         description="Whether it is an adapter beside its base rather than a whole model."
     )
+    libraries: list[LibraryVersion] = strawberry.field(
+        description="What it was trained with, by name."
+    )
 
     @classmethod
     def of(cls, row: VersionRow) -> "VersionMetadata":
@@ -66,6 +78,10 @@ class VersionMetadata:
             trainable_parameters=BigInt(result.trainable_parameters),
             size_bytes=BigInt(result.size_bytes),
             adapter=result.adapter,
+            libraries=[
+                LibraryVersion(name=name, version=version)
+                for name, version in sorted(result.libraries.items())
+            ],
         )
 
 

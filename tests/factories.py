@@ -1,19 +1,22 @@
 """Rows for tests, made through the service's own functions where there is one."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from uuid import uuid4
 
 from argon2 import PasswordHasher
 
-from jobs import datasets, lifecycle
+from jobs import datasets, lifecycle, lineage
 from jobs.access import Role, Viewer
+from jobs.database import transaction
 from jobs.datasets import Draft
 from jobs.lifecycle import RunRequest
 from jobs.models import BaseModel, Dataset, TrainingJob, User
 from jobs.service import Service
 from jobs.status import TaskStatus
 from training.config import DataType, TrainingType
+from training.data.derivation import Changes
 from training.estimates import EstimateMethod, MemoryEstimate
 from training.models.facts import Linear, ModelFacts, ModelShape, TokenizerFacts
 
@@ -104,6 +107,18 @@ async def make_dataset(viewer: Viewer, service: Service, **changes: Any) -> Data
         "records": QA,
     }
     return await datasets.create(viewer, Draft(**draft | changes), artifacts=service.artifacts)
+
+
+async def make_version(
+    viewer: Viewer, service: Service, parent: Dataset, records: Sequence[object], **changes: Any
+) -> Dataset:
+    """A dataset of these records that descends from another, without a worker's having derived it."""
+    child = await make_dataset(viewer, service, records=records, **changes)
+    removed = parent.record_count - child.record_count
+    made = Changes(added=0, removed=removed, removed_lines=(), removed_lines_complete=True)
+    async with transaction():
+        await lineage.add(parent, child, made)
+    return child
 
 
 async def make_job(viewer: Viewer, service: Service, **choices: Any) -> TrainingJob:

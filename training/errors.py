@@ -4,9 +4,11 @@
   x RecordError            one record of a dataset has the wrong shape
   x SourceUnreadable       a user's file is none that can be read, or fits no format or several
   x NoRoomForDataset       in `data.ingest.errors`: the disk is too full for the records of a file
+  x DatasetGone, RecordOutdated, NothingChanged, NothingLeft    likewise: of a dataset made of another
   x HubUnavailable         in `data.hub.errors`: a dataset of the hub is not there, or not for us
   x DatasetDamaged         the dataset file no longer holds what was validated
   x StrategyNotOffered     in `data.doctor.errors`: what was found cannot be dealt with so
+  x FindingUnknown, RecordsRefused    likewise: only a run can tell; it was said to be an error
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
   x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly

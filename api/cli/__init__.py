@@ -12,6 +12,7 @@ from api.cli import (
     configs,
     control,
     data,
+    deriving,
     evaluations,
     fetching,
     models,
@@ -41,7 +42,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    of_data = (uploading, fetching, data, reports, versions, previews)
+    of_data = (uploading, fetching, data, reports, deriving, versions, previews)
     for part in (
         server,
         configs,

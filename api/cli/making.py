@@ -22,11 +22,13 @@ from api.client.datasets import (
 )
 from jobs.status import TaskStatus
 from training.config import DataType
+from training.data.containers.prose import Division
 from training.data.formats.shapes import Format, Part
 
 __all__ = [
     "Columns",
     "DataTypeOption",
+    "Divided",
     "DropInvalid",
     "Ignored",
     "RowFormat",
@@ -60,6 +62,9 @@ Columns = Annotated[
     typer.Option("--column", help="PART=NAME: a column of the format, such as QUESTION=frage."),
 ]
 Ignored = Annotated[list[str] | None, typer.Option("--ignore", help="A column to leave out.")]
+Divided = Annotated[
+    Division, typer.Option("--divide", case_sensitive=False, help="How to cut plain text.")
+]
 
 
 def mapping_of(
@@ -105,8 +110,9 @@ def tell(dataset: Dataset, *, url: str, as_json: bool) -> None:
         typer.echo(f"{dataset.id}: {dataset.record_count} records, {size(dataset.size_bytes)}")
         for line in _hub_lines(dataset.source):
             typer.echo(line)
-        for line in mapping_lines(dataset.mapping, dataset.left_out):
-            typer.echo(line)
+        if dataset.derivation is None or dataset.derivation.added:
+            for line in mapping_lines(dataset.mapping, dataset.left_out):
+                typer.echo(line)
         for line in run(url, lambda client: _found_lines(client, dataset.id)):
             typer.echo(line)
     for line in rejected_lines(dataset.rejected, dataset.rejected_count):

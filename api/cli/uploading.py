@@ -11,6 +11,7 @@ from api.cli.connecting import DEFAULT_URL, AsJson, Url, run
 from api.cli.making import (
     Columns,
     DataTypeOption,
+    Divided,
     DropInvalid,
     Ignored,
     RowFormat,
@@ -26,7 +27,7 @@ from api.client.datasets import Dataset, Inspection
 from api.client.uploads import Upload, fingerprint, send
 from training.data.containers.prose import Division
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "sent"]
 
 SHOWN_CHARACTERS: Final = 200
 
@@ -37,9 +38,6 @@ File = Annotated[
         dir_okay=False,
         help="JSONL, JSON, CSV, Parquet, text or code, a zip or tar; also by gzip or zstd.",
     ),
-]
-Divided = Annotated[
-    Division, typer.Option("--divide", case_sensitive=False, help="How to cut plain text.")
 ]
 
 
@@ -63,7 +61,7 @@ def inspect(  # noqa: PLR0913  # each is an option of the verb
     mapping = mapping_of(row_format, column, ignore)
 
     async def look(client: Client) -> Inspection:
-        return await client.inspect(await _sent(client, url, file), mapping, division=divide)
+        return await client.inspect(await sent(client, url, file), mapping, division=divide)
 
     found = run(url, look)
     if as_json:
@@ -90,10 +88,9 @@ def upload(  # noqa: PLR0913  # each is an option of the verb
     mapping = mapping_of(row_format, column, ignore)
 
     async def make(client: Client) -> Dataset:
-        sent = await _sent(client, url, file)
         made = await client.create_dataset(
             name or _bare_name(file),
-            sent,
+            await sent(client, url, file),
             data_type=data_type,
             drop_invalid=drop_invalid,
             mapping=mapping,
@@ -109,13 +106,13 @@ def _bare_name(file: Path) -> str:
     return Path(file.stem).stem if file.suffix in (".gz", ".zst") else file.stem
 
 
-async def _sent(client: Client, url: str, file: Path) -> Upload:
+async def sent(client: Client, url: str, file: Path) -> Upload:
     """The whole file as an upload; of one that was sent before nothing is sent again."""
     size_bytes, sha256 = await fingerprint(file)
-    sent = await client.create_upload(file.name, size_bytes, sha256)
+    upload = await client.create_upload(file.name, size_bytes, sha256)
     with progress_bar(file.name, size_bytes) as advance_to:
-        await send(url, sent, file, on_progress=advance_to)
-    return sent
+        await send(url, upload, file, on_progress=advance_to)
+    return upload
 
 
 def _inspected_lines(file: Path, found: Inspection) -> Iterator[str]:

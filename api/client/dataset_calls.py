@@ -1,12 +1,12 @@
 """What the client can do with datasets and uploads."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from api.client import dataset_documents, dataset_versions
 from api.client.answers import accepted, optional, page
-from api.client.dataset_versions import Comparison, Derivation, DerivedDataset
+from api.client.dataset_versions import Comparison, Derivation, strategies_input
 from api.client.datasets import (
     Dataset,
     DeletedDataset,
@@ -15,12 +15,13 @@ from api.client.datasets import (
     MappingOptions,
 )
 from api.client.previews import DatasetPreview, PreviewOptions
-from api.client.reports import ExaminedDataset
+from api.client.reports import DataOutcome, ExaminedDataset
 from api.client.results import Page
 from api.client.token_reports import TokenExamination
 from api.client.uploads import Upload
 from training.config import DataType
 from training.data.containers.prose import Division
+from training.data.doctor.checks import Code, Strategy
 
 __all__ = ["DatasetCalls"]
 
@@ -138,10 +139,24 @@ class DatasetCalls(Protocol):
         answer = await self._ask(dataset_documents.DELETE_DATASET, datasetId=dataset_id)
         return DeletedDataset.model_validate(accepted(answer))
 
-    async def derive_dataset(self, parent_id: str, wanted: Derivation) -> DerivedDataset:
-        """Make a dataset of another's records, without some of them, and with more."""
+    async def derive_dataset(self, parent_id: str, wanted: Derivation) -> Dataset:
+        """Begin to make a dataset of another's records, without some of them, and with more: `status`
+        then tells how that went."""
         answer = await self._ask(dataset_documents.DERIVE_DATASET, input=wanted.as_input(parent_id))
-        return dataset_versions.derived(accepted(answer))
+        return Dataset.of(accepted(answer))
+
+    async def data_outcome(
+        self, dataset_id: str, strategies: Mapping[Code, Strategy]
+    ) -> DataOutcome | None:
+        """What a derivation by these strategies would leave out; None before the dataset is examined."""
+        answer = await self._ask(
+            dataset_documents.DATA_OUTCOME,
+            id=dataset_id,
+            strategies=strategies_input(strategies),
+        )
+        if answer is None or answer["report"] is None:
+            return None
+        return DataOutcome.model_validate(answer["report"]["outcome"])
 
     async def compare_datasets(self, a: str, b: str, first: int = 5) -> Comparison | None:
         """Two datasets record by record; None where the account cannot see both."""

@@ -8,6 +8,7 @@ __all__ = [
     "COMPARE_DATASETS",
     "CREATE_DATASET",
     "CREATE_UPLOAD",
+    "DATA_OUTCOME",
     "DELETE_DATASET",
     "DERIVE_DATASET",
     "EXAMINED_DATASET",
@@ -32,6 +33,7 @@ _SOURCE = """ source {
 _MADE_DATASET = f"""
   {_DATASET} {_SOURCE} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
   rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
+  derivation {{ added removed removals {{ cause finding count lines }} }}
 """
 _RECORDS = f" {{ edges {{ node {{ line content }} }} {PAGE} }} "
 LIST_DATASETS: Final = f"""
@@ -97,6 +99,17 @@ query ExaminedDataset($id: ID!) {{
   }}
 }}
 """
+DATA_OUTCOME: Final = """
+query DataOutcome($id: ID!, $strategies: [DataStrategyInput!]!) {
+  getDataset(id: $id) {
+    report {
+      outcome(strategies: $strategies) {
+        kept refused { finding count lines } dropped { count reasons { finding count } lines }
+      }
+    }
+  }
+}
+"""
 INSPECT_UPLOAD: Final = f"""
 query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput, $division: TextDivision!) {{
   inspectUpload(uploadId: $uploadId, mapping: $mapping, division: $division) {{
@@ -116,7 +129,7 @@ mutation DeleteDataset($datasetId: ID!) {
 DERIVE_DATASET: Final = f"""
 mutation DeriveDataset($input: DeriveDatasetInput!) {{
   deriveDataset(input: $input) {{
-    __typename ... on Dataset {{ {_MADE_DATASET} derivation {{ added removed }} }} {PROBLEMS}
+    __typename ... on Dataset {{ {_MADE_DATASET} }} {PROBLEMS}
   }}
 }}
 """

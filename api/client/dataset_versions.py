@@ -3,23 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.client.answers import page
-from api.client.datasets import Dataset
+from api.client.datasets import Dataset, MappingOptions
 from api.client.record import Record
 from api.client.results import Page
+from api.client.uploads import Upload
+from training.data.containers.prose import Division
+from training.data.doctor.checks import Code, Strategy
 
 __all__ = [
     "Comparison",
     "DatasetLeaks",
     "Derivation",
-    "DerivedDataset",
     "Lines",
     "NearPair",
     "NumberedRecord",
     "comparison",
-    "derived",
+    "strategies_input",
 ]
 
 
@@ -35,13 +37,19 @@ class Lines(BaseModel):
 class Derivation(BaseModel):
     """What is to be made of a dataset: first some of its records go, then others are added."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     name: str | None = None
     """The parent's, where left out."""
     remove: tuple[Lines, ...] = ()
+    strategies: Mapping[Code, Strategy] = Field(default_factory=dict)
+    """What becomes of those of which this was found."""
     remove_duplicates: bool = False
-    add: tuple[Any, ...] = ()
+    add: tuple[Any, ...] | Upload | str | None = None
+    """Records, an upload, or the id of a dataset."""
+    mapping: MappingOptions | None = None
+    """What the rows of records or an upload are to be taken for."""
+    division: Division = Division.PASSAGES
     drop_invalid: bool = False
     """Leave out bad records that are to be added, instead of refusing all."""
 
@@ -52,18 +60,29 @@ class Derivation(BaseModel):
             "name": self.name,
             "remove": {
                 "lines": [each.model_dump() for each in self.remove],
+                "strategies": strategies_input(self.strategies),
                 "duplicates": self.remove_duplicates,
             },
-            "add": {"records": list(self.add)},
+            "add": _added(self.add),
+            "mapping": self.mapping and self.mapping.as_input(),
+            "division": self.division.value,
             "onInvalid": "DROP" if self.drop_invalid else "ERROR",
         }
 
 
-class DerivedDataset(Dataset):
-    """A dataset, and how many records it has more and fewer than its parent."""
+def strategies_input(strategies: Mapping[Code, Strategy]) -> list[dict[str, str]]:
+    """The API's input for a choice of strategies."""
+    return [
+        {"finding": code.value, "strategy": strategy.value} for code, strategy in strategies.items()
+    ]
 
-    added: int
-    removed: int
+
+def _added(add: tuple[Any, ...] | Upload | str | None) -> dict[str, object] | None:
+    if isinstance(add, Upload):
+        return {"uploadId": add.id}
+    if isinstance(add, str):
+        return {"datasetId": add}
+    return {"records": list(add)} if add else None
 
 
 class NumberedRecord(Record):
@@ -102,11 +121,6 @@ class Comparison(Record):
     only_in_b: Page[NumberedRecord]
     in_both: Page[NumberedRecord]
     leaks: DatasetLeaks
-
-
-def derived(answer: Mapping[str, Any]) -> DerivedDataset:
-    """The dataset that the API made."""
-    return DerivedDataset.of({**answer, **answer["derivation"]})
 
 
 def comparison(answer: Mapping[str, Any]) -> Comparison:

@@ -13,10 +13,13 @@ from training.config import DataType
 from training.data.containers.prose import Division
 from training.data.containers.reading import Container
 from training.data.containers.source import Compression
+from training.data.derivation import Cause
+from training.data.doctor.checks import Code
 from training.data.formats.shapes import Format, Part
 
 __all__ = [
     "Dataset",
+    "DatasetDerivation",
     "DatasetMapping",
     "DeletedDataset",
     "HubSource",
@@ -27,6 +30,7 @@ __all__ = [
     "MappedColumn",
     "MappingOptions",
     "Rejected",
+    "Removal",
     "UploadSource",
 ]
 
@@ -112,6 +116,23 @@ class HubSource(Record):
 DatasetSource: TypeAlias = Annotated[UploadSource | HubSource, Field(discriminator="kind")]
 
 
+class Removal(Record):
+    """Records of its parent that a dataset lacks for one reason; the first of their lines."""
+
+    cause: Cause
+    finding: Code | None
+    count: int
+    lines: tuple[int, ...]
+
+
+class DatasetDerivation(Record):
+    """How many records a dataset has more and fewer than its parent, and why."""
+
+    added: int
+    removed: int
+    removals: tuple[Removal, ...]
+
+
 class Dataset(Record):
     """A dataset as it stands; what is not known of it before it is READY is null."""
 
@@ -135,6 +156,7 @@ class Dataset(Record):
     rejected: tuple[Rejected, ...] = ()
     """The first of them, where they were asked for."""
     rejected_count: int = 0
+    derivation: DatasetDerivation | None = None
     download_url: str | None = None
 
     @classmethod

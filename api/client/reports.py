@@ -8,10 +8,14 @@ from training.findings import Severity
 
 __all__ = [
     "DataFinding",
+    "DataOutcome",
     "DatasetExamination",
     "DatasetLanguages",
     "DatasetReport",
+    "DroppedByFindings",
     "ExaminedDataset",
+    "FindingCount",
+    "FoundRecords",
     "LanguageCount",
     "LengthBin",
     "PersonalData",
@@ -86,6 +90,37 @@ class DatasetReport(Record):
     length_histogram: tuple[LengthBin, ...]
     languages: DatasetLanguages | None
     personal_data: tuple[PersonalData, ...]
+
+
+class FoundRecords(Record):
+    """Records that were found with one thing."""
+
+    finding: Code
+    count: int
+    lines: tuple[int, ...]
+
+
+class FindingCount(Record):
+    """How many records would be left out for one reason."""
+
+    finding: Code
+    count: int
+
+
+class DroppedByFindings(Record):
+    """Records that would be left out; each counted once."""
+
+    count: int
+    reasons: tuple[FindingCount, ...]
+    lines: tuple[int, ...]
+
+
+class DataOutcome(Record):
+    """What strategies would do to the records of a dataset."""
+
+    kept: int
+    refused: tuple[FoundRecords, ...]
+    dropped: DroppedByFindings
 
 
 class DatasetExamination(Record):

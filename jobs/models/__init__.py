@@ -5,6 +5,7 @@ from jobs.models.audit import AuditEntry
 from jobs.models.base_models import BaseModel, ModelVersion
 from jobs.models.dataset_versions import DatasetVersion
 from jobs.models.datasets import Dataset
+from jobs.models.derivations import Derivation
 from jobs.models.evaluations import Evaluation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
@@ -22,6 +23,7 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "DatasetVersion",
+    "Derivation",
     "Epoch",
     "Evaluation",
     "Examination",

@@ -6,21 +6,24 @@ import pytest
 
 from jobs import datasets
 from jobs.access import Role, Viewer
-from jobs.models import TrainingJob
+from jobs.models import Dataset, TrainingJob
 from jobs.status import JobStatus
 from schema import ids
 from tests.api.clients import Client
-from tests.factories import QA, make_dataset, make_model, make_viewer
+from tests.factories import QA, make_dataset, make_model, make_version, make_viewer
+from tests.ingesting import ingest
 
 Kind = ids.Kind
 
-DERIVE = """mutation($input: DeriveDatasetInput!) { derived: deriveDataset(input: $input) {
-  __typename
-  ... on Dataset { id name version recordCount sha256 parent { id } derivation {
-    added removed addedLines { first last } removedLines { first last } removedLinesComplete
+FACTS = """id name status version recordCount sha256 parent { id } derivation {
+    added addedDataset { name sha256 } removed removals { cause finding count lines }
+    addedLines { first last } removedLines { first last } removedLinesComplete
     parent { number name sha256 recordCount dataset { id } } }
-    records(first: 1) { edges { node { line content } } } }
-  ... on InvalidProblem { findings { code path } } } }"""
+    records(first: 1) { edges { node { line content } } }"""
+
+DERIVE = f"""mutation($input: DeriveDatasetInput!) {{ derived: deriveDataset(input: $input) {{
+  __typename ... on Dataset {{ {FACTS} }} ... on Problem {{ code message }}
+  ... on InvalidProblem {{ findings {{ code path }} }} }} }}"""
 
 DESCENT = """query($id: ID!) { getDataset(id: $id) { version parent { id }
   derivation { parent { number name dataset { id } } }
@@ -43,61 +46,103 @@ async def owner(client: Client) -> Viewer:
     return await make_viewer()
 
 
-async def derived(client: Client, parent: str, **wanted: Any) -> dict[str, Any]:
+async def derive(client: Client, parent: str, **wanted: Any) -> dict[str, Any]:
+    """What deriveDataset answers."""
     answer = (await client.data(DERIVE, input={"parentId": parent, **wanted}))["derived"]
     assert isinstance(answer, dict)
     return answer
 
 
+async def derived(client: Client, parent: str, **wanted: Any) -> dict[str, Any]:
+    """The dataset once a worker has made it."""
+    begun = await derive(client, parent, **wanted)
+    await ingest(client.service, ids.decode(Kind.DATASET, begun["id"]))
+    query = f"query($id: ID!) {{ getDataset(id: $id) {{ {FACTS} }} }}"
+    found = (await client.data(query, id=begun["id"]))["getDataset"]
+    assert isinstance(found, dict)
+    return found
+
+
+def public(dataset: Dataset) -> str:
+    return str(ids.encode(Kind.DATASET, dataset.id))
+
+
 async def dataset_id(client: Client, owner: Viewer, **changes: Any) -> str:
-    made = await make_dataset(owner, client.service, **changes)
-    return str(ids.encode(Kind.DATASET, made.id))
+    return public(await make_dataset(owner, client.service, **changes))
 
 
 async def test_a_dataset_is_derived_and_says_from_what(client: Client, owner: Viewer) -> None:
     mine = await client.as_viewer(owner)
-    first = await dataset_id(client, owner)
-    remove = {"lines": [{"first": 2, "last": 3}, {"first": 20}]}
-    found = await derived(mine, first, name="better", remove=remove, add={"records": NEW})
-    sha256 = (await mine.data("query($id: ID!) { getDataset(id: $id) { sha256 } }", id=first))[
-        "getDataset"
-    ]["sha256"]
+    parent = await make_dataset(owner, client.service, records=[*QA[:19], QA[0]])
+    first, more = public(parent), await dataset_id(client, owner, name="more", records=NEW)
+    remove = {
+        "lines": [{"first": 2, "last": 3}],
+        "strategies": [{"finding": "DUPLICATE", "strategy": "DROP"}],
+    }
+    wanted = {"name": "better", "remove": remove, "add": {"datasetId": more}}
+    begun = await derive(mine, first, **wanted)
+    assert (begun["status"], begun["version"], begun["derivation"]) == ("QUEUED", 1, None)
+    assert begun["parent"] == {"id": first}
+    found = await derived(mine, first, **wanted)
+    [added] = [row.sha256 for row in await Dataset.filter(name="more")]
     assert found["derivation"] == {
         "added": 1,
+        "addedDataset": {"name": "more", "sha256": added},
         "removed": 3,
+        "removals": [
+            {"cause": "LINES", "finding": None, "count": 2, "lines": [2, 3]},
+            {"cause": "FINDING", "finding": "DUPLICATE", "count": 1, "lines": [20]},
+        ],
         "addedLines": {"first": 18, "last": 18},
         "removedLines": [{"first": 2, "last": 3}, {"first": 20, "last": 20}],
         "removedLinesComplete": True,
         "parent": {
             "number": 1,
             "name": "sums",
-            "sha256": sha256,
+            "sha256": parent.sha256,
             "recordCount": 20,
             "dataset": {"id": first},
         },
     }
     assert (found["name"], found["version"], found["recordCount"]) == ("better", 2, 18)
-    assert found["parent"] == {"id": first}
+    assert (found["status"], found["parent"]) == ("READY", {"id": first})
     assert found["records"]["edges"] == [{"node": {"line": 1, "content": QA[0]}}]
 
 
 async def test_what_cannot_be_derived_is_a_typed_problem(client: Client, owner: Viewer) -> None:
     mine = await client.as_viewer(owner)
     first = await dataset_id(client, owner)
-    found = await derived(mine, first, remove={"lines": [{"first": 1}, {"first": 21}]})
-    assert found == {
-        "__typename": "InvalidProblem",
-        "findings": [{"code": "LINES_OUT_OF_RANGE", "path": ["remove", "lines", "1"]}],
-    }
+    found = await derive(mine, first, remove={"lines": [{"first": 1}, {"first": 21}]})
+    assert (found["__typename"], found["findings"]) == (
+        "InvalidProblem",
+        [{"code": "LINES_OUT_OF_RANGE", "path": ["remove", "lines", "1"]}],
+    )
+    found = await derive(mine, first, add={"records": NEW}, division="LINES")
+    assert found["findings"] == [{"code": "DIVISION_WITHOUT_EFFECT", "path": ["division"]}]
     viewer = await client.as_viewer(await make_viewer(Role.VIEWER))
     assert await viewer.code(DERIVE, input={"parentId": first}) == "FORBIDDEN"
+    both = {"records": NEW, "datasetId": first}
+    assert await mine.code(DERIVE, input={"parentId": first, "add": both}) == "BAD_USER_INPUT"
+
+
+async def test_a_dataset_stays_while_another_is_made_of_it(client: Client, owner: Viewer) -> None:
+    mine = await client.as_viewer(owner)
+    first = await dataset_id(client, owner)
+    await derive(mine, first, add={"records": NEW})
+    delete = """mutation($id: ID!) { deleteDataset(datasetId: $id) {
+      __typename ... on Problem { message } } }"""
+    assert (await mine.data(delete, id=first))["deleteDataset"] == {
+        "__typename": "ConflictProblem",
+        "message": "Of the dataset 'sums' 1 other(s) are being made.",
+    }
 
 
 async def test_a_line_of_descent_is_told_from_both_ends(client: Client, owner: Viewer) -> None:
     mine = await client.as_viewer(owner)
-    first = await dataset_id(client, owner)
-    second = (await derived(mine, first, remove={"lines": [{"first": 1}]}))["id"]
-    third = (await derived(mine, second, add={"records": NEW}))["id"]
+    rows = [await make_dataset(owner, client.service)]
+    for count in (19, 18):
+        rows.append(await make_version(owner, client.service, rows[-1], QA[:count]))
+    first, second, third = map(public, rows)
     assert (await mine.data(DESCENT, id=first))["getDataset"] == {
         "version": 1,
         "parent": None,
@@ -124,9 +169,7 @@ async def test_a_line_of_descent_is_told_from_both_ends(client: Client, owner: V
 async def test_two_datasets_are_compared_page_by_page(client: Client, owner: Viewer) -> None:
     mine = await client.as_viewer(owner)
     a = await dataset_id(client, owner)
-    b = (await derived(mine, a, remove={"lines": [{"first": 1, "last": 5}]}, add={"records": NEW}))[
-        "id"
-    ]
+    b = await dataset_id(client, owner, records=[*QA[5:], *NEW])
     found = (await mine.data(COMPARE, a=a, b=b))["compareDatasets"]
     assert (found["equal"], found["a"], found["b"]) == (False, {"id": a}, {"id": b})
     assert found["onlyInA"]["totalCount"] == 5
@@ -150,14 +193,16 @@ async def test_two_datasets_are_compared_page_by_page(client: Client, owner: Vie
 async def test_anothers_datasets_are_neither_compared_nor_told_of(
     client: Client, owner: Viewer
 ) -> None:
-    theirs = await dataset_id(client, owner)
+    parent = await make_dataset(owner, client.service)
+    theirs = public(parent)
     stranger = await make_viewer()
     own = await dataset_id(client, stranger)
     asking = await client.as_viewer(stranger)
     for a, b in ((theirs, own), (own, theirs)):
         assert await asking.data(COMPARE, a=a, b=b) == {"compareDatasets": None}
-    admin = await client.as_viewer(await make_viewer(Role.ADMIN))
-    taken = (await derived(admin, theirs, add={"records": NEW}))["id"]
+    chief = await make_viewer(Role.ADMIN)
+    admin = await client.as_viewer(chief)
+    taken = public(await make_version(chief, client.service, parent, QA[1:]))
     mine = (await (await client.as_viewer(owner)).data(DESCENT, id=theirs))["getDataset"]
     assert mine["children"] == {"totalCount": 0, "edges": []}
     everything = (await admin.data(DESCENT, id=theirs))["getDataset"]
@@ -177,8 +222,9 @@ async def test_a_job_tells_what_it_trained_on_and_tested_with_after_both_are_del
     client: Client, owner: Viewer
 ) -> None:
     mine = await client.as_viewer(owner)
-    first = await dataset_id(client, owner)
-    second = await derived(mine, first, remove={"lines": [{"first": 1}]}, name="sums, cleaned")
+    parent = await make_dataset(owner, client.service)
+    child = await make_version(owner, client.service, parent, QA[1:], name="sums, cleaned")
+    second = {"id": public(child), "sha256": child.sha256}
     tests = await dataset_id(client, owner, name="tests", records=NEW)
     model = ids.encode(Kind.MODEL, (await make_model(owner)).id)
     sent = {"modelId": model, "datasetId": second["id"], "trainingType": "LORA"}

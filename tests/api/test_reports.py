@@ -90,13 +90,49 @@ async def test_1050_pairs_that_are_10_are_reported_as_duplicates(viewer: Client)
     assert report["personalData"] == []
 
 
-DERIVE = """mutation($input: DeriveDatasetInput!) { deriveDataset(input: $input) {
-  ... on Dataset { id } } }"""
+OUTCOME = """query($id: ID!, $strategies: [DataStrategyInput!]!) { getDataset(id: $id) { report {
+  outcome(strategies: $strategies) { kept refused { finding count lines }
+    dropped { count reasons { finding count } lines } } } } }"""
 
 
-async def test_records_that_were_sent_along_and_derived_ones_are_examined_too(
-    viewer: Client,
-) -> None:
+async def test_what_strategies_would_do_is_told_before_a_dataset_is_made(viewer: Client) -> None:
+    said = {"question": "Who knows?", "answer": "Ask ada@example.org."}
+    sent = await create(viewer, "", source={"records": [*QA, QA[3], said, said]})
+    await examined(viewer, sent["id"])
+
+    def chosen(**strategies: str) -> dict[str, Any]:
+        pairs = strategies.items()
+        choices = [{"finding": code, "strategy": strategy} for code, strategy in pairs]
+        return {"id": sent["id"], "strategies": choices}
+
+    both = chosen(EMAIL_ADDRESS="DROP", DUPLICATE="DROP")
+    outcome = (await viewer.data(OUTCOME, **both))["getDataset"]["report"]["outcome"]
+    assert outcome == {
+        "kept": 20,
+        "refused": [],
+        "dropped": {
+            "count": 3,
+            "reasons": [
+                {"finding": "DUPLICATE", "count": 2},
+                {"finding": "EMAIL_ADDRESS", "count": 1},
+            ],
+            "lines": [21, 22, 23],
+        },
+    }
+    refusing = await viewer.data(OUTCOME, **chosen(EMAIL_ADDRESS="ERROR"))
+    assert refusing["getDataset"]["report"]["outcome"] == {
+        "kept": 23,
+        "refused": [{"finding": "EMAIL_ADDRESS", "count": 2, "lines": [22, 23]}],
+        "dropped": {"count": 0, "reasons": [], "lines": []},
+    }
+    error = await viewer.error(OUTCOME, **chosen(DUPLICATE="DROP", TOO_LONG="TRUNCATE"))
+    assert error["extensions"]["code"] == "INVALID"
+    assert [(each["path"], each["code"]) for each in error["extensions"]["findings"]] == [
+        (["strategies", "1"], "STRATEGY_OF_A_RUN")
+    ]
+
+
+async def test_records_that_were_sent_along_are_examined_too(viewer: Client) -> None:
     said = {"question": QA[0]["question"].upper(), "answer": "Ask ada@example.org."}
     sent = await create(viewer, "", source={"records": [*QA, QA[3], said]})
     report = await examined(viewer, sent["id"])
@@ -107,11 +143,6 @@ async def test_records_that_were_sent_along_and_derived_ones_are_examined_too(
     }
     assert report["duplicates"]["largest"] == [{"count": 2, "lines": [4, 21]}]
     assert report["personalData"] == [{"kind": "EMAIL_ADDRESS", "records": 1}]
-    wanted = {"parentId": sent["id"], "remove": {"lines": [{"first": 22}], "duplicates": True}}
-    child = (await viewer.data(DERIVE, input=wanted))["deriveDataset"]
-    assert (await told(viewer, child["id"]))["report"] is None
-    clean = await examined(viewer, child["id"])
-    assert (clean["findings"], clean["personalData"]) == ([], [])
 
 
 VALIDATE = """query($input: RunPipelineInput!) { validateConfig(input: $input) {

@@ -5,18 +5,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from jobs import control, datasets, derivation, lifecycle
+from jobs import control, datasets, lifecycle
 from jobs.access import Viewer
-from jobs.derivation import Derivation
 from jobs.errors import InUse, InvalidInput, NotFound
 from jobs.lifecycle import RunRequest
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
 from jobs.status import TaskStatus
-from tests.factories import QA, make_dataset, make_model
+from tests.factories import QA, make_dataset, make_model, make_version
 from tests.jobs.stage import WHOLE_RUN, attempt, make_viewer, script_job
 from training.config import DataType, JobSpec, TrainingType
-from training.data.derivation import LineRange
 from training.findings import Severity
 
 TESTS = [{"question": f"What is {n} less {n}?", "answer": "It is 0."} for n in range(6)]
@@ -56,8 +54,7 @@ async def test_a_job_keeps_what_it_tests_with_and_trains_on_all_of_the_other(
     service: Service, viewer: Viewer
 ) -> None:
     parent = await tests_of(viewer, service)
-    wanted = Derivation(parent.id, remove=[LineRange(1, 1)])
-    held_out = await derivation.derive(viewer, wanted, artifacts=service.artifacts)
+    held_out = await make_version(viewer, service, parent, TESTS[1:], name="tests")
     job = await submit(viewer, service, await request(viewer, service, held_out.id))
     assert job.config["validation_split"] == 0.0
     assert (job.validation_dataset_id, job.validation_name) == (held_out.id, "tests")

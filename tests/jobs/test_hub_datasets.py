@@ -15,7 +15,7 @@ from jobs.access import Viewer
 from jobs.errors import InvalidInput, QuotaExceeded
 from jobs.hub_datasets import HubDraft
 from jobs.ingest import IngestFile
-from jobs.models import Dataset
+from jobs.models import Dataset, Examination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
@@ -61,6 +61,7 @@ async def test_a_split_becomes_a_dataset_at_one_commit_and_its_files_go(
     ready = await ingest(service, dataset.id)
     assert (ready.status, ready.error, ready.progress) == (TaskStatus.READY, None, 100.0)
     assert (ready.container, ready.record_count, ready.source_bytes) == ("PARQUET", 30, TRAIN_BYTES)
+    assert (await Examination.get(id=dataset.id)).status is TaskStatus.QUEUED
     assert ready.hub is not None
     found = {name: ready.hub[name] for name in ("id", "config", "split", "revision", "commit")}
     assert found == {

@@ -8,17 +8,19 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs import control, datasets, examining, lifecycle, lineage, uploads
+from jobs import control, datasets, examining, lifecycle, uploads
+from jobs.access import Viewer
 from jobs.cleanup import Cleaned, clean_up
 from jobs.database import migrate, transaction
 from jobs.datasets import OnInvalid
-from jobs.derivation import Derivation, derive
+from jobs.derivation import DerivationDraft, derive
 from jobs.errors import Conflict, InUse, InvalidInput, NotFound, QuotaExceeded
 from jobs.examining import ExaminationRequest
 from jobs.lifecycle import RunRequest
@@ -26,6 +28,7 @@ from jobs.models import (
     Checkpoint,
     Dataset,
     DatasetVersion,
+    Derivation,
     Examination,
     TokenExamination,
     TrainingJob,
@@ -354,44 +357,50 @@ async def test_what_a_stranger_named_at_the_hub_can_be_stored(
 async def test_datasets_derived_at_once_are_of_one_line(postgres: Service) -> None:
     viewer = await make_viewer()
     first = await make_dataset(viewer, postgres)
-    made = await asyncio.gather(
-        *(
-            derive(
-                viewer,
-                Derivation(first.id, remove=[LineRange(line, line)]),
-                artifacts=postgres.artifacts,
-            )
-            for line in range(1, 9)
-        )
+    begun = await asyncio.gather(
+        *(_derive(viewer, postgres, first, remove=[LineRange(n, n)]) for n in range(1, 5))
     )
+    made = await asyncio.gather(*(ingest(postgres, each.id) for each in begun))
+    assert {each.status for each in made} == {TaskStatus.READY}
     versions = await DatasetVersion.all().order_by("number")
-    assert [version.number for version in versions] == [1, *[2] * 8]
+    assert [version.number for version in versions] == [1, *[2] * 4]
     assert {version.root_id for version in versions} == {versions[0].id}
-    for each in (*made[:4], first, *made[4:]):
+    for each in (*made[:2], first, *made[2:]):
         await datasets.delete(viewer, each.id, artifacts=postgres.artifacts)
     assert await DatasetVersion.all().count() == 0
 
 
-async def test_of_a_derivation_and_a_deletion_at_once_nothing_half_is_left(
-    postgres: Service,
-) -> None:
+async def _derive(viewer: Viewer, postgres: Service, parent: Dataset, **wanted: Any) -> Dataset:
+    draft = DerivationDraft(parent.id, **wanted)
+    return await derive(viewer, draft, settings=postgres.settings, queue=postgres.queue)
+
+
+async def test_of_a_derivation_and_a_deletion_at_once_one_is_done(postgres: Service) -> None:
     viewer = await make_viewer()
     for _ in range(10):
         parent = await make_dataset(viewer, postgres)
-        wanted = Derivation(parent.id, remove=[LineRange(1, 1)])
         made, deleted = await asyncio.gather(
-            derive(viewer, wanted, artifacts=postgres.artifacts),
+            _derive(viewer, postgres, parent, remove=[LineRange(1, 1)]),
             datasets.delete(viewer, parent.id, artifacts=postgres.artifacts),
             return_exceptions=True,
         )
-        assert not isinstance(deleted, BaseException)
         if isinstance(made, BaseException):
             assert isinstance(made, NotFound)
+            assert not isinstance(deleted, BaseException)
         else:
-            assert [each.number for each in await lineage.line_of(made)] == [1, 2]
-            await datasets.delete(viewer, made.id, artifacts=postgres.artifacts)
-    assert (await Dataset.all().count(), await DatasetVersion.all().count()) == (0, 0)
-    assert list((postgres.artifacts.root / "datasets").iterdir()) == []
+            assert isinstance(deleted, Conflict)
+            for each in (made, parent):
+                await datasets.delete(viewer, each.id, artifacts=postgres.artifacts)
+    assert (await Dataset.all().count(), await Derivation.all().count()) == (0, 0)
+
+
+async def test_what_no_column_of_json_can_hold_is_sent_to_be_added(postgres: Service) -> None:
+    viewer = await make_viewer()
+    parent = await make_dataset(viewer, postgres)
+    sent = [{"question": "a\0\ud800", "answer": "x"}, {"question": "Who?", "answer": "You."}]
+    begun = await _derive(viewer, postgres, parent, records=sent, on_invalid=OnInvalid.DROP)
+    ready = await ingest(postgres, begun.id)
+    assert (ready.record_count, ready.rejected_count) == (21, 1)
 
 
 async def test_jobs_that_train_and_test_with_each_others_datasets_do_not_wait_for_ever(

@@ -74,6 +74,13 @@ def test_a_good_folder_is_described(inspect: Inspect, model: Path) -> None:
     assert facts.size_bytes == (model / "model.safetensors").stat().st_size
     again = ModelFacts.model_validate(inspect(model)["result"])
     assert again.sha256 == facts.sha256
+    assert again.content_sha256 == facts.content_sha256 is not None
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (model / "model.safetensors").write_bytes(weights)
+    changed = ModelFacts.model_validate(inspect(model)["result"])
+    assert changed.sha256 == facts.sha256
+    assert changed.content_sha256 != facts.content_sha256
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)

@@ -1,14 +1,26 @@
-"""A dataset made from another: which of its records go, and which are new."""
+"""A dataset made from another: which of its records go, for what reasons, and which are new."""
 
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from enum import StrEnum
 from typing import Final, NamedTuple
 
-from training.config import Frozen
-from training.data.records import Record
+from pydantic import Field
 
-__all__ = ["MAX_RANGES", "Changes", "LineRange", "changes", "kept", "marked"]
+from training.config import Frozen
+from training.data.doctor.checks import Code, Strategy
+
+__all__ = [
+    "MAX_RANGES",
+    "AddedDataset",
+    "Cause",
+    "Changes",
+    "LineRange",
+    "Removal",
+    "RemovalPlan",
+    "changes",
+    "covered",
+    "marked",
+]
 
 MAX_RANGES: Final = 1000
 """Of removed lines, so many ranges are written down; comparing the two datasets tells all."""
@@ -21,12 +33,55 @@ class LineRange(NamedTuple):
     last: int
 
 
+class RemovalPlan(Frozen):
+    """Which of a dataset's records are to go: each for the first of these that it meets."""
+
+    lines: tuple[LineRange, ...] = ()
+    strategies: dict[Code, Strategy] = Field(default_factory=dict)
+    """By what was found of the others; what was found of no record is no mistake."""
+    duplicates: bool = False
+    """Those that are equal to an earlier one which stays."""
+
+
+class Cause(StrEnum):
+    """Why records went."""
+
+    LINES = "LINES"
+    """Their lines were named."""
+    FINDING = "FINDING"
+    """The doctor had found them so."""
+    DUPLICATE = "DUPLICATE"
+    """They were equal to an earlier one that stayed."""
+
+
+class Removal(Frozen):
+    """Records that went for one reason."""
+
+    cause: Cause
+    finding: Code | None = None
+    """What was found of them, where that is the cause."""
+    count: int
+    lines: tuple[int, ...]
+    """The first of them in the parent, from 1."""
+
+
+class AddedDataset(Frozen):
+    """The dataset whose records were added, as it was then."""
+
+    name: str
+    sha256: str
+
+
 class Changes(Frozen):
     """What a derivation did."""
 
     added: int
     """The child's last so many records are new."""
+    added_dataset: AddedDataset | None = None
+    """Whose records those are, where they are another dataset's."""
     removed: int
+    removals: tuple[Removal, ...] = ()
+    """Together all that were removed, each once; none where that was before reasons were kept."""
     removed_lines: tuple[LineRange, ...]
     """Lines of the parent that the child lacks, in order: the first `MAX_RANGES` of them."""
     removed_lines_complete: bool
@@ -35,29 +90,39 @@ class Changes(Frozen):
 def marked(record_count: int, ranges: Iterable[LineRange]) -> bytearray:
     """A mark for each line of a file, by its number, that is 1 where a range has it."""
     gone = bytearray(record_count + 1)
-    done = 0
-    for first, last in sorted(ranges):  # each line is marked once, however often it is named
-        start = max(first, done + 1)
-        gone[start : last + 1] = b"\1" * max(0, last + 1 - start)
-        done = max(done, last)
+    for first, last in _apart(ranges):
+        gone[first : last + 1] = b"\1" * (last + 1 - first)
     return gone
 
 
-def kept(records: Path, gone: bytearray) -> Iterator[tuple[int, Record]]:
-    """The records of a canonical file that are not marked, with their lines, one at a time."""
-    with records.open("rb") as file:
-        for line, content in enumerate(file, 1):
-            if not gone[line]:
-                yield line, json.loads(content)
+def covered(ranges: Iterable[LineRange]) -> int:
+    """How many lines the ranges have, each counted once."""
+    return sum(last + 1 - first for first, last in _apart(ranges))
 
 
-def changes(gone: bytearray, added: int) -> Changes:
-    """What it is to remove the marked records and to add so many."""
+def _apart(ranges: Iterable[LineRange]) -> Iterator[LineRange]:
+    """The same lines in order, each in one range, however often it is named."""
+    done = 0
+    for first, last in sorted(ranges):
+        if last > done:
+            yield LineRange(max(first, done + 1), last)
+            done = last
+
+
+def changes(
+    gone: bytearray,
+    removals: tuple[Removal, ...],
+    added: int,
+    added_dataset: AddedDataset | None = None,
+) -> Changes:
+    """What it is to remove the marked records for these reasons, and to add so many."""
     ranges = _ranges(gone)
     first = tuple(each for each, _ in zip(ranges, range(MAX_RANGES), strict=False))
     return Changes(
         added=added,
+        added_dataset=added_dataset,
         removed=gone.count(1),
+        removals=removals,
         removed_lines=first,
         removed_lines_complete=not first or gone.find(1, first[-1].last + 1) == -1,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import uuid4
 
-__all__ = ["STRIDE", "LineWriter", "read_lines", "writing_lines"]
+__all__ = ["STRIDE", "LineWriter", "read_lines", "remove_lines", "writing_lines"]
 
 STRIDE: Final = 1024
 _BLOCK_BYTES: Final = 1024 * 1024
@@ -100,6 +100,12 @@ def read_lines(path: Path, after: int, count: int) -> list[tuple[int, bytes]]:
         file.seek(offset)
         lines = islice(file, after - known, after - known + count)
         return list(enumerate(lines, after + 1))
+
+
+def remove_lines(path: Path) -> None:
+    """Delete a file and its offsets, as far as they are there."""
+    path.unlink(missing_ok=True)
+    _offsets_of(path).unlink(missing_ok=True)
 
 
 def _start(offsets: Path, after: int) -> tuple[int, int]:

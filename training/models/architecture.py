@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from training.errors import ModelUnreadable
+from training.files import sha256_of
 from training.models.base_models import load_base
 from training.models.facts import ModelFacts
 from training.models.licences import declared_licence
@@ -22,7 +23,7 @@ from training.models.shape import shape_of
 from training.models.sources import local_folder
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.models.tokens import tokenizer_facts
-from training.models.weights import StoredWeights, stored_weights
+from training.models.weights import StoredWeights, stored_weights, weight_files
 from training.templates.applying import supported
 
 _CONTEXT_OPTIONS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -51,6 +52,7 @@ def facts(source: str) -> ModelFacts:
         dtype=stored.dtype,
         size_bytes=stored.size_bytes,
         sha256=_checksum(folder, stored),
+        content_sha256=_content_checksum(folder),
     )
 
 
@@ -122,6 +124,13 @@ def _context_length(config: PretrainedConfig) -> int | None:
         if isinstance(value, int):
             return value
     return None
+
+
+def _content_checksum(folder: Path) -> str:
+    others = [path for path in folder.glob("*.json") if not path.name.endswith(".index.json")]
+    paths = {*weight_files(folder), *others, *folder.glob("*.jinja"), *folder.glob("*.model")}
+    listed = (f"{path.name} {sha256_of(path)}\n" for path in sorted(paths))
+    return hashlib.sha256("".join(listed).encode()).hexdigest()
 
 
 def _checksum(folder: Path, stored: StoredWeights) -> str:

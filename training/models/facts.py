@@ -84,3 +84,6 @@ class ModelFacts(Frozen):
     sha256: str
     """Of the configuration and the headers of the weight files: cheap, and enough to tell that a
     folder was exchanged for a model of another shape."""
+    content_sha256: str | None = None
+    """Of the names and checksums of the configuration, the tokenizer's files and the weight files: what a
+    run started from, to the bit. None for a model inspected before this was noted."""

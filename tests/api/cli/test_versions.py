@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from api.cli import making
 from jobs.access import Role, Viewer
 from jobs.leaks import NOT_EXAMINED, FoundLeaks
 from jobs.models import Dataset, TrainingJob
@@ -14,8 +15,10 @@ from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.factories import QA, make_dataset, make_model, make_viewer
+from tests.ingesting import examine
 from training.data.doctor.report import LeakPair, Leaks
 
+SAID = {"question": "Who knows?", "answer": "Ask ada@example.org."}
 NEW = [{"question": "Who?", "answer": "You."}, {"question": "When?", "answer": "Now."}]
 
 
@@ -28,25 +31,41 @@ async def ada(shell: Shell, server: str, service: Service) -> Viewer:
     return viewer
 
 
+@pytest.mark.usefixtures("ingesting")
 async def test_a_dataset_is_derived_and_compared_by_names(
-    shell: Shell, ada: Viewer, service: Service, tmp_path: Path
+    shell: Shell,
+    ada: Viewer,
+    service: Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await make_dataset(ada, service, records=[*QA, QA[10]])
-    more = tmp_path / "more.jsonl"
-    more.write_text("".join(json.dumps(record) + "\n" for record in NEW))
-    options = ("--remove", "3", "--remove", "7-9", "--remove-duplicates", "--add", str(more))
-    ran = await shell.run("derive", "sums", *options, "--name", "better")
+    monkeypatch.setattr(making, "PATIENCE_SECONDS", 0.0)  # nobody examines here
+    await make_dataset(ada, service, records=[*QA, QA[10], SAID])
+    more = tmp_path / "more.csv"
+    more.write_text("question,answer\nWho?,You.\nWhen?,Now.\nWhy?,\n")
+    removed = ("--remove", "3", "--remove", "7-9", "--drop", "EMAIL_ADDRESS", "--remove-duplicates")
+    added = ("--add", str(more), "--drop-invalid", "--name", "better")
+    ran = await shell.run("derive", "sums", *removed, *added)
     assert ran.code == 0, ran.err
     stored = await Dataset.get(name="better")
     made = ids.encode(ids.Kind.DATASET, stored.id)
-    assert ran.out == f"{made}: version 2, 18 records, 5 removed, 2 added\n"
+    assert ran.out.splitlines() == [
+        f"{made}: 18 records, {stored.size_bytes} B",
+        "  taken for QUESTION_ANSWER, which makes QA: QUESTION=question, ANSWER=answer",
+        f"  what is in its records: tunery examine {made}",
+        "  version 2: 6 removed, 2 added",
+        "  4 for LINES, on lines 3, 7, 8, 9",
+        "  1 for EMAIL_ADDRESS, on line 22",
+        "  1 for DUPLICATE, on line 21",
+    ]
+    assert ran.err == "  line 4 was not taken: The field answer is blank.\n"
     compared = await shell.run("compare", "sums", "better", "--first", "2")
     assert compared.out.splitlines() == [
         "16 records are in both",
-        "5 are only in sums",
+        "6 are only in sums",
         f"  line 3: {json.dumps(QA[2], sort_keys=True)}",
         f"  line 7: {json.dumps(QA[6], sort_keys=True)}",
-        "  … and 3 more",
+        "  … and 4 more",
         "2 are only in better",
         '  line 17: {"answer": "You.", "question": "Who?"}',
         '  line 18: {"answer": "Now.", "question": "When?"}',
@@ -54,6 +73,8 @@ async def test_a_dataset_is_derived_and_compared_by_names(
     ]
     found = json.loads((await shell.run("compare", "sums", made, "--json")).out)
     assert (found["equal"], found["b"]["version"]) == (False, 2)
+    whole = await shell.run("derive", "sums", "--add-dataset", "better", "--json")
+    assert json.loads(whole.out)["derivation"] == {"added": 18, "removed": 0, "removals": []}
 
 
 async def test_nearly_equal_records_are_shown_with_the_lines_of_both(
@@ -77,18 +98,28 @@ async def test_nearly_equal_records_are_shown_with_the_lines_of_both(
     ]
 
 
-async def test_records_that_are_left_out_of_a_derivation_are_named(
-    shell: Shell, ada: Viewer, service: Service, tmp_path: Path
+async def test_what_would_be_left_out_is_told_without_leaving_it_out(
+    shell: Shell, ada: Viewer, service: Service
 ) -> None:
-    await make_dataset(ada, service)
-    more = tmp_path / "more.jsonl"
-    more.write_text('{"question": "Who?"}\n' + json.dumps(NEW[0]) + "\n")
-    refused = await shell.run("derive", "sums", "--add", str(more))
-    assert (refused.code, await Dataset.all().count()) == (1, 1)
-    assert "The field answer is missing." in refused.err
-    ran = await shell.run("derive", "sums", "--add", str(more), "--drop-invalid")
-    assert ran.code == 0, ran.err
-    assert ran.err.startswith("  record 1 was left out: The field answer is missing.")
+    parent = await make_dataset(ada, service, records=[*QA, SAID])
+    chosen = ("derive", "sums", "--dry-run", "--drop", "EMAIL_ADDRESS", "--refuse", "NOT_NFC")
+    early = await shell.run(*chosen)
+    assert early.code == 1
+    assert "It has not been examined yet." in early.err
+    assert "Wait for: tunery examine sums" in early.err
+    await examine(service, parent.id)
+    ran = await shell.run(*chosen)
+    assert ran.out.splitlines() == [
+        "20 would stay, 1 would be left out",
+        "  1 for EMAIL_ADDRESS",
+        "  on line 21",
+    ]
+    refused = await shell.run("derive", "sums", "--refuse", "EMAIL_ADDRESS", "--dry-run")
+    assert refused.out.splitlines() == [
+        "21 would stay, 0 would be left out",
+        "  EMAIL_ADDRESS would refuse all: 1 on line 21",
+    ]
+    assert await Dataset.all().count() == 1
 
 
 @pytest.mark.parametrize(
@@ -97,6 +128,14 @@ async def test_records_that_are_left_out_of_a_derivation_are_named(
         (("derive", "sums", "--remove", "x"), "'x' names no lines."),
         (("derive", "sums", "--remove", "5-"), "'5-' names no lines."),
         (("derive", "sums", "--remove", "21"), "Lines 21 to 21 are no range"),
+        (
+            ("derive", "sums", "--drop", "NOT_NFC", "--refuse", "NOT_NFC"),
+            "NOT_NFC is to be dropped and refused.",
+        ),
+        (
+            ("derive", "sums", "--add", __file__, "--add-dataset", "sums"),
+            "Both a file and a dataset are to be added.",
+        ),
         (("derive", "nothing", "--remove", "1"), "There is no dataset 'nothing'"),
         (("compare", "sums", "dataset_nothing"), "'dataset_nothing' is no dataset"),
     ],

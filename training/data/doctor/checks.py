@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from training.findings import Severity
 
-__all__ = ["BITS", "CHECKS", "Check", "Code", "Strategy"]
+__all__ = ["BITS", "CHECKS", "LEAK_CODES", "ROW_CODES", "Check", "Code", "Strategy"]
 
 
 class Code(StrEnum):
@@ -242,3 +242,21 @@ CHECKS: Final[dict[Code, Check]] = {
     ),
 }
 """The table of all checks, in the order of a report."""
+
+ROW_CODES: Final = frozenset(
+    {
+        Code.TOO_LONG,
+        Code.ANSWER_CUT,
+        Code.NO_TRAINED_TOKEN,
+        Code.NO_TRAINED_TOKEN_LEFT,
+        Code.STOP_TOKEN_NOT_TRAINED,
+        Code.BOUNDARY_MERGE,
+        Code.DOUBLED_BOS,
+        Code.UNKNOWN_TOKENS,
+        Code.CONTENT_CHANGED,
+        Code.CONTENT_AS_CONTROL_TOKENS,
+    }
+)
+"""What only a look at the rows of tokens finds, which needs a tokenizer."""
+LEAK_CODES: Final = frozenset({Code.LEAK, Code.NEAR_LEAK})
+"""What is only found between two sides."""

@@ -15,12 +15,12 @@ from training.data.doctor.kept import keep
 from training.data.doctor.reading import numbered_records
 from training.data.doctor.report import Report
 from training.data.doctor.spec import ExaminationSpec
-from training.data.ingest.telling import Teller
 from training.files import write_whole
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
 from training.progress.stopping import on_lost_parent
+from training.progress.telling import Teller
 
 __all__ = ["main", "report"]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from training.data.doctor.report import TokenReport
 from training.data.doctor.spec import TokenExaminationSpec
-from training.data.ingest.telling import Teller
 from training.files import write_whole
 from training.libraries import imported_at_once, leave_out_torch, prepare_environment, silence
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
 from training.progress.stopping import on_lost_parent
+from training.progress.telling import Teller
 
 __all__ = ["main", "report"]
 

@@ -1,6 +1,6 @@
 """The ingest child: `python -P -m training.data.ingest.run DATASET_DIR [--lifeline]`.
 
-Reads `DATASET_DIR/ingest.json`, fetches a split of the hub where it names one, leaves `records.jsonl`, `rejected.jsonl` and `result.json`
+Reads `DATASET_DIR/ingest.json`, fetches a split of the hub or derives from a dataset where it names one, leaves `records.jsonl`, `rejected.jsonl` and `result.json`
 (`{"result": IngestResult}` or `{"error": Failure}`), and tells its progress, 0 to 100, in the file
 `progress`. Exit codes: 0 where there is a result file, 75 where another process works on the folder.
 """
@@ -11,17 +11,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from training.data.ingest.derived import derive
 from training.data.ingest.mapping import mapped
 from training.data.ingest.source_file import Opened, SourceFile, opened
-from training.data.ingest.spec import FileSource, IngestResult, IngestSpec
+from training.data.ingest.spec import DerivedSource, FileSource, IngestResult, IngestSpec
 from training.data.ingest.storing import store
-from training.data.ingest.telling import Teller
-from training.errors import SourceUnreadable
 from training.files import write_whole
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
 from training.progress.stopping import on_lost_parent
+from training.progress.telling import Teller
 
 __all__ = ["ingest", "main"]
 
@@ -44,11 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def ingest(spec: IngestSpec, dataset_dir: Path) -> IngestResult:
-    """Write the dataset's files. Raises `SourceUnreadable`, `HubUnavailable` or `NoRoomForDataset`, and
-    then leaves none."""
+    """Write the dataset's files. Raises `SourceUnreadable`, `HubUnavailable`, `NoRoomForDataset`, or what
+    `derive` raises, and then leaves none."""
     teller = Teller(dataset_dir / "progress")
     if isinstance(spec.source, FileSource):
         return _of_file(spec, spec.source, dataset_dir, teller)
+    if isinstance(spec.source, DerivedSource):
+        return derive(spec, spec.source, dataset_dir, teller)
     from training.data.ingest.hub_files import FETCHING_PERCENT, fetched  # 0.1 s, for the hub alone
 
     with fetched(spec.source, dataset_dir, teller) as (files, hub):
@@ -63,13 +65,7 @@ def ingest(spec: IngestSpec, dataset_dir: Path) -> IngestResult:
 def _of_file(
     spec: IngestSpec, source: FileSource, dataset_dir: Path, teller: Teller
 ) -> IngestResult:
-    try:
-        file = SourceFile(Path(source.path))
-    except FileNotFoundError:
-        raise SourceUnreadable(
-            "UPLOAD_GONE", "it is not there any more", "Send the file again."
-        ) from None
-    with file:
+    with SourceFile(Path(source.path)) as file:
         return _stored(
             *(spec, opened(file, source), dataset_dir),
             came=lambda: teller.came(lambda: file.percent),

@@ -11,6 +11,7 @@ from training.data.containers.rows import Places, Rows
 from training.data.containers.shards import open_shards
 from training.data.containers.source import Compression, compression_of
 from training.data.ingest.spec import FileSource
+from training.errors import SourceUnreadable
 
 __all__ = ["Opened", "SourceFile", "SourceFiles", "opened"]
 
@@ -18,10 +19,15 @@ _HEAD_BYTES: Final = 4
 
 
 class SourceFile(FileIO):
-    """A local file, and how much of it has been read."""
+    """A local file, and how much of it has been read. `SourceUnreadable` where there is none."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        try:
+            super().__init__(path)
+        except FileNotFoundError:
+            raise SourceUnreadable(
+                "UPLOAD_GONE", "it is not there any more", "Send the file again."
+            ) from None
         self._read_bytes = 0
         self.size_bytes = os.fstat(self.fileno()).st_size
 

@@ -9,6 +9,7 @@ from training.config import DataType, Frozen
 from training.data.containers.prose import Division
 from training.data.containers.reading import Container
 from training.data.containers.source import Compression
+from training.data.derivation import AddedDataset, Changes, RemovalPlan
 from training.data.formats.mapping import Mapping
 from training.data.records import Rejected, Statistics
 from training.events import Failure
@@ -16,6 +17,7 @@ from training.events import Failure
 __all__ = [
     "RECORDS",
     "REJECTED",
+    "DerivedSource",
     "FileSource",
     "HubDownload",
     "HubSource",
@@ -24,6 +26,7 @@ __all__ = [
     "InspectedRow",
     "Inspection",
     "InspectionSpec",
+    "LinesSource",
     "OnInvalid",
 ]
 
@@ -75,7 +78,32 @@ class HubDownload(Frozen):
     folder: str
 
 
-Source: TypeAlias = Annotated[FileSource | HubDownload, Field(discriminator="kind")]
+class LinesSource(Frozen):
+    """A file of the service's own, with a JSON value on each line."""
+
+    kind: Literal["LINES"] = "LINES"
+    path: str
+
+
+class DerivedSource(Frozen):
+    """Another dataset's records, without some of them and with more behind.
+
+    The spec's mapping, and what is done with invalid rows, are about those that are added.
+    """
+
+    kind: Literal["DERIVED"] = "DERIVED"
+    path: str
+    """The other's canonical records, …"""
+    record_count: int
+    """… how many these are, …"""
+    examination: str
+    """… and the folder in which is kept what was found of each, if it was looked at."""
+    removal: RemovalPlan
+    added: Annotated[FileSource | LinesSource, Field(discriminator="kind")] | None = None
+    added_dataset: AddedDataset | None = None
+
+
+Source: TypeAlias = Annotated[FileSource | HubDownload | DerivedSource, Field(discriminator="kind")]
 
 
 class IngestSpec(Frozen):
@@ -108,6 +136,8 @@ class IngestResult(Frozen):
     """What was fetched, where the source was a split of the hub."""
     source_bytes: int | None = None
     """Of the files that were fetched, together."""
+    changes: Changes | None = None
+    """What sets it apart from the dataset that it was derived from."""
 
 
 class InspectionSpec(Frozen):

@@ -13,11 +13,11 @@ from training.data.ingest.errors import full_disk_named
 from training.data.ingest.source_file import Opened
 from training.data.ingest.spec import RECORDS, REJECTED, IngestResult, OnInvalid
 from training.data.line_files import writing_lines
-from training.data.records import Rejected, canonical_line
+from training.data.records import Record, Rejected, canonical_line
 from training.data.tally import tallying
 from training.events import Failure
 
-__all__ = ["MAX_REJECTED", "left_out", "store"]
+__all__ = ["MAX_REJECTED", "left_out", "store", "write"]
 
 MAX_REJECTED: Final = 1_000_000
 """So many mistakes are one; the file that names them has some 200 bytes for each."""
@@ -34,13 +34,35 @@ def store(
     contents: Opened | None = None,
     came: Callable[[], None] = lambda: None,
 ) -> IngestResult:
-    """Write `records.jsonl` and, where a row was not taken, `rejected.jsonl` into the folder.
+    """Make records of rows and write them, as `write` does.
 
-    `contents` is the file that the rows are of, where they are of one. A result that is `refused` has no
-    records. `came` is called after each row, of which one is held
-    at a time. Raises `NoRoomForDataset`, and then leaves neither file, and `SourceUnreadable`.
+    `contents` is the file that the rows are of, where they are of one.
     """
     converter = Converter(mapping)
+    records = converter.records(rows, contents.places if contents else None)
+    stored = write(records, mapping, folder, on_invalid=on_invalid, came=came)
+    return stored.model_copy(
+        update={
+            "container": contents and contents.container,
+            "compression": contents and contents.compression,
+            "left_out": left_out(converter),
+        }
+    )
+
+
+def write(
+    rows: Iterator[tuple[int, Record] | Rejected],
+    mapping: Mapping,
+    folder: Path,
+    *,
+    on_invalid: OnInvalid,
+    came: Callable[[], None],
+) -> IngestResult:
+    """Write `records.jsonl` and, where a row was not taken, `rejected.jsonl` into the folder.
+
+    A result that is `refused` has no records. `came` is called after each row, of which one is held
+    at a time. Raises `NoRoomForDataset`, and then leaves neither file, and whatever reading raises.
+    """
     with (
         full_disk_named(),
         writing_lines(folder / REJECTED) as rejected,
@@ -48,7 +70,7 @@ def store(
         tallying(mapping.data_type, folder) as tally,
     ):
         refusal = _Refusal(on_invalid)
-        for row in converter.records(rows, contents.places if contents else None):
+        for row in rows:
             if isinstance(row, Rejected):
                 rejected.add(row.model_dump_json().encode() + b"\n")
                 refusal.note(row)
@@ -63,12 +85,11 @@ def store(
         if refused:
             records.discard()
         return IngestResult(
-            container=contents and contents.container,
-            compression=contents and contents.compression,
+            container=None,
             mapping=mapping,
             rows=records.count + rejected.count,
             rejected_count=rejected.count,
-            left_out=left_out(converter),
+            left_out={},
             statistics=tally.statistics(),
             size_bytes=records.size_bytes,
             sha256=records.sha256(),

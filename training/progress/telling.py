@@ -1,4 +1,4 @@
-"""How far an ingest is, told in a file."""
+"""How far a child is, told in a file."""
 
 import time
 from collections.abc import Callable
@@ -20,11 +20,14 @@ class Teller:
         self._path = path
         self._told = time.monotonic()
         self._rows = 0
+        self.percent = 0.0
+        """What was told last."""
 
     def tell(self, percent: float) -> None:
         """Write it down where it is time."""
         if time.monotonic() - self._told >= TELL_SECONDS:
             self._told = time.monotonic()
+            self.percent = percent
             partial = self._path.with_name(".progress.partial")
             with suppress(OSError):  # a full disk fails the records, not what is told of them
                 partial.write_text(f"{percent:.2f}\n")

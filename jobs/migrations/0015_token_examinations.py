@@ -13,7 +13,7 @@ DONE_BEFORE = "UPDATE examinations SET progress = 100.0 WHERE status = 'READY'"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0013_generations")]
+    dependencies = [("jobs", "0014_derivations")]
 
     initial = False
 
