@@ -9,8 +9,8 @@ from peft import PeftModel
 
 from training.config import JobSpec
 from training.devices.hardware import library_versions
+from training.devices.parts import trained_state
 from training.devices.ranks import ALONE, Place
-from training.devices.sharding import trained_state
 from training.devices.world import World, joined
 from training.errors import BestCheckpointMismatch, TrainingError
 from training.event_log import EventLog

@@ -125,9 +125,10 @@ def be_deterministic(hardware: Hardware) -> None:
     """On a CPU same inputs, same weights, bit for bit; memory is not filled first, for nothing reads it.
 
     On a GPU attention's kernels are not deterministic all the same, and with what torch asks of cuBLAS
-    for it Python took 63 microseconds for each product.
+    for it Python took 63 microseconds for each product. `torch.use_deterministic_algorithms` does the
+    same, and imports torch's compiler to tell it too.
     """
-    torch.use_deterministic_algorithms(hardware.device == "cpu", warn_only=True)
+    torch.set_deterministic_debug_mode("warn" if hardware.device == "cpu" else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

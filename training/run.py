@@ -26,9 +26,11 @@ from training.devices.ranks import ALONE, Place, place_in, word_file
 from training.errors import TrainingError
 from training.event_log import EventLog
 from training.events import Failure, Finished, Outcome, Phase, PhaseStarted
+from training.lean_imports import lean_imports
 from training.libraries import (
     imported_at_once,
     leave_out_bitsandbytes,
+    leave_out_pandas,
     memory_failures_named,
     prepare_environment,
     refuse_slow_products,
@@ -126,7 +128,8 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest, place: Place = ALONE) 
     prepare_environment(spec.model_path)
     if not spec.config.needs_bitsandbytes:
         leave_out_bitsandbytes()
-    with imported_at_once():
+    leave_out_pandas()
+    with imported_at_once(), lean_imports(alone=place.size == 1):
         silence()
         refuse_slow_products()
         from training import (

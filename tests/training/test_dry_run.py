@@ -14,17 +14,31 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from training.config import TrainingType, resolve
 from training.data.rendering import IGNORED, Row
 from training.devices.hardware import probe
-from training.devices.sharding import layout
+from training.devices.layout import layout
 from training.devices.world import directly
+from training.engine.bounds import LOGITS_BYTES, LONG_ROW
 from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
 from training.engine.packs import make_pack
 from training.engine.sharded import ShardedDecoder
-from training.memory.dry_run import _RealOperations, _run, _unchanged, dry_run, real_run
+from training.memory.dry_run import (
+    _as_written,
+    _run,
+    _unchanged,
+    dry_run,
+    dry_run_as_written,
+    real_run,
+)
 from training.memory.forecast import Workload, _dry, heaviest, memory_estimate
 from training.memory.ledger import Holding, Ledger
+from training.memory.operations import (
+    DeviceMatters,
+    FakeOperations,
+    MetaOperations,
+    RealOperations,
+)
 from training.methods.adapters import causal_model, make_trainable
 from training.models.layers import two_of_each
 from training.models.likeness import likeness
@@ -96,7 +110,7 @@ def told_and_real(model: PreTrainedModel) -> tuple[Holding, Holding]:
     work = workload_of(model)
     ledger = Ledger(model.config.vocab_size)
     go = work.begin(None)  # kept, and with it the gradients
-    with _unchanged(model), _RealOperations(model, ledger):
+    with _unchanged(model), RealOperations(model, ledger):
         _run(partial(go, ROWS), 2, ledger)
     return _dry(work, ROWS), ledger.highest([])
 
@@ -126,12 +140,42 @@ def test_layers_that_are_trained_and_frozen_ones_are_told_apart(
 
 
 @pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_a_device_a_pass_holds_to_the_byte_what_it_does_on_one(
+    method: TrainingType, dtype: torch.dtype
+) -> None:
+    model = model_of("qwen3", method, tie_word_embeddings=True, vocab_size=60_000).to(dtype)
+    one, other = (
+        _as_written(each, *written(model, ROWS)) for each in (FakeOperations, MetaOperations)
+    )
+    assert one == other
+    assert one.passing > LOGITS_BYTES  # more than one chunk of tokens goes through the head
+
+
+def test_a_pass_in_which_the_device_matters_is_run_on_one() -> None:
+    model = model_of("llama", max_position_embeddings=2048)
+    rows = [row(LONG_ROW + 1, 20)]
+    with pytest.raises(DeviceMatters):
+        _as_written(MetaOperations, *written(model, rows))
+    found = dry_run_as_written(*written(model, rows)[:2], vocabulary_size=VOCABULARY)
+    assert found == _as_written(FakeOperations, *written(model, rows))
+
+
+def written(
+    model: PreTrainedModel, rows: list[Row]
+) -> tuple[PreTrainedModel, Callable[[], object], int]:
+    """What passes go through, one pass through its last two layers, and its vocabulary's size."""
+    go = workload_of(model).begin(2)
+    return model, partial(go, rows), model.config.vocab_size
+
+
+@pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
 def test_a_likeness_tells_what_its_model_would_hold(method: TrainingType) -> None:
     model = model_of("llama", method)
     alike = likeness(model, dtype=torch.float32, device=CPU)
     ledger = Ledger(VOCABULARY)
     go = rehearsal_of(model).begin(None)
-    with _unchanged(model), _RealOperations(model, ledger):
+    with _unchanged(model), RealOperations(model, ledger):
         _run(partial(go, ROWS), 2, ledger)
     dry, real = _dry(rehearsal_of(alike), ROWS), ledger.highest([])
     assert dry.total == pytest.approx(real.total, rel=0.02)

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.data.rows import Row, TokenRow
-from training.engine.generic import GenericDecoder
+from training.engine.generic import GenericDecoder, mode
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
 from training.engine.packs import Pack, make_pack
@@ -64,14 +64,16 @@ def choose(
     probe = [_beginning(row) for row in rows[:2]]
     head = head_of(model)
     reference = GenericDecoder(model, head, packs=False)
-    alone = [make_pack([row], device) for row in probe]
-    expected = {pack.rows[0].line: reference.hidden(pack) for pack in alone}
+    first, *others = [make_pack([row], device) for row in probe]
+    given, logits = _computed(model, first)
     reasons = ["its tensors are split among devices"] if sharded else []
-    if not _head_agrees(model, head, alone[0], expected[alone[0].rows[0].line]):
+    if given is None or not _head_agrees(head, given, logits):
         reasons.append("its output head does more than it says")
         return Choice(
             GenericDecoder(model, None, packs=False), ComputePath.PADDED, tuple(reasons), True
         )
+    expected = {first.rows[0].line: given}
+    expected |= {pack.rows[0].line: reference.hidden(pack) for pack in others}
     together = make_pack(probe, device)
     wanted = torch.cat([expected[row.line] for row in together.rows])
     candidates: list[tuple[ComputePath, Callable[[], Computes]]] = [
@@ -106,12 +108,21 @@ def _difference(found: Tensor, wanted: Tensor) -> float:
 
 
 @torch.no_grad()
-def _head_agrees(model: PreTrainedModel, head: Head, pack: Pack, hidden: Tensor) -> bool:
-    """Whether body and head, applied apart, give the logits of the whole model."""
-    if getattr(model, model.base_model_prefix, model) is model:
-        return False
-    was_training = model.training
-    model.eval()  # type: ignore[no-untyped-call]
-    whole = model(input_ids=pack.input_ids[None], use_cache=False).logits[0].float()
-    model.train(was_training)
-    return _difference(head.logits(hidden), whole) <= _TOLERANCE[hidden.dtype]
+def _computed(model: PreTrainedModel, pack: Pack) -> tuple[Tensor | None, Tensor]:
+    """What the model's body gives its head for each token of a row, and the logits of the whole model;
+    None for a model that has no body of its own."""
+    body = getattr(model, model.base_model_prefix, model)
+    given: list[Tensor] = []
+    with mode(model, training=False):
+        hook = body.register_forward_hook(lambda _body, _inputs, output: given.append(output[0]))
+        try:
+            logits = model(input_ids=pack.input_ids[None], use_cache=False).logits
+        finally:
+            hook.remove()
+    return None if body is model else given[0][0], logits[0].float()
+
+
+@torch.no_grad()
+def _head_agrees(head: Head, given: Tensor, logits: Tensor) -> bool:
+    """Whether the head, applied by itself, gives the logits of the whole model."""
+    return _difference(head.logits(given), logits) <= _TOLERANCE[given.dtype]

@@ -11,6 +11,7 @@ from training.engine.dropout import Dropout
 from training.engine.flash import serves
 from training.engine.gradients import Gradients
 from training.engine.head import Head, Sums, TokenSums
+from training.engine.lanes import Lanes
 from training.engine.layer import Context, Layer, LayerKept
 from training.engine.norm import RootMeanSquareNorm
 from training.engine.packs import Pack
@@ -40,19 +41,19 @@ class Decoder:
         """The same with its last layers alone, of which no result is to be expected."""
         return replace(self, layers=self.layers[-count:], reordered=())
 
-    def with_reordered_weights(self, spare_bytes: int) -> "Decoder":
+    def with_reordered_weights(self, spare_bytes: int, lanes: Lanes) -> "Decoder":
         """The same, faster, with frozen weights that gradients pass copied for the kernels, where
-        that takes no more than so much memory; else itself."""
+        that takes no more than so much memory; else itself. The lanes share the work."""
         first = self._first_trained()
         passed = self.layers[first:]
         frozen = [each for layer in passed for each in layer.projections() if each.is_plain]
         if not frozen or 2 * sum(each.plain_weight.nbytes for each in frozen) > spare_bytes:
             return self
-        layers = (
-            layer.with_projections(lambda each: each.reordered() if each.is_plain else each)
-            for layer in passed
-        )
-        return replace(self, reordered=(*self.layers[:first], *layers))
+
+        def reordered(_place: int, layer: Layer) -> Layer:
+            return layer.with_projections(lambda each: each.reordered() if each.is_plain else each)
+
+        return replace(self, reordered=(*self.layers[:first], *lanes.run(reordered, passed)))
 
     def replaced_weights(self) -> Iterator[Tensor]:
         """Those of which copies are computed with."""

@@ -106,7 +106,7 @@ class Head:
     def _chunks(
         self, hidden: Tensor, targets: Tensor, weight: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        size = logits_tokens(weight.shape[0], on_cpu=hidden.device.type == "cpu")
+        size = logits_tokens(weight.shape[0], on_cpu=not hidden.is_cuda)
         return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
 
     def _logits(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 from training.config import Sharding, TrainingConfig
 from training.data.rows import TokenRow
 from training.devices.hardware import Hardware
+from training.devices.layout import layout
 from training.devices.memory import available_bytes, page_out
-from training.devices.sharding import layout, shard
 from training.devices.world import World
 from training.engine.bounds import CPU_TOKENS, GPU_TOKENS, SPARE
 from training.engine.choice import Computes, choose
@@ -43,6 +43,8 @@ def _sharded(
     model: TrainableModel, hardware: Hardware, *, rows: Sequence[TokenRow], world: World
 ) -> tuple[Engine, World]:
     """An engine for a model that is split among the processes from here on, and their world."""
+    from training.devices.sharding import shard  # takes half a second, for those that need it
+
     device = torch.device(hardware.device)
     inner = causal_model(model)
     choice = choose(inner, rows, torch.device("cpu"), sharded=True)
@@ -88,18 +90,21 @@ def _engine(
         * (config.batch_size * config.gradient_accumulation_steps)
         / world.size
     )
+    lanes = (
+        make_lanes(tokens_per_step, threads=torch.get_num_threads())
+        if hardware.device == "cpu"
+        else Lanes(1)
+    )
     choice = choose(causal_model(model), rows, device)
     if isinstance(choice.computes, Decoder):
         spare = int(SPARE * available_bytes(hardware))
-        faster = choice.computes.with_reordered_weights(spare)
+        faster = choice.computes.with_reordered_weights(spare, lanes)
         page_out(faster.replaced_weights())
         choice = choice._replace(computes=faster)
     return Engine(
         choice,
         weights,
-        make_lanes(tokens_per_step, threads=torch.get_num_threads())
-        if hardware.device == "cpu"
-        else Lanes(1),
+        lanes,
         budget=CPU_TOKENS if hardware.device == "cpu" else GPU_TOKENS,
         device=device,
         label_cost=_label_cost(causal_model(model), choice.computes),

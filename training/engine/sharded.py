@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from training.devices.sharding import Layout
+from training.devices.layout import Layout
 from training.devices.world import Passage, directly
 from training.engine.generic import GenericDecoder, mode
 from training.engine.gradients import Gradients

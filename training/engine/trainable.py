@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from training.devices.sharding import like
+from training.devices.parts import like
 from training.engine.gradients import Gradients, summed
 from training.models.precision import precisions
 

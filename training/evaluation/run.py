@@ -14,7 +14,15 @@ from typing import Final
 
 from training.evaluation.spec import EvaluationResult, EvaluationSpec
 from training.files import write_whole
-from training.libraries import imported_at_once, memory_failures_named, prepare_environment, silence
+from training.lean_imports import lean_imports
+from training.libraries import (
+    imported_at_once,
+    leave_out_bitsandbytes,
+    leave_out_pandas,
+    memory_failures_named,
+    prepare_environment,
+    silence,
+)
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
@@ -48,7 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _evaluated(folder: Path) -> EvaluationResult:
     spec = EvaluationSpec.model_validate_json((folder / "evaluation.json").read_bytes())
     prepare_environment(spec.run.model_path)
-    with imported_at_once():
+    if not spec.run.config.needs_bitsandbytes:
+        leave_out_bitsandbytes()
+    leave_out_pandas()
+    with imported_at_once(), lean_imports(alone=True):
         silence()
         from training.evaluation.evaluating import evaluated  # torch and transformers, seconds
 

@@ -30,9 +30,9 @@ from training.methods.targets import adapted_layers
 from training.models.facts import ModelFacts, ModelShape
 from training.steps.expected import ExpectedRows, rows_per_step
 
-LIBRARIES_BYTES: Final = 520_000_000
-"""What a training process holds once its libraries are loaded, on Linux with torch's CPU build: 330 MB of
-its own, and of their files 120 to 310 MB, as the machine has it."""
+LIBRARIES_BYTES: Final = 440_000_000
+"""What a training process holds once its libraries are loaded, on Linux with torch's CPU build: 265 MB of
+its own, and of their files 110 to 300 MB, as the machine has it."""
 BITSANDBYTES_BYTES: Final = 60_000_000
 """What bitsandbytes adds to that."""
 NF4_BYTES: Final = 0.5

@@ -12,7 +12,7 @@ from training.data.rows import IGNORED, Row, TokenRow
 from training.devices.hardware import Hardware
 from training.devices.memory import available_bytes, bytes_beside, held_bytes, peak_bytes
 from training.estimates import CPU_GROWTH_BYTES, CPU_SLACK, EstimateMethod, MemoryEstimate
-from training.memory.dry_run import dry_run, real_run
+from training.memory.dry_run import dry_run, dry_run_as_written, real_run
 from training.memory.ledger import Holding
 from training.memory.splitting import Split
 
@@ -116,18 +116,21 @@ def _highest_of_all(work: Workload, measure: Callable[[Workload, Rows], Holding]
 
 
 def _dry(work: Workload, rows: Rows) -> Holding:
-    def held(go: Callable[[], object], *, every_layer: bool) -> Holding:
+    if work.layers is None:
         return dry_run(
             work.model,
-            go,
-            passes=1 if every_layer else _PASSES,
+            partial(work.begin(None), rows),
+            passes=_PASSES,
             vocabulary_size=work.vocabulary_size,
-            every_layer=every_layer,
         )
-
-    if work.layers is None:
-        return held(partial(work.begin(None), rows), every_layer=False)
-    one, two = (held(partial(work.begin(count), rows), every_layer=True) for count in (1, 2))
+    one, two = (
+        dry_run_as_written(
+            work.model,
+            partial(work.begin(count), rows),
+            vocabulary_size=work.vocabulary_size,
+        )
+        for count in (1, 2)
+    )
     return one.and_growth(two, times=max(0, work.layers - 1))
 
 

@@ -7,8 +7,9 @@ from torch.nn import Parameter
 
 from training.config import Optimizer
 from training.devices.hardware import Hardware
+from training.devices.layout import Layout
 from training.devices.memory import size_of
-from training.devices.sharding import Layout, own_part
+from training.devices.parts import own_part
 from training.devices.world import World
 from training.estimates import optimizer_bytes
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from training.data.rows import TokenRow
 from training.data.selection import lengths_of
+from training.devices.layout import Layout
 from training.devices.memory import size_of
-from training.devices.sharding import Layout, own_part
+from training.devices.parts import own_part
 from training.engine.decoder import Decoder
 from training.engine.engine import Engine
 from training.engine.gradients import Gradients

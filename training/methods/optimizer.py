@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from training.config import Optimizer, TrainingConfig
-from training.devices.sharding import like
+from training.devices.parts import like
 from training.methods.quantisation import require_bitsandbytes
 
 PAGED: Final = (Optimizer.PAGED_ADAMW, Optimizer.PAGED_ADAMW_8BIT)

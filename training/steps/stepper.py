@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from training.config import TrainingConfig
 from training.data.rows import TokenRow
 from training.devices.errors import PassAbandoned
-from training.devices.sharding import gathered, own_part, whole
+from training.devices.parts import gathered, own_part, whole
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.engine import Engine
 from training.errors import NothingTrained, OutOfMemory

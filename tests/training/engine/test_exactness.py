@@ -18,6 +18,7 @@ from training.data.rendering import IGNORED
 from training.engine.choice import choose
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
+from training.engine.lanes import Lanes
 from training.engine.packs import Pack, make_pack
 from training.engine.reading import head_of, read
 from training.events import ComputePath
@@ -209,7 +210,9 @@ def test_in_bf16_it_is_as_near_as_the_library_itself() -> None:
 def test_reordered_weights_change_nothing(name: str) -> None:
     model, rows = adapted(name).to(torch.bfloat16), make_rows(40, 23)
     plain = read(model)
-    faster = plain.with_reordered_weights(2**30)
+    lanes = Lanes(2, threads=1)
+    faster = plain.with_reordered_weights(2**30, lanes)
+    lanes.close()
     assert len(faster.reordered) == 2
     found = []
     for decoder in (plain, faster):
@@ -225,8 +228,8 @@ def test_reordered_weights_change_nothing(name: str) -> None:
 def test_weights_are_reordered_only_where_memory_is_to_spare_and_they_are_frozen() -> None:
     model = adapted("llama").to(torch.bfloat16)
     decoder = read(model)
-    assert decoder.with_reordered_weights(1000) is decoder
+    assert decoder.with_reordered_weights(1000, Lanes(1)) is decoder
     whole = read(make_model("llama").to(torch.bfloat16))
-    assert whole.with_reordered_weights(2**30) is whole
+    assert whole.with_reordered_weights(2**30, Lanes(1)) is whole
     exact = read(adapted("llama"))
-    assert exact.with_reordered_weights(2**30) is exact
+    assert exact.with_reordered_weights(2**30, Lanes(1)) is exact

@@ -9,7 +9,9 @@ import torch
 from tests.training.engine.models import difference, make_model, make_rows, reference
 from tests.training.ranks import run_worlds
 from training.devices.hardware import Hardware
-from training.devices.sharding import layout, shard, whole
+from training.devices.layout import layout
+from training.devices.parts import whole
+from training.devices.sharding import shard
 from training.devices.world import World
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
