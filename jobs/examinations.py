@@ -17,12 +17,12 @@ from jobs.models.base import Leased
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from training.data.doctor.checks import Code
-from training.data.doctor.report import Report
+from training.data.doctor.report import DataFinding, Report
 from training.data.doctor.spec import ExaminationSpec
 from training.events import Failure
 from training.findings import Finding
 
-__all__ = ["ExamineDataset", "findings", "request"]
+__all__ = ["ExamineDataset", "as_finding", "findings", "request"]
 
 
 async def request(dataset_id: UUID) -> None:
@@ -43,15 +43,20 @@ async def findings(dataset_id: UUID) -> tuple[Finding, ...]:
     if examination is None or examination.report is None:
         return ()
     return tuple(
-        Finding(
-            severity=each.severity,
-            code=each.code.value,
-            path=("datasetId",),
-            message=f"{each.message} The first is on line {each.lines[0]}.",
-            remedy=each.remedy,
-        )
+        as_finding(each, ("datasetId",))
         for each in Report.model_validate(examination.report).findings
         if each.code is not Code.DUPLICATE
+    )
+
+
+def as_finding(found: DataFinding, path: tuple[str, ...]) -> Finding:
+    """What was found in a dataset, said of a run whose input names it at this place."""
+    return Finding(
+        severity=found.severity,
+        code=found.code.value,
+        path=path,
+        message=f"{found.message} The first is on line {found.lines[0]}.",
+        remedy=found.remedy,
     )
 
 
@@ -59,7 +64,7 @@ class ExamineDataset:
     """Look at each record of a dataset, and at all of them together."""
 
     table: ClassVar[type[Leased]] = Examination
-    tells_progress: ClassVar[bool] = False
+    tells_progress: ClassVar[bool] = True
 
     def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
         """A folder by the dataset's id, apart from the dataset's own."""
@@ -82,7 +87,7 @@ class ExamineDataset:
 
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The report."""
-        return {"report": Report.model_validate(result).model_dump(mode="json")}
+        return {"report": Report.model_validate(result).model_dump(mode="json"), "progress": 100.0}
 
     async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
         """Nothing else."""

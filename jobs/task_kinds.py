@@ -1,6 +1,7 @@
 """The kinds of work that a child process answers once: exports and model checks.
 
-The ingest of a file is in `ingest`, the examination of a dataset in `examinations`.
+The ingest of a file is in `ingest`, the examinations of a dataset in `examinations` and
+`token_examinations`.
 """
 
 import asyncio

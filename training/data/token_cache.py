@@ -261,7 +261,8 @@ def _writable(key: str, folders: Sequence[Path]) -> Path:
 
 def _made(place: Path) -> Path:
     with disk_full_named(place):
-        place.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(exist_ok=True)  # no more: a dataset that was deleted is not to come back
+        place.mkdir(exist_ok=True)
         with folder_lock(place, wait_seconds=0):
             return place
 
