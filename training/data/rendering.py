@@ -64,20 +64,23 @@ class Renderer:
         (row,) = self.rows([(line, record)])
         return row
 
-    def rows(self, records: Sequence[tuple[int, Record]]) -> list[Row]:
+    def rows(
+        self, records: Sequence[tuple[int, Record]], contents: Sequence[bytes] | None = None
+    ) -> list[Row]:
         """All numbered records as rows, in order and however long; their text is tokenised together.
 
-        The first token, which nothing predicts, bears no loss. Raises `NoChatTemplate`,
+        `contents` are the records' digests, where they are known. The first token, which nothing predicts, bears no loss. Raises `NoChatTemplate`,
         `TemplateUnusable`, `TemplateFailed`, `TemplateNotPrefixStable` or `StopTokenNotTrained`
         where the template cannot be trained exactly.
         """
         cut = [self._cut(line, record) for line, record in records]
         tokenised = self._tokenised([[piece.text for piece in parts] for parts in cut])
+        if contents is None:
+            contents = [hashlib.sha256(canonical_line(record)).digest() for _, record in records]
         rows = []
-        for (line, record), parts, ids in zip(records, cut, tokenised, strict=True):
+        for (line, _), parts, ids, content in zip(records, cut, tokenised, contents, strict=True):
             input_ids, labels = self._laid_out(line, parts, ids)
             labels[:1] = [IGNORED] * len(labels[:1])
-            content = hashlib.sha256(canonical_line(record)).digest()
             rows.append(Row(line=line, input_ids=input_ids, labels=labels, content=content))
         return rows
 

@@ -20,7 +20,8 @@ __all__ = ["has_word_borders", "words"]
 
 _Step: TypeAlias = Mapping[str, object]
 
-_BORDER: Final = re.compile(r"(?<=\S)(?= \S)")
+_BORDER: Final = re.compile(r"(?= \S)(?<=\S)")
+"""What is found at fewer places comes first."""
 
 _CONTRACTIONS: Final = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _BLANKS: Final = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
