@@ -11,7 +11,7 @@ Ids: TypeAlias = bytes
 """Ids in four bytes each: joined faster than lists are, and a tenth of their size."""
 
 _KIND: Final = "i"
-_CHARACTERS: Final = 1_000_000
+_CHARACTERS: Final = 500_000
 """Of texts in each of two halves of what is remembered; one of a few letters takes 200 bytes."""
 
 

@@ -6,8 +6,8 @@ before an answer is, token for token, what it will see when it is asked for one.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
@@ -23,17 +23,6 @@ from training.data.tokenising import PieceTokenizer
 from training.errors import StopTokenNotTrained
 
 
-@dataclass
-class Rendered:
-    """The rows of a dataset, and the lines of the records that lost something on the way."""
-
-    rows: list[Row] = field(default_factory=list)
-    truncated: list[int] = field(default_factory=list)
-    """Cut at the end to fit, and trained on what is left."""
-    dropped: list[int] = field(default_factory=list)
-    """Left without a token that bears loss, and not trained on."""
-
-
 @dataclass(frozen=True)
 class Renderer:
     """Renders records of one type for one model, whose tokenizer carries the run's template."""
@@ -45,19 +34,6 @@ class Renderer:
     max_length: int
     """In tokens; longer rows are cut at the end."""
     train_on: TrainOn = TrainOn.ASSISTANT
-
-    def render(self, records: Iterable[tuple[int, Record]]) -> Rendered:
-        """All numbered records as rows, in order. Raises what `rows` raises."""
-        rendered = Rendered()
-        for whole in self.rows(list(records)):
-            row = whole.cut(self.max_length)
-            if row.trained_tokens == 0:
-                rendered.dropped.append(row.line)
-                continue
-            if whole.tokens > self.max_length:
-                rendered.truncated.append(row.line)
-            rendered.rows.append(row)
-        return rendered
 
     def row(self, line: int, record: Record) -> Row:
         """A record as a row, however long it is. Raises what `rows` raises."""
