@@ -20,7 +20,7 @@
     test_silent_failures.py::test_tokens_never_merge_across_the_beginning_of_an_answer
     test_silent_failures.py::test_a_completion_never_merges_with_its_prompt
  7. Truncation leaves rows without a label, and a loss of zero.
-    test_rendering.py::test_a_row_left_without_trained_tokens_is_dropped_and_named
+    data/test_token_file.py::test_longer_rows_are_cut_left_out_or_an_error
     test_pipeline.py::test_cut_and_dropped_records_are_named
     test_pipeline.py::test_nothing_left_to_train_is_an_error
  8. The template marks no assistant's text, and the mask is all zeros.
