@@ -1,7 +1,7 @@
 """A text that is cut between its words is cut further as if it were whole."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 from tokenizers.normalizers import NFC, NFKC, Normalizer, Prepend
@@ -58,6 +58,7 @@ def made(cutting: PreTokenizer | None, normaliser: Normalizer | None) -> PreTrai
 
 
 @pytest.mark.parametrize("name", KNOWN)
+@settings(deadline=None)  # the first example reads all of Unicode
 @given(normaliser=st.sampled_from([None, NFC()]), text=texts)
 def test_words_are_cut_as_the_whole_text_is(
     name: str, normaliser: Normalizer | None, text: str
