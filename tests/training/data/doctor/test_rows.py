@@ -46,7 +46,7 @@ def looked_at(
 
 def rows_of(tokenizer: PreTrainedTokenizerBase, data_type: DataType, *records: Record) -> list[Row]:
     renderer = Renderer(tokenizer, data_type, stop_of(tokenizer), 1 << 20)
-    return renderer.render(enumerate(records, 1)).rows
+    return renderer.rows(list(enumerate(records, 1)))
 
 
 def looked_at_row(
