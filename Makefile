@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml
 		|| { echo "The module venv is missing; on Debian: apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(BIN)/python -m pip install --editable '.[local,train]' --group dev
+	$(BIN)/python -m pip install --editable '.[local,onnx,train]' --group dev
 	@touch $@
 
 format: $(INSTALLED)

@@ -1,5 +1,7 @@
 """Exports: asked for here, made by a child process, offered only once proven."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -12,36 +14,43 @@ from jobs.models import Export
 from jobs.queue import Queue, Work
 from jobs.status import TaskStatus
 from training.events import TrainingResult
-from training.export.spec import ExportFormat, ExportResult
+from training.export.spec import (
+    ADAPTER_FORMATS,
+    LEAST_SHARD_BYTES,
+    SHARDED_FORMATS,
+    WEIGHT_TYPES,
+    ExportFormat,
+    ExportResult,
+    WeightType,
+)
+from training.findings import Finding, Severity
 
-__all__ = ["file_path", "get", "of_version", "request"]
+__all__ = ["ExportRequest", "file_path", "get", "of_version", "request"]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What somebody wants of a version; None for what the format does by itself."""
+
+    format: ExportFormat
+    adapter_only: bool = False
+    weight_type: WeightType | None = None
+    shard_bytes: int | None = None
 
 
 async def request(
-    viewer: Viewer,
-    version_id: UUID,
-    *,
-    format: ExportFormat,  # noqa: A002  # the field's own name everywhere else
-    adapter_only: bool,
-    queue: Queue,
+    viewer: Viewer, version_id: UUID, wanted: ExportRequest, *, queue: Queue
 ) -> Export:
-    """Queue an export. NotFound for the version, InvalidInput where there is no adapter."""
+    """Queue an export. NotFound for the version, InvalidInput for what the format does not do."""
     version = await registry.get_version(viewer, version_id)
-    if adapter_only and not TrainingResult.model_validate(version.result).adapter:
-        raise InvalidInput.at(
-            ["adapterOnly"],
-            f"Version {version.version} was trained whole and has no adapter.",
-            code="NO_ADAPTER",
-            remedy="Leave adapterOnly out.",
-        )
+    found = list(_findings(wanted, TrainingResult.model_validate(version.result), version.version))
+    if found:
+        raise InvalidInput(" ".join(finding.message for finding in found), found)
     async with transaction():
         export = await Export.create(
-            version_id=version.id,
-            format=format,
-            adapter_only=adapter_only,
-            owner_id=viewer.user_id,
+            version_id=version.id, owner_id=viewer.user_id, **asdict(wanted)
         )
-        await audit.record(viewer, "exportModel", export, export.id, format=format)
+        await audit.record(viewer, "exportModel", export, export.id, format=wanted.format)
     await queue.enqueue(Work.EXPORT, export.id, attempt=1)
     return export
 
@@ -68,3 +77,58 @@ def file_path(export: Export, name: str, artifacts: Artifacts) -> Path:
     if name not in {file.name for file in files}:
         raise NotFound("file of this export", name)
     return artifacts.export(export.id) / "files" / name
+
+
+def _findings(wanted: ExportRequest, trained: TrainingResult, version: str) -> Iterator[Finding]:
+    """Everything that speaks against an export."""
+    if wanted.adapter_only and not trained.adapter:
+        yield _error(
+            "NO_ADAPTER",
+            "adapterOnly",
+            f"Version {version} was trained whole and has no adapter.",
+        )
+    elif wanted.adapter_only and wanted.format not in ADAPTER_FORMATS:
+        yield _error(
+            "ADAPTER_NOT_OFFERED",
+            "adapterOnly",
+            f"{wanted.format} holds whole models; an adapter alone goes with "
+            f"{_listed(ADAPTER_FORMATS)}.",
+        )
+    offered = WEIGHT_TYPES[wanted.format]
+    if wanted.weight_type is not None and wanted.weight_type not in offered:
+        others = f": it has {_listed(offered)}" if offered else " and chooses by itself"
+        yield _error(
+            "WEIGHT_TYPE_NOT_OFFERED",
+            "weightType",
+            f"{wanted.format} does not store weights as {wanted.weight_type}{others}.",
+        )
+    yield from _shard_findings(wanted)
+
+
+def _shard_findings(wanted: ExportRequest) -> Iterator[Finding]:
+    if wanted.shard_bytes is None:
+        return
+    if wanted.format not in SHARDED_FORMATS:
+        yield _error("NOT_SHARDED", "shardBytes", f"{wanted.format} has its weights in one file.")
+    elif wanted.shard_bytes < LEAST_SHARD_BYTES:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="SHARDS_TOO_SMALL",
+            path=("shardBytes",),
+            message=f"shardBytes is {wanted.shard_bytes}, below {LEAST_SHARD_BYTES}.",
+            remedy=f"Set it to {LEAST_SHARD_BYTES} or more.",
+        )
+
+
+def _error(code: str, field: str, message: str) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        code=code,
+        path=(field,),
+        message=message,
+        remedy=f"Leave {field} out.",
+    )
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(sorted(values))

@@ -18,7 +18,7 @@ from jobs.settings import Settings
 from jobs.status import TaskStatus
 from training.config import TrainingConfig
 from training.events import Failure, TrainingResult
-from training.export.spec import ExportSpec
+from training.export.spec import SHARD_BYTES, ExportSpec
 
 __all__ = ["CheckModel", "ExportVersion", "Task"]
 
@@ -111,8 +111,11 @@ class ExportVersion:
             quantised=TrainingConfig.model_validate(version.config).quantised,
             format=export.format,
             adapter_only=export.adapter_only,
+            weight_type=export.weight_type,
+            shard_bytes=export.shard_bytes or SHARD_BYTES,
             model_name=f"{model.name} {version.version}",
             base_name=model.name,
+            job_path=str(artifacts.job(version.job_id)),
         )
         content = spec.model_dump_json().encode()
         await asyncio.to_thread(artifacts.write, folder / "export.json", content)

@@ -44,7 +44,7 @@ from jobs.supervisor import Seat, supervise
 from jobs.sweep import sweep
 from jobs.tasks import TABLES, TASKS, perform
 
-__all__ = ["Lane", "WorkerSettings", "run_worker"]
+__all__ = ["Lane", "WorkerSettings", "open_lanes", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def run_worker(settings: Settings) -> None:
     async with connect(settings), open_queue(settings.redis_url) as queue:
         pool = open_pool(settings.worker_devices, settings.worker_slots, cuda_devices())
         answerer = Answerer(worker_id, settings, Artifacts(settings.artifacts))
-        lanes = _lanes(worker_id, settings, queue, pool)
+        lanes = open_lanes(worker_id, settings, queue, pool)
         lanes[Work.ANSWER] = Lane(1, partial(_waiting_tasks, Work.ANSWER), answerer.answer)
         logger.info("worker %s takes up work on %s devices", worker_id, pool.size)
         async with aclosing(answerer), asyncio.TaskGroup() as group:
@@ -167,7 +167,10 @@ class WorkerSettings:
         return {name: getattr(cls, name) for name in names}
 
 
-def _lanes(worker_id: str, settings: Settings, queue: Queue, pool: DevicePool) -> dict[Work, Lane]:
+def open_lanes(
+    worker_id: str, settings: Settings, queue: Queue, pool: DevicePool
+) -> dict[Work, Lane]:
+    """What a worker does, by kind: training as often at once as it has slots, all else one by one."""
     artifacts = Artifacts(settings.artifacts)
 
     async def train(job_id: UUID) -> None:

@@ -23,7 +23,6 @@ from training.config import (
 )
 from training.estimates import EstimateMethod
 from training.events import ComputePath
-from training.export.spec import ExportFormat
 from training.serving.spec import Ending, Speaker
 from training.templates.named import NamedTemplate as ChatTemplate
 from training.timing.estimate import TimeMethod
@@ -36,7 +35,6 @@ __all__ = [
     "DataType",
     "Ending",
     "EstimateMethod",
-    "ExportFormat",
     "JobStatus",
     "LoraInitialisation",
     "OnTooLong",
@@ -192,11 +190,6 @@ describe(
         "VERSION": "A model version.",
         "CHECKPOINT": "A checkpoint of a job.",
     },
-)
-describe(
-    ExportFormat,
-    "A file format that a model version can be exported in.",
-    {"SAFETENSORS": "A Hugging Face folder with safetensors weights."},
 )
 describe(
     JobStatus,

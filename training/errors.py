@@ -24,6 +24,7 @@
   x StartUnusable          the weights a run was to start from are damaged or do not fit
   x BestCheckpointMismatch a stored checkpoint does not score what it scored when saved
   x ParityFailed           an exported file is not the trained model
+  x ExporterUnavailable, NotExportable, NoRoomForExport    in `export.errors`: a format cannot be written
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ from api.cli.output import print_json, print_page, size
 from api.client import Client, ClientError
 from api.client.datasets import Dataset
 from api.client.downloads import download
-from api.client.results import ExportFile
+from api.client.exports import ExportFile
 from jobs.status import TaskStatus
 
 __all__ = ["add_to", "read_lines"]

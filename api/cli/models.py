@@ -10,9 +10,10 @@ from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
 from api.cli.output import percent, print_json, print_page, size
 from api.client import Client, ClientError
 from api.client.downloads import download
-from api.client.results import Export, Model
+from api.client.exports import Export, ExportOptions
+from api.client.results import Model
 from jobs.status import TaskStatus
-from training.export.spec import ExportFormat
+from training.export.spec import ExportFormat, WeightType
 
 __all__ = ["add_to", "exported", "registered"]
 
@@ -112,7 +113,7 @@ def versions(
     print_page(page, columns, rows)
 
 
-def export(
+def export(  # noqa: PLR0913 - each is an option of the command
     version: Annotated[str, typer.Argument(help="The version's id.")],
     output: Annotated[Path | None, typer.Option(help="Fetch the files into this folder.")] = None,
     export_format: Annotated[
@@ -121,13 +122,26 @@ def export(
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="The adapter alone.")
     ] = False,
+    weights: Annotated[
+        WeightType | None, typer.Option(help="What to store weights in; with ONNX.")
+    ] = None,
+    shard_bytes: Annotated[
+        int | None, typer.Option(help="The largest weight file; with SAFETENSORS.")
+    ] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Export a version, wait until its files are proved, and fetch them if asked to."""
 
+    options = ExportOptions(
+        format=export_format,
+        adapter_only=adapter_only,
+        weight_type=weights,
+        shard_bytes=shard_bytes,
+    )
+
     async def work(client: Client) -> Export:
-        made = await exported(client, version, export_format, adapter_only=adapter_only)
+        made = await exported(client, version, options)
         if output is not None:
             await download(url, made.files, output)
         return made
@@ -138,16 +152,13 @@ def export(
         return
     for file in made.files:
         typer.echo(f"{file.sha256}  {file.name}  {size(file.size_bytes)}")
-    typer.echo(f"{made.id} is READY: {size(made.size_bytes)}, sha256 {made.sha256}")
+    bits = f", {made.bits_per_weight:.3g} bits per weight" if made.bits_per_weight else ""
+    typer.echo(f"{made.id} is READY: {size(made.size_bytes)}{bits}, sha256 {made.sha256}")
 
 
-async def exported(
-    client: Client, version_id: str, export_format: ExportFormat, *, adapter_only: bool
-) -> Export:
+async def exported(client: Client, version_id: str, options: ExportOptions) -> Export:
     """The export, once it is READY. ClientError where it failed."""
-    export: Export | None = await client.export_version(
-        version_id, export_format, adapter_only=adapter_only
-    )
+    export: Export | None = await client.export_version(version_id, options)
     while export is not None and export.status in UNFINISHED:
         await asyncio.sleep(POLL_SECONDS)
         export = await client.export(export.id)

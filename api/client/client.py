@@ -13,10 +13,10 @@ from api.client.connection import Connection
 from api.client.dataset_calls import DatasetCalls
 from api.client.errors import NotLoggedIn, Unreachable
 from api.client.events import Event, JobFinished
+from api.client.exports import Export, ExportOptions
 from api.client.generations import Conversation, GenerationUpdate
 from api.client.resources import Worker
 from api.client.results import (
-    Export,
     Job,
     Model,
     Page,
@@ -28,7 +28,6 @@ from api.client.results import (
 from api.client.runs import RunOptions
 from api.client.version_calls import VersionCalls
 from jobs.status import JobStatus
-from training.export.spec import ExportFormat
 
 __all__ = ["Client"]
 
@@ -164,16 +163,12 @@ class Client(DatasetCalls, VersionCalls):
         )
         return page(Version, answer)
 
-    async def export_version(
-        self, version_id: str, format_: ExportFormat, *, adapter_only: bool = False
-    ) -> Export:
+    async def export_version(self, version_id: str, options: ExportOptions) -> Export:
         """Ask for a version in a file format; its `status` then tells how that went."""
-        given = {
-            "modelVersionId": version_id,
-            "format": format_.value,
-            "adapterOnly": adapter_only,
-        }
-        answer = await self._ask(documents.EXPORT_MODEL, input=given)
+        given = options.model_dump(mode="json", by_alias=True, exclude_none=True)
+        answer = await self._ask(
+            documents.EXPORT_MODEL, input={"modelVersionId": version_id, **given}
+        )
         return Export.model_validate(accepted(answer))
 
     async def export(self, export_id: str) -> Export | None:

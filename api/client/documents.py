@@ -59,9 +59,13 @@ _JOB = f"""
   error {FAILURE} modelVersion {{ id version status }} {_START}
 """
 _EXPORT = f"""
-  id format adapterOnly status progress error {FAILURE} sizeBytes compressionRatio sha256
+  id format adapterOnly weightType status progress error {FAILURE} sizeBytes compressionRatio
+  dtype bitsPerWeight weights {{ name tensors parameters sizeBytes }} sha256
   files {{ name sizeBytes sha256 downloadUrl }}
-  parity {{ tokensEqual klDivergence top1Agreement maxLogitDifference stopTokenRespected }}
+  parity {{
+    tokensEqual templateEqual klDivergence top1Agreement maxLogitDifference stopTokenRespected
+    singleBos positions jobRows firstDifference
+  }}
 """
 
 LOGIN: Final = f"""

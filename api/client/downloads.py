@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import httpx
 
 from api.client.errors import ClientError, Unreachable
-from api.client.results import ExportFile
+from api.client.exports import ExportFile
 
 __all__ = ["download"]
 

@@ -16,20 +16,16 @@ from api.client.resources import (
 from jobs.access import Role
 from jobs.status import ENDED, JobStatus, TaskStatus, VersionStatus
 from training.config import StartKind
-from training.export.spec import ExportFormat
 from training.findings import Severity
 
 __all__ = [
     "DroppedRecords",
     "EpochMetrics",
-    "Export",
-    "ExportFile",
     "Failure",
     "Finding",
     "Job",
     "Model",
     "Page",
-    "Parity",
     "Record",
     "RecordsDropped",
     "Sample",
@@ -217,41 +213,6 @@ class Job(Record):
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.status in ENDED
-
-
-class ExportFile(Record):
-    """One file of an export; `download_url` is a path on the server, good for some minutes."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-    download_url: str
-
-
-class Parity(Record):
-    """How an export, loaded by its own runtime, compares with the trained model."""
-
-    tokens_equal: bool
-    kl_divergence: float
-    top1_agreement: float
-    max_logit_difference: float
-    stop_token_respected: bool
-
-
-class Export(Record):
-    """A version in a file format."""
-
-    id: str
-    format: ExportFormat
-    adapter_only: bool
-    status: TaskStatus
-    progress: float
-    error: Failure | None
-    size_bytes: int | None
-    compression_ratio: float | None
-    sha256: str | None
-    files: tuple[ExportFile, ...]
-    parity: Parity | None
 
 
 class DroppedRecords(Record):

@@ -13,14 +13,14 @@ from api.cli.output import percent, size
 from api.cli.watching import watch
 from api.client import Client, RunOptions
 from api.client.events import EpochCompleted, JobFinished
-from api.client.results import EpochMetrics, Export, Sample, Version
+from api.client.exports import Export, ExportOptions
+from api.client.results import EpochMetrics, Sample, Version
 from api.client.runs import DataOptions, Hyperparameters
 from api.demo.assets import PROMPTS, model_folder, questions
 from api.demo.service import LocalService
 from api.demo.steps import DemoError, Steps
 from jobs.status import JobStatus, VersionStatus
 from training.config import DataType, TrainingType
-from training.export.spec import ExportFormat
 
 __all__ = ["answers_changed", "judge_training", "tell"]
 
@@ -113,7 +113,7 @@ async def _export(client: Client, steps: Steps, version: Version) -> Export:
     if not answers_changed(version.samples):
         raise DemoError("The answers did not change.", "Read the worker's log.")
     async with steps.step("exportModel: SafeTensors, loaded and compared") as step:
-        export = await exported(client, version.id, ExportFormat.SAFETENSORS, adapter_only=False)
+        export = await exported(client, version.id, ExportOptions())
         step.outcome = size(export.size_bytes)
     return export
 

@@ -12,7 +12,7 @@ from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus, VersionStatus
 from tests.factories import make_job
 from training.events import TrainingResult
-from training.export.spec import ExportFile, ExportFormat, ExportResult, Parity
+from training.export.spec import ExportFile, ExportFormat, ExportResult, Parity, StoredType
 
 CONTENT = b"0123456789" * 100
 
@@ -80,7 +80,12 @@ async def make_export(viewer: Viewer, service: Service, version: ModelVersion) -
             top1_agreement=1.0,
             max_logit_difference=1e-5,
             stop_token_respected=True,
+            template_equal=True,
+            single_bos=True,
+            positions=300,
+            job_rows=8,
         ),
+        weights=(StoredType(name="float32", tensors=2, parameters=5, size_bytes=20),),
     )
     export = await Export.create(
         version_id=version.id,

@@ -15,7 +15,9 @@ from tests.api.rows import CONTENT, make_completed_job, make_export
 from tests.factories import make_viewer
 
 EXPORT = """query($id: ID!) { getExport(id: $id) {
-  format status sizeBytes compressionRatio sha256 parity { tokensEqual top1Agreement }
+  format weightType status sizeBytes compressionRatio dtype bitsPerWeight sha256
+  weights { name tensors parameters sizeBytes }
+  parity { tokensEqual top1Agreement templateEqual singleBos positions jobRows firstDifference }
   files { name sizeBytes sha256 downloadUrl } modelVersion { version model { id } } } }"""
 
 
@@ -40,7 +42,18 @@ async def test_a_file_is_fetched_whole_and_in_ranges_without_a_token(
     viewer, export = made
     answer = await shown(viewer, export)
     assert (answer["status"], answer["sizeBytes"]) == ("READY", len(CONTENT))
-    assert answer["parity"] == {"tokensEqual": True, "top1Agreement": 1.0}
+    assert answer["parity"] == {
+        "tokensEqual": True,
+        "top1Agreement": 1.0,
+        "templateEqual": True,
+        "singleBos": True,
+        "positions": 300,
+        "jobRows": 8,
+        "firstDifference": None,
+    }
+    stored = {"name": "float32", "tensors": 2, "parameters": 5, "sizeBytes": 20}
+    assert (answer["weights"], answer["bitsPerWeight"]) == ([stored], 32.0)
+    assert (answer["weightType"], answer["dtype"]) == (None, "float32")
     [file] = answer["files"]
     assert file["sha256"] == hashlib.sha256(CONTENT).hexdigest()
     whole = await viewer.http.get(file["downloadUrl"])
@@ -90,3 +103,38 @@ async def test_a_file_that_is_gone_is_not_found(made: tuple[Client, Export]) -> 
 
 def code(answer: Any) -> Any:
     return answer["errors"][0]["extensions"]["code"]
+
+
+async def test_what_was_not_looked_at_in_an_older_export_is_null(
+    made: tuple[Client, Export],
+) -> None:
+    viewer, export = made
+    old = dict(export.result or {})
+    del old["weights"]
+    known = ("tokens_equal", "kl_divergence", "top1_agreement", "max_logit_difference")
+    old["parity"] = {key: old["parity"][key] for key in (*known, "stop_token_respected")}
+    await Export.filter(id=export.id).update(result=old)
+    answer = await shown(viewer, export)
+    assert (answer["weights"], answer["bitsPerWeight"]) == ([], None)
+    assert answer["parity"]["singleBos"] is None
+    assert answer["parity"]["jobRows"] == 0
+
+
+async def test_an_export_is_asked_for_with_what_its_format_takes(
+    made: tuple[Client, Export],
+) -> None:
+    viewer, export = made
+    ask = """mutation($input: ExportModelInput!) { exportModel(input: $input) {
+      ... on Export { format weightType adapterOnly status }
+      ... on InvalidProblem { code findings { code path } } } }"""
+    version = ids.encode(ids.Kind.VERSION, export.version_id)
+    wanted = {"modelVersionId": version, "format": "ONNX", "weightType": "INT8"}
+    asked = await viewer.data(ask, input=wanted)
+    assert asked["exportModel"] == {
+        "format": "ONNX",
+        "weightType": "INT8",
+        "adapterOnly": False,
+        "status": "QUEUED",
+    }
+    refused = await viewer.data(ask, input=wanted | {"shardBytes": 2_000_000})
+    assert refused["exportModel"]["findings"] == [{"code": "NOT_SHARDED", "path": ["shardBytes"]}]

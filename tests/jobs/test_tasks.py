@@ -11,19 +11,30 @@ import pytest
 from jobs import exports, tasks
 from jobs.access import Viewer
 from jobs.claims import claim, complete
+from jobs.devices import open_pool
 from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.exports import ExportRequest
 from jobs.history import Lease, move
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus
 from jobs.task_kinds import ExportVersion
+from jobs.worker import open_lanes
 from tests.factories import FACTS, make_job
 from tests.jobs.stage import RESULT, Step, eventually, make_viewer, starts, write_script
 from tests.processes import is_alive
 from training.config import TrainingType, resolve
 from training.events import Failure
-from training.export.spec import ExportFile, ExportFormat, ExportResult, ExportSpec, Parity
+from training.export.spec import (
+    SHARD_BYTES,
+    ExportFile,
+    ExportFormat,
+    ExportResult,
+    ExportSpec,
+    Parity,
+    WeightType,
+)
 
 pytestmark = pytest.mark.usefixtures("scripted")
 
@@ -79,8 +90,7 @@ async def queued_export(viewer: Viewer, service: Service, *scripts: list[Step]) 
     version = await version_of(viewer, service, *scripts)
     return await exports.request(
         *(viewer, version.id),
-        format=ExportFormat.SAFETENSORS,
-        adapter_only=False,
+        ExportRequest(ExportFormat.SAFETENSORS),
         queue=service.queue,
     )
 
@@ -245,20 +255,92 @@ async def test_an_export_is_refused_for_a_version_one_may_not_see_or_without_an_
     service: Service, viewer: Viewer
 ) -> None:
     version = await version_of(viewer, service, [["exit", 0]])
-    ask = partial(exports.request, format=ExportFormat.SAFETENSORS, queue=service.queue)
+    ask = partial(exports.request, queue=service.queue)
     stranger = await make_viewer()
     with pytest.raises(NotFound):
-        await ask(stranger, version.id, adapter_only=False)
+        await ask(stranger, version.id, ExportRequest(ExportFormat.SAFETENSORS))
     whole = RESULT.model_copy(update={"adapter": False})
     await ModelVersion.filter(id=version.id).update(result=whole.model_dump(mode="json"))
     with pytest.raises(InvalidInput) as caught:
-        await ask(viewer, version.id, adapter_only=True)
-    assert caught.value.findings[0].code == "NO_ADAPTER"
+        await ask(viewer, version.id, ExportRequest(ExportFormat.ONNX, adapter_only=True))
+    assert [each.code for each in caught.value.findings] == ["NO_ADAPTER"]
     assert await Export.all().count() == 0
-    export = await ask(viewer, version.id, adapter_only=False)
+    export = await ask(viewer, version.id, ExportRequest(ExportFormat.SAFETENSORS))
     with pytest.raises(NotFound):
         await exports.get(stranger, export.id)
     assert [row.id for row in await exports.of_version(viewer, version.id)] == [export.id]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (
+            ExportRequest(ExportFormat.PYTORCH, adapter_only=True, weight_type=WeightType.INT8),
+            {
+                "ADAPTER_NOT_OFFERED": "PYTORCH holds whole models; an adapter alone goes with "
+                "SAFETENSORS.",
+                "WEIGHT_TYPE_NOT_OFFERED": "PYTORCH does not store weights as INT8 and chooses by "
+                "itself.",
+            },
+        ),
+        (
+            ExportRequest(ExportFormat.ONNX, shard_bytes=2_000_000),
+            {"NOT_SHARDED": "ONNX has its weights in one file."},
+        ),
+        (
+            ExportRequest(ExportFormat.SAFETENSORS, shard_bytes=999_999),
+            {"SHARDS_TOO_SMALL": "shardBytes is 999999, below 1000000."},
+        ),
+    ],
+)
+async def test_what_a_format_does_not_do_is_refused_all_at_once(
+    service: Service, viewer: Viewer, wanted: ExportRequest, found: dict[str, str]
+) -> None:
+    version = await version_of(viewer, service)
+    with pytest.raises(InvalidInput) as caught:
+        await exports.request(viewer, version.id, wanted, queue=service.queue)
+    assert {each.code: each.message for each in caught.value.findings} == found
+    assert await Export.all().count() == 0
+
+
+async def test_exports_asked_at_once_are_made_one_after_the_other(
+    service: Service, viewer: Viewer
+) -> None:
+    steps: list[Step] = [["sleep", 0.05], ["answer", {"result": {"size": 1}}]]
+    version = await version_of(viewer, service, steps)
+    wanted = ExportRequest(ExportFormat.SAFETENSORS)
+    made = [
+        await exports.request(viewer, version.id, wanted, queue=service.queue) for _ in range(5)
+    ]
+    pool = open_pool(0, 1, ())
+    lane = open_lanes("worker", service.settings, service.queue, pool)[Work.EXPORT]
+    running = asyncio.create_task(lane.run())
+    at_once: set[int] = set()
+
+    async def all_are_ready() -> bool:
+        at_once.add(await Export.filter(status=TaskStatus.RUNNING).count())
+        return await Export.filter(status=TaskStatus.READY).count() == len(made)
+
+    await eventually(all_are_ready)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert max(at_once) == 1
+    assert len(starts(service.artifacts.resolve(version.path))) == len(made)
+
+
+async def test_an_exporter_that_dies_leaves_no_half_file_and_a_reason(
+    service: Service, viewer: Viewer
+) -> None:
+    export = await queued_export(viewer, service, [["touch", ".files.partial"], ["die"]])
+    await perform(service, Work.EXPORT, export.id)
+    failed = await Export.get(id=export.id)
+    assert (failed.status, failed.result) == (TaskStatus.FAILED, None)
+    assert failed.error is not None
+    assert failed.error["code"] == "CHILD_CRASHED"
+    left = {path.name for path in service.artifacts.export(export.id).iterdir()}
+    assert left == {"export.json", "task.log"}
+    with pytest.raises(Conflict):
+        exports.file_path(failed, "model.safetensors", service.artifacts)
 
 
 async def test_only_files_of_a_ready_export_have_a_place(service: Service, viewer: Viewer) -> None:
@@ -285,3 +367,19 @@ async def test_an_exporter_is_told_of_a_base_in_four_bits(
     await ExportVersion().command(export.id, folder, service.artifacts)
     spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())
     assert spec.quantised is (method is TrainingType.QLORA)
+    assert spec.job_path == str(service.artifacts.job(version.job_id))
+    assert (spec.weight_type, spec.shard_bytes) == (None, SHARD_BYTES)
+
+
+async def test_an_exporter_is_told_what_was_asked_for(service: Service, viewer: Viewer) -> None:
+    version = await version_of(viewer, service)
+    for wanted in (
+        ExportRequest(ExportFormat.ONNX, weight_type=WeightType.INT8),
+        ExportRequest(ExportFormat.SAFETENSORS, shard_bytes=1_000_000),
+    ):
+        export = await exports.request(viewer, version.id, wanted, queue=service.queue)
+        folder = service.artifacts.export(export.id)
+        await ExportVersion().command(export.id, folder, service.artifacts)
+        spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())
+        assert (spec.format, spec.weight_type) == (wanted.format, wanted.weight_type)
+        assert spec.shard_bytes == (wanted.shard_bytes or SHARD_BYTES)

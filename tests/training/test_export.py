@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny_model import make_tiny_model
 from tests.training.jobs import qa_rows, run_here, write_job
+from tests.training.versions import contents, halve, told_by_its_readme
 from training.config import TrainingType
 from training.errors import ParityFailed
-from training.export import making, run, safetensors
+from training.export import bounds, making, run, safetensors
 from training.export.answers import exported_answers
 from training.export.parity import (
     EXACT,
@@ -21,7 +22,7 @@ from training.export.parity import (
     Bounds,
     compare,
     judge,
-    texts_of,
+    questions_of,
     trained_answers,
 )
 from training.export.spec import ExportResult, ExportSpec, Parity
@@ -42,7 +43,7 @@ def spec(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportSp
         model_path=str(tiny_model),
         adapter=True,
         model_name="My model",
-        data_sample=("What is 3 and 3?",),
+        job_path=str(job),
     )
 
 
@@ -59,9 +60,11 @@ def files(made: tuple[ExportResult, Path], tmp_path: Path) -> Path:
 
 
 def parity(spec: ExportSpec, files: Path, bounds: Bounds = EXACT) -> Parity:
-    texts = texts_of(spec)
-    exported = exported_answers(files, texts, base=spec.model_path if spec.adapter_only else None)
-    return judge(compare(trained_answers(spec, texts), exported), bounds)
+    questions = questions_of(spec)
+    exported = exported_answers(
+        files, questions, base=spec.model_path if spec.adapter_only else None
+    )
+    return judge(compare(trained_answers(spec, questions), exported), bounds)
 
 
 @pytest.mark.slow
@@ -73,6 +76,8 @@ def test_a_merged_export_is_the_trained_model(
     assert result.parity.stop_token_respected
     assert result.parity.kl_divergence < 1e-9
     assert result.parity.top1_agreement == 1.0
+    assert (result.parity.job_rows, result.parity.first_difference) == (2, None)
+    assert (result.dtype, result.bits_per_weight) == ("float32", 32.0)
     assert {each.name for each in result.files} == {
         "README.md",
         "chat_template.jinja",
@@ -103,6 +108,43 @@ def test_an_export_made_again_is_the_same_to_the_byte(
         assert path.read_bytes() == (files / path.name).read_bytes()
 
 
+def test_a_model_is_divided_into_shards_of_the_size_asked_for(
+    spec: ExportSpec, files: Path, tmp_path: Path
+) -> None:
+    sharded = spec.model_copy(update={"shard_bytes": 1_000_000})
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        safetensors.write(sharded, tmp_path / name)
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert one == two
+    weights = {name for name in one if name.endswith(".safetensors")}
+    assert "model.safetensors" not in weights
+    assert len(weights) > 2
+    assert max(len(one[name]) for name in weights) <= 1_000_000 + 2_000  # and a header
+    place = str(Path(spec.model_path).parent).encode()
+    assert not any(place in content for content in one.values())
+    assert parity(sharded, tmp_path / "one").kl_divergence < 1e-9
+    assert safetensors.stored(tmp_path / "one") == safetensors.stored(files)
+    whole = load_base(str(files), torch.float32)
+    divided = load_base(str(tmp_path / "one"), torch.float32)
+    assert divided.get_output_embeddings().weight is divided.get_input_embeddings().weight
+    kept = whole.state_dict()
+    assert all(torch.equal(each, kept[name]) for name, each in divided.state_dict().items())
+    assert "<|im_start|>assistant" in told_by_its_readme(tmp_path / "one")
+
+
+def test_a_hostile_name_stays_a_name(spec: ExportSpec, tmp_path: Path) -> None:
+    name = 'a"); import os; ("\n---\n# phi-3 {usage}'
+    alone = spec.model_copy(
+        update={"adapter_only": True, "model_name": name, "base_name": 'x", "y'}
+    )
+    safetensors.write(alone, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert '\n# a"); import os; (" --- # phi-3 {usage}\n' in card
+    assert '\nbase_model: "x\\", \\"y"\n' in card
+    assert 'AutoModelForCausalLM.from_pretrained("x\\", \\"y")' in card
+
+
 def test_tampered_weights_are_refused(spec: ExportSpec, files: Path) -> None:
     weights = load_file(files / "model.safetensors")
     weights["model.layers.0.mlp.down_proj.weight"] *= 3
@@ -120,7 +162,9 @@ def test_the_untrained_base_is_refused(spec: ExportSpec, files: Path) -> None:
 def test_a_tampered_template_is_refused(spec: ExportSpec, files: Path) -> None:
     path = files / "chat_template.jinja"
     path.write_text(path.read_text().replace("<|im_start|>", "<|start|>"))
-    with pytest.raises(ParityFailed, match="gives other tokens"):
+    with pytest.raises(
+        ParityFailed, match="template gives other texts; first, fixed text 1, from character 3 on"
+    ):
         parity(spec, files)
 
 
@@ -174,7 +218,7 @@ def test_a_model_that_rounding_would_change_is_stored_in_full(
     folder = tmp_path / "export"
     folder.mkdir()
     assert making.make(spec, folder).dtype == "bfloat16"
-    monkeypatch.setattr(making, "ROUNDED", Bounds(1e-12, 1.0))
+    monkeypatch.setitem(bounds._BOUNDS, "bfloat16", Bounds(1e-12, 1.0))
     result = making.make(spec, folder)
     assert result.dtype == "float32"
     assert result.parity.kl_divergence < 1e-9
@@ -185,9 +229,7 @@ def test_a_model_that_rounding_would_change_is_stored_in_full(
 def in_halves(model: Path, folder: Path) -> Path:
     """A copy of a model whose weights are stored in bf16."""
     base = shutil.copytree(model, folder / "half")
-    weights = load_file(base / "model.safetensors")
-    halves = {name: each.to(torch.bfloat16) for name, each in weights.items()}
-    save_file(halves, base / "model.safetensors", metadata={"format": "pt"})
+    halve(base)
     return base
 
 

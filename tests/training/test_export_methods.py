@@ -12,7 +12,7 @@ from tests.training.watched import Watched
 from training.config import TrainingType
 from training.export import making, safetensors
 from training.export.answers import answers, exported_answers
-from training.export.parity import EXACT, compare, judge, texts_of, trained_answers
+from training.export.parity import EXACT, compare, judge, questions_of, trained_answers
 from training.export.spec import ExportSpec, Parity
 
 MakeJob = Callable[..., Path]
@@ -50,11 +50,11 @@ def trained(make_job: MakeJob, folder: Path, variant: str, **choices: object) ->
 def parity(spec: ExportSpec, files: Path) -> Parity:
     exported = exported_answers(
         files,
-        texts_of(spec),
+        questions_of(spec),
         base=spec.model_path if spec.adapter_only else None,
         quantised=spec.quantised,
     )
-    return compare(trained_answers(spec, texts_of(spec)), exported)
+    return compare(trained_answers(spec, questions_of(spec)), exported)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -68,12 +68,12 @@ def test_an_export_is_the_trained_model(
     found = judge(parity(spec, files), EXACT)
     assert found.kl_divergence < 1e-12
     assert found.max_logit_difference < 1e-4
-    texts = texts_of(spec)
-    exported = trained_answers(spec, texts)
+    questions = questions_of(spec)
+    exported = trained_answers(spec, questions)
     with torch.autocast("cpu", torch.bfloat16, enabled=watched.prepared.hardware.bfloat16):
-        in_memory = answers(watched.model, watched.prepared.tokenizer, texts, stops=frozenset())
+        in_memory = answers(watched.model, watched.prepared.tokenizer, questions, stops=frozenset())
     untrained = spec.model_copy(update={"version_path": spec.model_path, "adapter": False})
-    learned = compare(exported, trained_answers(untrained, texts)).kl_divergence
+    learned = compare(exported, trained_answers(untrained, questions)).kl_divergence
     assert learned > 1e-2
     assert compare(in_memory, exported).kl_divergence < learned / 30  # bf16 against fp32
 

@@ -1,14 +1,14 @@
-"""What a model answers to texts, as logits: the two sides of a parity check.
+"""What a model answers to the questions, as logits: the two sides of a parity check.
 
-`python -P -m training.export.answers FOLDER OUT_DIR [--base SOURCE [--quantised]]` asks an exported
-folder as a stranger would, from its files alone: the texts of `OUT_DIR/texts.json` go in, `Answers`
-come out.
+`python -P -m training.export.answers FOLDER OUT_DIR [--base SOURCE [--quantised] | --state-dict]` asks an
+exported folder as a stranger would, from its files alone: the questions of `OUT_DIR/questions.json`
+go in, `Answers` come out. `--state-dict` is for a folder whose weights are one.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.data.chat import pieces
+from training.export.questions import Question, read_questions
+from training.export.reading import Reading, read
 from training.libraries import silence
 from training.models.base_models import (
     load_base,
@@ -26,39 +27,51 @@ from training.models.base_models import (
     stop_token_ids,
     take_generation_config,
 )
+from training.progress.pulse import Pulse
 
-LONGEST_TEXT: Final = 128
-"""In tokens; longer texts are cut, so that a long sample does not outweigh the others."""
+WHOLE: Final = "in one pass"
 
 
 class Answers(NamedTuple):
-    """A pair of tensors for each text, and whether generation would end where a turn does."""
+    """What was read, and the logits at each token of each question."""
 
-    input_ids: list[Tensor]
-    logits: list[Tensor]
-    stops_at_end_of_turn: bool
+    reading: Reading
+    passes: Mapping[str, Sequence[Tensor]]
+    """By the way in which they were computed. `WHOLE` has all questions, others may have only the
+    first ones."""
+
+    @property
+    def logits(self) -> Sequence[Tensor]:
+        """Those of whole questions at once."""
+        return self.passes[WHOLE]
 
     def write(self, folder: Path) -> None:
         """Store in a folder, for `read`."""
-        tensors = {f"input_ids.{index}": ids for index, ids in enumerate(self.input_ids)}
-        tensors |= {f"logits.{index}": logits for index, logits in enumerate(self.logits)}
+        tensors = {
+            f"{way}/{index}": logits
+            for way, found in self.passes.items()
+            for index, logits in enumerate(found)
+        }
         save_file(tensors, folder / "answers.safetensors")
-        (folder / "stops.json").write_text(json.dumps(self.stops_at_end_of_turn))
+        (folder / "reading.json").write_text(self.reading.model_dump_json())
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """What `write` stored."""
         tensors = load_file(folder / "answers.safetensors")
-        count = range(len(tensors) // 2)
-        return cls(
-            input_ids=[tensors[f"input_ids.{index}"] for index in count],
-            logits=[tensors[f"logits.{index}"] for index in count],
-            stops_at_end_of_turn=json.loads((folder / "stops.json").read_bytes()),
-        )
+        counts: dict[str, int] = {}
+        for name in tensors:
+            way = name.partition("/")[0]
+            counts[way] = counts.get(way, 0) + 1
+        passes = {
+            way: [tensors[f"{way}/{index}"] for index in range(counts[way])]
+            for way in sorted(counts, key=lambda way: way != WHOLE)
+        }
+        return cls(Reading.model_validate_json((folder / "reading.json").read_bytes()), passes)
 
 
 def exported_answers(
-    folder: Path, texts: Sequence[str], *, base: str | None, quantised: bool = False
+    folder: Path, questions: Sequence[Question], *, base: str | None, quantised: bool = False
 ) -> Answers:
     """What an exported folder says, in fp32.
 
@@ -66,13 +79,20 @@ def exported_answers(
     in 4 bits.
     """
     if base is not None:
-        return adapter_answers(folder, base, texts, quantised=quantised)
-    tokenizer = load_tokenizer(str(folder))
-    model = load_base(str(folder), torch.float32)
-    return answers(model, tokenizer, texts, stops=stop_token_ids(model, tokenizer))
+        return adapter_answers(folder, base, questions, quantised=quantised)
+    return _whole_answers(load_base(str(folder), torch.float32), folder, questions)
 
 
-def adapter_answers(folder: Path, base: str, texts: Sequence[str], *, quantised: bool) -> Answers:
+def state_dict_answers(folder: Path, questions: Sequence[Question]) -> Answers:
+    """What a folder says, in fp32, whose weights are a state_dict."""
+    from training.export.pytorch import load  # its writer's imports, of no use to the others
+
+    return _whole_answers(load(folder, torch.float32), folder, questions)
+
+
+def adapter_answers(
+    folder: Path, base: str, questions: Sequence[Question], *, quantised: bool
+) -> Answers:
     """What a base says in fp32 with an adapter beside it, unmerged."""
     from training.methods.adapters import with_adapter  # peft takes seconds to import
     from training.methods.quantisation import load_quantised
@@ -82,41 +102,38 @@ def adapter_answers(folder: Path, base: str, texts: Sequence[str], *, quantised:
     take_generation_config(model, folder)
     tokenizer = load_tokenizer(str(folder))
     stops = stop_token_ids(model, tokenizer)
-    return answers(with_adapter(model, folder), tokenizer, texts, stops=stops)
+    return answers(with_adapter(model, folder), tokenizer, questions, stops=stops)
 
 
 @torch.no_grad()
 def answers(
     model: Module,
     tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
+    questions: Sequence[Question],
     *,
     stops: frozenset[int],
 ) -> Answers:
-    """The logits at every position of each text, asked through the stored chat template."""
+    """The logits at every position of each question, asked through the stored chat template."""
     model.eval()
-    input_ids = [torch.tensor(_ids(tokenizer, text)) for text in texts]
-    logits = [model(input_ids=ids[None]).logits[0].float().contiguous() for ids in input_ids]
-    return Answers(input_ids, logits, _stops_at_end_of_turn(tokenizer, stops))
+    reading = read(tokenizer, questions, stops=stops)
+    logits = [
+        model(input_ids=torch.tensor([ids])).logits[0].float().contiguous()
+        for ids in reading.input_ids
+    ]
+    return Answers(reading, {WHOLE: logits})
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    if tokenizer.chat_template is None:
-        return list(tokenizer(text)["input_ids"])[:LONGEST_TEXT]
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-    )
-    return list(tokenizer(str(prompt), add_special_tokens=False)["input_ids"])[:LONGEST_TEXT]
+def ask(out_dir: Path, answered: Callable[[Sequence[Question]], Answers]) -> None:
+    """Put the questions of a folder, and leave the answers there. Meanwhile the pulse of the export
+    beats, in whose folder that one lies: it waits, and would pass for hung."""
+    silence()
+    with Pulse(out_dir.parent).while_busy():
+        answered(read_questions(out_dir / "questions.json")).write(out_dir)
 
 
-def _stops_at_end_of_turn(tokenizer: PreTrainedTokenizerBase, stops: frozenset[int]) -> bool:
-    """Whether a rendered assistant turn holds a token at which generation stops."""
-    if tokenizer.chat_template is None:
-        return tokenizer.eos_token_id in stops
-    turn = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}]
-    trained = [piece.text for piece in pieces(tokenizer, turn, line=0) if piece.trained]
-    ids = tokenizer("".join(trained), add_special_tokens=False)["input_ids"]
-    return any(each in stops for each in ids)
+def _whole_answers(model: PreTrainedModel, folder: Path, questions: Sequence[Question]) -> Answers:
+    tokenizer = load_tokenizer(str(folder))
+    return answers(model, tokenizer, questions, stops=stop_token_ids(model, tokenizer))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,11 +143,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--base", help="the model that an adapter belongs to")
     parser.add_argument("--quantised", action="store_true", help="hold that model in 4 bits")
+    parser.add_argument("--state-dict", action="store_true", help="its weights are a state_dict")
     options = parser.parse_args(arguments)
-    silence()
-    texts = json.loads((options.out_dir / "texts.json").read_bytes())
-    found = exported_answers(options.folder, texts, base=options.base, quantised=options.quantised)
-    found.write(options.out_dir)
+    if options.state_dict:
+        ask(options.out_dir, partial(state_dict_answers, options.folder))
+    else:
+        own = {"base": options.base, "quantised": options.quantised}
+        ask(options.out_dir, partial(exported_answers, options.folder, **own))
     return 0
 
 

@@ -1,66 +1,104 @@
 """An export from start to end: written, compared, named by checksum, and only then in place."""
 
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
-from training.errors import ParityFailed
-from training.export import safetensors
-from training.export.parity import EXACT, ROUNDED, check_parity
-from training.export.spec import ExportFile, ExportResult, ExportSpec, Parity
+from training.errors import DiskFull, ParityFailed
+from training.export import pytorch, safetensors
+from training.export.bounds import bounds_of
+from training.export.errors import NoRoomForExport
+from training.export.exporters import Exporter
+from training.export.onnx import folder as onnx
+from training.export.parity import check_parity
+from training.export.spec import (
+    ExportFile,
+    ExportFormat,
+    ExportResult,
+    ExportSpec,
+    Parity,
+    StoredType,
+)
 from training.files import MANIFEST, entries, remove_leftovers, sha256_of, whole_folder, write_whole
 from training.models.sources import local_folder
-from training.models.weights import stored_weights
+
+__all__ = ["EXPORTERS", "make"]
+
+EXPORTERS: Final[Mapping[ExportFormat, Exporter]] = {
+    ExportFormat.SAFETENSORS: safetensors,
+    ExportFormat.PYTORCH: pytorch,
+    ExportFormat.ONNX: onnx,
+}
+
+_ROUNDED: Final = ("bfloat16", "float16")
 
 
 def make(spec: ExportSpec, export_dir: Path) -> ExportResult:
-    """Make `export_dir/files`. Raises `ParityFailed`, `ModelUnreadable` or `DiskFull`, and then
-    leaves no `files`."""
+    """Make `export_dir/files`. Raises what `Exporter.write` raises, `ParityFailed` or
+    `NoRoomForExport`, and then leaves no `files`."""
+    try:
+        return _made(spec, export_dir)
+    except DiskFull as error:
+        raise NoRoomForExport from error
+
+
+def _made(spec: ExportSpec, export_dir: Path) -> ExportResult:
+    exporter = EXPORTERS[spec.format]
     remove_leftovers(export_dir)
     files = export_dir / "files"
     _tell(export_dir, 5)
     with whole_folder(files) as folder:
-        parity = _proved(spec, folder, export_dir)
+        parity = _proved(exporter, spec, folder)
+        stored = exporter.stored(folder)
         _tell(export_dir, 95)
-    result = _result(files, parity, base=local_folder(spec.model_path))
+    result = _result(spec, files, parity, stored)
     _tell(export_dir, 100)
     return result
 
 
-def _proved(spec: ExportSpec, folder: Path, export_dir: Path) -> Parity:
+def _proved(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
     """Write in the base's element type; in fp32 where rounding to it would change the model."""
-    safetensors.write(spec, folder)
-    _tell(export_dir, 50)
+    exporter.write(spec, folder)
+    _tell(folder.parent, 50)
     try:
-        return _parity(spec, folder, export_dir)
+        return _parity(exporter, spec, folder)
     except ParityFailed:
-        if spec.adapter_only or stored_weights(folder).dtype == "float32":
+        if spec.adapter_only or _dtype(spec, exporter.stored(folder)) not in _ROUNDED:
             raise
     for path in folder.iterdir():
         path.unlink()
-    safetensors.write(spec, folder, full_precision=True)
-    _tell(export_dir, 75)
-    return _parity(spec, folder, export_dir)
+    exporter.write(spec, folder, full_precision=True)
+    _tell(folder.parent, 75)
+    return _parity(exporter, spec, folder)
 
 
-def _parity(spec: ExportSpec, folder: Path, export_dir: Path) -> Parity:
-    rounded = stored_weights(folder).dtype == "bfloat16"
-    with tempfile.TemporaryDirectory(dir=export_dir, prefix=".parity.") as scratch:
-        return check_parity(
-            spec, folder, scratch=Path(scratch), bounds=ROUNDED if rounded else EXACT
-        )
+def _parity(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
+    bounds = bounds_of(_dtype(spec, exporter.stored(folder)))
+    asker = exporter.asker(spec, folder)
+    with TemporaryDirectory(".partial", ".parity.", folder.parent) as scratch:
+        return check_parity(spec, asker, scratch=Path(scratch), bounds=bounds)
 
 
-def _result(files: Path, parity: Parity, *, base: Path) -> ExportResult:
+def _result(
+    spec: ExportSpec, files: Path, parity: Parity, stored: tuple[StoredType, ...]
+) -> ExportResult:
     listed = entries(files)
-    whole_bytes = 4 * safetensors.parameters_in(base)
+    whole_bytes = 4 * safetensors.parameters_in(local_folder(spec.model_path))
     return ExportResult(
         size_bytes=sum(entry.size_bytes for entry in listed),
-        compression_ratio=whole_bytes / stored_weights(files).size_bytes,
-        dtype=stored_weights(files).dtype,
+        compression_ratio=whole_bytes / sum(each.size_bytes for each in stored),
+        dtype=_dtype(spec, stored),
+        weights=stored,
         sha256=sha256_of(files / MANIFEST),
         files=tuple(ExportFile(**entry.model_dump()) for entry in listed),
         parity=parity,
     )
+
+
+def _dtype(spec: ExportSpec, stored: tuple[StoredType, ...]) -> str:
+    """What was asked for, or else what most parameters are stored in."""
+    return spec.weight_type or stored[0].name
 
 
 def _tell(export_dir: Path, percent: float) -> None:

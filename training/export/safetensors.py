@@ -2,66 +2,70 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Final
 
-import torch
-from transformers import PreTrainedModel
+from safetensors import safe_open
 
-from training.export.spec import ExportSpec
-from training.methods.adapters import merged
-from training.methods.quantisation import load_dequantised
-from training.models.base_models import (
-    GENERATION_CONFIG,
-    load_base,
-    load_tokenizer,
-    take_generation_config,
-)
-from training.models.licences import declared_licence
-from training.models.sources import local_folder
-from training.models.weights import stored_weights
+from training.export.cards import base_name, generation, write_card
+from training.export.exporters import Tensor, tallied
+from training.export.merging import in_stored_type, whole_model
+from training.export.spec import ExportSpec, StoredType
+from training.models.base_models import GENERATION_CONFIG, load_tokenizer
+from training.models.weights import stored_weights, weight_files
 
-_TORCH_DTYPES: Final = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
+__all__ = ["asker", "parameters_in", "stored", "write"]
 
 
 def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
-    """Write a folder that transformers loads by itself, or with `adapter_only` beside its base.
-
-    Merging is done in fp32, into the base that the adapter was trained beside: of one in 4 bits,
-    into the values that these stand for. The result is stored in the element type the base is stored in, or
-    with `full_precision` in fp32. The same version gives the same bytes. Raises `ModelUnreadable`.
-    """
-    base = local_folder(spec.model_path)
+    """Write a folder that transformers loads by itself, or with `adapter_only` beside its base."""
     if spec.adapter_only:
         _copy_adapter(Path(spec.version_path), folder)
     else:
-        stored = "float32" if full_precision else stored_weights(base).dtype
-        model = _whole_model(spec)
-        take_generation_config(model, Path(spec.version_path))
-        model.to(_TORCH_DTYPES.get(stored, torch.float32))  # type: ignore[arg-type]  # annotated wrongly
-        model.save_pretrained(folder)
+        model = whole_model(spec)
+        in_stored_type(model, spec, full_precision=full_precision)
+        model.save_pretrained(folder, max_shard_size=spec.shard_bytes)
         load_tokenizer(spec.version_path).save_pretrained(folder)
-    for licence in sorted(base.glob("LICEN[SC]E*")):
-        shutil.copyfile(licence, folder / licence.name)
-    (folder / "README.md").write_text(_card(spec, base), encoding="utf-8")
+    library = "peft" if spec.adapter_only else "transformers"
+    write_card(spec, folder, usage=_usage(spec), library=library)
+
+
+def asker(spec: ExportSpec, folder: Path) -> list[str]:
+    """transformers, and for an adapter peft."""
+    command = ["training.export.answers", str(folder)]
+    if spec.adapter_only:
+        command += ["--base", spec.model_path, *(["--quantised"] if spec.quantised else [])]
+    return command
+
+
+def stored(folder: Path) -> tuple[StoredType, ...]:
+    """By the headers of the files."""
+    return tallied(_tensors(folder))
 
 
 def parameters_in(folder: Path) -> int:
     """Elements over all weights of a folder, tied ones once."""
-    shapes = stored_weights(folder).shapes.values()
-    return sum(int(torch.Size(shape).numel()) for shape in shapes)
+    return sum(prod(shape) for shape in stored_weights(folder).shapes.values())
 
 
-def _whole_model(spec: ExportSpec) -> PreTrainedModel:
-    if not spec.adapter:
-        return load_base(spec.version_path, torch.float32)
-    if spec.quantised:
-        return merged(load_dequantised(spec.model_path), Path(spec.version_path))
-    return merged(load_base(spec.model_path, torch.float32), Path(spec.version_path))
+def _tensors(folder: Path) -> Iterator[Tensor]:
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                part = file.get_slice(name)
+                kind, bits = _TYPES[part.get_dtype()]
+                parameters = prod(part.get_shape())
+                yield Tensor(kind, parameters, parameters * bits // 8)
+
+
+_TYPES: Final = {
+    "F64": ("float64", 64),
+    "F32": ("float32", 32),
+    "F16": ("float16", 16),
+    "BF16": ("bfloat16", 16),
+}
 
 
 def _copy_adapter(version: Path, folder: Path) -> None:
@@ -70,48 +74,14 @@ def _copy_adapter(version: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def _card(spec: ExportSpec, base: Path) -> str:
-    """How to load the folder, under the front matter that model hubs read."""
-    name = " ".join(spec.model_name.split())
-    base_name = spec.base_name or (base.name if Path(spec.model_path).is_dir() else spec.model_path)
+def _usage(spec: ExportSpec) -> str:
     loading = _MODEL_LOADING
     if spec.adapter_only:
         loading = _QUANTISED_LOADING if spec.quantised else _ADAPTER_LOADING
     if not (Path(spec.version_path) / GENERATION_CONFIG).is_file():
         loading = loading.replace(_STOPPING, "")
-    licence = declared_licence(base)
-    front_matter = [
-        *([f"license: {licence}"] if licence else []),
-        f"base_model: {json.dumps(base_name)}",
-        f"library_name: {'peft' if spec.adapter_only else 'transformers'}",
-    ]
-    return _CARD.format(
-        front_matter="\n".join(front_matter),
-        name=name,
-        base_name=base_name,
-        loading=loading.format(base_name=base_name),
-    )
+    return loading.replace('"BASE"', json.dumps(base_name(spec))) + generation(spec)
 
-
-_CARD: Final = """\
----
-{front_matter}
----
-# {name}
-
-Fine-tuned from {base_name}.
-
-```python
-{loading}
-messages = [{{"role": "user", "content": "Hello"}}]
-inputs = tokenizer.apply_chat_template(
-    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-)
-print(tokenizer.decode(model.generate(**inputs, max_new_tokens=64)[0]))
-```
-
-`manifest.json` holds the size and the SHA-256 of every file.
-"""
 
 _MODEL_LOADING: Final = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -119,6 +89,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
+
 """
 
 _STOPPING: Final = "model.generation_config = GenerationConfig.from_pretrained(folder)\n"
@@ -130,8 +101,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base_name}"), folder)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("BASE"), folder)
 model.generation_config = GenerationConfig.from_pretrained(folder)
+
 """
 
 _QUANTISED_LOADING: Final = """\
@@ -152,7 +124,8 @@ nf4 = BitsAndBytesConfig(
     bnb_4bit_use_double_quant=True,
     bnb_4bit_compute_dtype=torch.bfloat16,
 )
-base = AutoModelForCausalLM.from_pretrained("{base_name}", quantization_config=nf4)
+base = AutoModelForCausalLM.from_pretrained("BASE", quantization_config=nf4)
 model = PeftModel.from_pretrained(base, folder)
 model.generation_config = GenerationConfig.from_pretrained(folder)
+
 """

@@ -1,6 +1,8 @@
 """What an export child is told (`export.json`) and what it answers (`result.json`)."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from training.config import Frozen
 
@@ -9,6 +11,30 @@ class ExportFormat(StrEnum):
     """The file formats a trained version can be written in."""
 
     SAFETENSORS = "SAFETENSORS"
+    PYTORCH = "PYTORCH"
+    ONNX = "ONNX"
+
+
+class WeightType(StrEnum):
+    """What weights can be stored in instead of a format's own choice."""
+
+    INT8 = "INT8"
+
+
+WEIGHT_TYPES: Final[Mapping[ExportFormat, frozenset[WeightType]]] = {
+    ExportFormat.SAFETENSORS: frozenset(),
+    ExportFormat.PYTORCH: frozenset(),
+    ExportFormat.ONNX: frozenset({WeightType.INT8}),
+}
+"""Which of them each format can be asked for."""
+ADAPTER_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})
+"""The formats that can hold an adapter alone."""
+SHARDED_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})
+"""The formats whose weights can be divided among several files."""
+
+SHARD_BYTES: Final = 5_000_000_000
+"""A shard's longest unless another is asked for: model hubs take files of this size everywhere."""
+LEAST_SHARD_BYTES: Final = 1_000_000
 
 
 class ExportSpec(Frozen):
@@ -25,18 +51,23 @@ class ExportSpec(Frozen):
     format: ExportFormat = ExportFormat.SAFETENSORS
     adapter_only: bool = False
     """Write the adapter alone, for use beside its base."""
+    weight_type: WeightType | None = None
+    """What to store weights in; None for what the format does by itself."""
+    shard_bytes: int = SHARD_BYTES
+    """The largest weight file, where the format has several; one tensor is never divided."""
     model_name: str
     """What the exported model card calls the model."""
     base_name: str | None = None
     """The public name of the base, written where a reader must find it again."""
-    data_sample: tuple[str, ...] = ()
-    """Texts of the job's own data, added to the fixed ones that parity is measured on."""
+    job_path: str | None = None
+    """The folder of the run that made the version: rows of its data are part of the comparison."""
 
 
 class Parity(Frozen):
     """How the exported file, loaded afresh, compares with the trained model on the same texts."""
 
     tokens_equal: bool
+    """Of every text, and of strings that tokenizers are known to differ over."""
     kl_divergence: float
     """Mean over positions, in nats, of the trained model's distribution from the file's."""
     top1_agreement: float
@@ -44,6 +75,26 @@ class Parity(Frozen):
     max_logit_difference: float
     stop_token_respected: bool
     """Whether the model card's stop tokens include the one that assistant turns end with."""
+    template_equal: bool | None = None
+    """Whether conversations are rendered alike; None for exports of before this was looked at."""
+    single_bos: bool | None = None
+    """Whether a prompt begins with at most one BOS token; None as above."""
+    positions: int | None = None
+    """Tokens whose logits were compared; None as above."""
+    job_rows: int = 0
+    """Rows of the job's own data among the texts, held out ones where there are any."""
+    first_difference: str | None = None
+    """The first place where tokens, template or likeliest token differ; None where none does."""
+
+
+class StoredType(Frozen):
+    """The weights of an export that are stored alike."""
+
+    name: str
+    tensors: int
+    parameters: int
+    size_bytes: int
+    """With whatever belongs to them, such as the scales of quantised weights."""
 
 
 class ExportFile(Frozen):
@@ -61,9 +112,18 @@ class ExportResult(Frozen):
     compression_ratio: float
     """The bytes of the whole base in fp32, divided by the bytes of the export's weights."""
     dtype: str
-    """The element type of the weights: the base's, or `float32` where rounding to the base's would
-    have changed the model."""
+    """What most of the weights are stored in."""
+    weights: tuple[StoredType, ...] = ()
+    """All that they are stored in, most first; empty for exports of before this was noted."""
     sha256: str
     """Of the manifest, which names the sha256 of every other file."""
     files: tuple[ExportFile, ...]
     parity: Parity
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Over all weights; None where it was not noted what they are stored in."""
+        parameters = sum(each.parameters for each in self.weights)
+        return (
+            8 * sum(each.size_bytes for each in self.weights) / parameters if parameters else None
+        )

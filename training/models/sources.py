@@ -10,7 +10,7 @@ from training.errors import ModelUnreadable
 
 _WEIGHTS: Final = "*.safetensors"
 _WANTED: Final = [
-    _WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICENSE*",
+    _WEIGHTS, "*.json", "*.jinja", "*.model", "*.txt", "README.md", "LICEN[SC]E*", "NOTICE*",
 ]  # fmt: skip
 
 
