@@ -14,12 +14,10 @@ from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import Dataset, Examination
 from jobs.models.base import Leased
-from jobs.settings import Settings
-from jobs.status import TaskStatus
+from jobs.task import Task
 from training.data.doctor.checks import Code
 from training.data.doctor.report import DataFinding, Report
 from training.data.doctor.spec import ExaminationSpec
-from training.events import Failure
 from training.findings import Finding
 
 __all__ = ["ExamineDataset", "as_finding", "findings", "request"]
@@ -60,7 +58,7 @@ def as_finding(found: DataFinding, path: tuple[str, ...]) -> Finding:
     )
 
 
-class ExamineDataset:
+class ExamineDataset(Task):
     """Look at each record of a dataset, and at all of them together."""
 
     table: ClassVar[type[Leased]] = Examination
@@ -80,19 +78,6 @@ class ExamineDataset:
         await asyncio.to_thread(artifacts.write, folder / "examination.json", content)
         return "training.data.doctor.run", str(folder)
 
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Nothing that it finds on the way."""
-        del row_id, settings
-        return None
-
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The report."""
         return {"report": Report.model_validate(result).model_dump(mode="json"), "progress": 100.0}
-
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Nothing else."""
-
-    def crash(self, exit_code: int) -> Failure | None:
-        """No more than of any other work."""
-        del exit_code
-        return None

@@ -10,16 +10,14 @@ from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import BaseModel, Dataset, TokenExamination
 from jobs.models.base import Leased
-from jobs.settings import Settings
-from jobs.status import TaskStatus
+from jobs.task import Task
 from training.data.doctor.report import TokenReport
 from training.data.doctor.spec import TokenExaminationSpec
-from training.events import Failure
 
 __all__ = ["ExamineTokens"]
 
 
-class ExamineTokens:
+class ExamineTokens(Task):
     """Render a dataset's records into its cache of tokens, and look at each row."""
 
     table: ClassVar[type[Leased]] = TokenExamination
@@ -51,20 +49,7 @@ class ExamineTokens:
         await asyncio.to_thread(artifacts.write, folder / "token_examination.json", content)
         return "training.data.doctor.token_run", str(folder)
 
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Nothing that it finds on the way."""
-        del row_id, settings
-        return None
-
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The report."""
         report = TokenReport.model_validate(result).model_dump(mode="json")
         return {"report": report, "progress": 100.0}
-
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Nothing else."""
-
-    def crash(self, exit_code: int) -> Failure | None:
-        """No more than of any other work."""
-        del exit_code
-        return None
