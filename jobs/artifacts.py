@@ -42,6 +42,10 @@ class Artifacts:
         """The folder in which a dataset is examined: not its own, which an attempt would empty."""
         return self.root / "examinations" / str(dataset_id)
 
+    def token_examination(self, examination_id: UUID) -> Path:
+        """The folder in which a dataset is examined in tokens."""
+        return self.root / "token-examinations" / str(examination_id)
+
     def download(self, dataset_id: UUID) -> Path:
         """The folder in which a hub dataset's files gather: not its own, which an attempt would empty."""
         return self.root / "downloads" / str(dataset_id)

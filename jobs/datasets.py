@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ from jobs.database import AWAY, transaction
 from jobs.errors import InUse, InvalidInput, NotFound
 from jobs.ingest import stored_columns
 from jobs.inline import Draft
-from jobs.models import Dataset, Examination, TrainingJob
+from jobs.models import Dataset, Examination, TokenExamination, TrainingJob
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
@@ -219,15 +219,19 @@ async def delete(viewer: Viewer, dataset_id: UUID, *, artifacts: Artifacts) -> D
         await measuring.fail_those_with(dataset_id)
         await lineage.forget(dataset_id)
         examined = await Examination.filter(id=dataset_id).delete()
+        rendered = TokenExamination.filter(dataset_id=dataset_id)
+        looks: list[UUID] = await rendered.values_list("id", flat=True)  # type: ignore[assignment]  # as above
+        await rendered.delete()
         await Dataset.filter(id=dataset_id).delete()
         await audit.record(viewer, "deleteDataset", dataset, dataset_id, name=dataset.name)
-    freed = await asyncio.to_thread(_remove_files, dataset_id, artifacts)
-    return Deleted(dataset_id, deleted_rows=1 + examined, freed_bytes=freed)
+    freed = await asyncio.to_thread(_remove_files, dataset_id, looks, artifacts)
+    return Deleted(dataset_id, deleted_rows=1 + examined + len(looks), freed_bytes=freed)
 
 
-def _remove_files(dataset_id: UUID, artifacts: Artifacts) -> int:
-    folders = (artifacts.dataset, artifacts.examination, artifacts.download)
-    return sum(artifacts.remove_in_use(folder(dataset_id)) for folder in folders)
+def _remove_files(dataset_id: UUID, looks: Sequence[UUID], artifacts: Artifacts) -> int:
+    own = (artifacts.dataset, artifacts.examination, artifacts.download)
+    folders = [*(folder(dataset_id) for folder in own), *map(artifacts.token_examination, looks)]
+    return sum(map(artifacts.remove_in_use, folders))
 
 
 async def hold(dataset_id: UUID, kind: str = "dataset") -> None:

@@ -10,7 +10,7 @@ from jobs import leaks
 from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Unavailable
-from jobs.models import BaseModel, Dataset
+from jobs.models import BaseModel, Dataset, TokenExamination
 from training.config import TrainingConfig
 from training.events import Failure
 from training.findings import PATHS, Finding, Severity
@@ -26,7 +26,7 @@ from training.preview.questions import (
 )
 from training.templates.checks import OF_THE_TEMPLATE
 
-__all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "DryRun", "DryRuns"]
+__all__ = ["NOT_ASKED", "STOPS_UNKNOWN", "TOO_MANY", "DryRun", "DryRuns"]
 
 AnswerT = TypeVar("AnswerT", RowsAnswer, LeaksAnswer)
 
@@ -51,6 +51,8 @@ class DryRun:
     or there is one side, or the run cannot start for other reasons."""
     findings: tuple[Finding, ...] = ()
     """What the records say of the run."""
+    examinations: tuple[TokenExamination, ...] = ()
+    """Of the tokens of its datasets, those that were asked for."""
 
     def beside(self, others: Iterable[Finding]) -> tuple[Finding, ...]:
         """These findings and all others, of which none suggests an early stop any more where the
@@ -157,7 +159,7 @@ def _is_elsewhere(source: str) -> bool:
 
 def _answered(answer: RowsAnswer, config: TrainingConfig) -> DryRun:
     if answer.rows is None:
-        return DryRun(unknown=_TOO_MANY, shown=answer.shown)
+        return DryRun(unknown=TOO_MANY, shown=answer.shown)
     findings = tuple(row_findings(answer.rows, config))
     return DryRun(rows=answer.rows, shown=answer.shown, findings=findings)
 
@@ -190,7 +192,8 @@ _ELSEWHERE: Final = (
 _NO_ANSWER: Final = (
     "The process that counts records is starting, or is busy. Validate again in a moment."
 )
-_TOO_MANY: Final = (
-    "The dataset is too large to be tokenised while you wait. It is told once a run of it has done "
-    "that, with the same model, template and trainOn."
+TOO_MANY: Final = (
+    "The data is too large to be tokenised while you wait. Ask for it with examineDataset, of the "
+    "validation dataset too if there is one, with the same modelId, chatTemplate and trainOn; a worker then "
+    "does it, and keeps the tokens for the run."
 )

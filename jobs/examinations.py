@@ -14,15 +14,13 @@ from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import Dataset, Examination
 from jobs.models.base import Leased
-from jobs.settings import Settings
-from jobs.status import TaskStatus
+from jobs.task import Task
 from training.data.doctor.checks import Code
-from training.data.doctor.report import Report
+from training.data.doctor.report import DataFinding, Report
 from training.data.doctor.spec import ExaminationSpec
-from training.events import Failure
 from training.findings import Finding
 
-__all__ = ["ExamineDataset", "findings", "request"]
+__all__ = ["ExamineDataset", "as_finding", "findings", "request"]
 
 
 async def request(dataset_id: UUID) -> None:
@@ -43,23 +41,28 @@ async def findings(dataset_id: UUID) -> tuple[Finding, ...]:
     if examination is None or examination.report is None:
         return ()
     return tuple(
-        Finding(
-            severity=each.severity,
-            code=each.code.value,
-            path=("datasetId",),
-            message=f"{each.message} The first is on line {each.lines[0]}.",
-            remedy=each.remedy,
-        )
+        as_finding(each, ("datasetId",))
         for each in Report.model_validate(examination.report).findings
         if each.code is not Code.DUPLICATE
     )
 
 
-class ExamineDataset:
+def as_finding(found: DataFinding, path: tuple[str, ...]) -> Finding:
+    """What was found in a dataset, said of a run whose input names it at this place."""
+    return Finding(
+        severity=found.severity,
+        code=found.code.value,
+        path=path,
+        message=f"{found.message} The first is on line {found.lines[0]}.",
+        remedy=found.remedy,
+    )
+
+
+class ExamineDataset(Task):
     """Look at each record of a dataset, and at all of them together."""
 
     table: ClassVar[type[Leased]] = Examination
-    tells_progress: ClassVar[bool] = False
+    tells_progress: ClassVar[bool] = True
 
     def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
         """A folder by the dataset's id, apart from the dataset's own."""
@@ -75,19 +78,6 @@ class ExamineDataset:
         await asyncio.to_thread(artifacts.write, folder / "examination.json", content)
         return "training.data.doctor.run", str(folder)
 
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Nothing that it finds on the way."""
-        del row_id, settings
-        return None
-
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The report."""
-        return {"report": Report.model_validate(result).model_dump(mode="json")}
-
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Nothing else."""
-
-    def crash(self, exit_code: int) -> Failure | None:
-        """No more than of any other work."""
-        del exit_code
-        return None
+        return {"report": Report.model_validate(result).model_dump(mode="json"), "progress": 100.0}

@@ -18,6 +18,7 @@ from jobs.models.base import Leased
 from jobs.room import reserve
 from jobs.settings import Settings
 from jobs.status import TaskStatus
+from jobs.task import Task
 from training.data.formats.mapping import Mapping as ColumnMapping
 from training.data.hub.plan import kept_plan
 from training.data.ingest.spec import (
@@ -36,7 +37,7 @@ _CRASHES: Final = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL,
 """How a process dies of what it reads, not of what the machine lacks."""
 
 
-class IngestFile:
+class IngestFile(Task):
     """Make a dataset's records of an upload, which is gone once they are READY, of the hub's files, or of
     another dataset's.
 

@@ -19,6 +19,7 @@ from jobs.history import STATUS_CHANGED, Entry, append
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
+from jobs.run_examinations import with_examinations
 from jobs.settings import Settings
 from jobs.starts import Origin, StartRequest
 from jobs.status import JobStatus, TaskStatus
@@ -229,7 +230,11 @@ async def _dry_run(
     if origin is not None and origin.kind is StartKind.VERSION and not origin.config.adapts:
         model = None
     repaired = apply(config, combined_patch(errors))
-    return await dry_runs.look(model, repaired, dataset=named.dataset, held_out=named.held_out)
+    dataset, tested = named.dataset, named.held_out
+    found = await dry_runs.look(model, repaired, dataset=dataset, held_out=tested)
+    if model is None:
+        return found
+    return await with_examinations(found, model.id, repaired, dataset=dataset, held_out=tested)
 
 
 def _defaults(settings: Settings, facts: ModelFacts | None) -> dict[str, object]:

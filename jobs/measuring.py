@@ -10,8 +10,8 @@ from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import BaseModel, Dataset, Evaluation, ModelVersion, TrainingJob
 from jobs.models.base import Leased
-from jobs.settings import Settings
 from jobs.status import TaskStatus
+from jobs.task import Task
 from training.config import JobSpec, Start, StartKind, TrainingConfig
 from training.evaluation.spec import EvaluationOptions, EvaluationResult, EvaluationSpec
 from training.events import Failure
@@ -37,7 +37,7 @@ async def fail_those_with(dataset_id: UUID) -> None:
     )
 
 
-class EvaluateVersion:
+class EvaluateVersion(Task):
     """Measure a version on test records, and its base beside it."""
 
     table: ClassVar[type[Leased]] = Evaluation
@@ -78,20 +78,7 @@ class EvaluateVersion:
         await asyncio.to_thread(artifacts.write, folder / "evaluation.json", content)
         return "training.evaluation.run", str(folder)
 
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Nothing that it finds on the way."""
-        del row_id, settings
-        return None
-
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """What was measured."""
         found = EvaluationResult.model_validate(result)
         return {"result": found.model_dump(mode="json"), "progress": 100.0}
-
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Nothing else."""
-
-    def crash(self, exit_code: int) -> Failure | None:
-        """No more than of any other work."""
-        del exit_code
-        return None

@@ -5,21 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from jobs import datasets, registry
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
 from jobs.companion import Companion, Unanswered
 from jobs.errors import Conflict, InvalidInput, TuneryError
 from jobs.models import Dataset
-from training.config import TrainingConfig, TrainingType, resolve
+from jobs.rendering_options import rendering_config
 from training.events import Failure
-from training.limits import beyond_limits
 from training.models.facts import ModelFacts
 from training.preview.questions import MOST_RECORDS, Kind, Preview, PreviewQuestion
-from training.templates.checks import OF_THE_TEMPLATE, template_findings
-from training.validation import Finding, Severity
+from training.templates.checks import OF_THE_TEMPLATE
 
 __all__ = ["MODULE", "PreviewRequest", "Previewed", "preview"]
 
@@ -56,7 +52,7 @@ async def preview(
     model = await registry.get(viewer, request.model_id)
     registry.refuse_unready(model)
     facts = ModelFacts.model_validate(model.facts)
-    config = _config(request.choices, facts, dataset)
+    config = rendering_config(request.choices, facts, dataset.data_type, within=("options",))
     question = PreviewQuestion(
         model_path=model.source,
         dataset_path=str(artifacts.records(dataset.id)),
@@ -82,44 +78,6 @@ def _refuse_too_many(first: int) -> None:
             code="PAGE_SIZE_OUT_OF_RANGE",
             remedy=f"Ask for at most {MOST_RECORDS}, and go on with after.",
         )
-
-
-def _config(choices: Mapping[str, object], facts: ModelFacts, dataset: Dataset) -> TrainingConfig:
-    """The choices of a run with every default. Raises InvalidInput with what a run would be told."""
-    usual = TrainingConfig.model_fields["max_sequence_length"].default
-    longest = {"max_sequence_length": min(usual, facts.context_length or usual)}
-    try:
-        config = resolve(TrainingType.LORA, longest | dict(choices))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = tuple(map(str, first["loc"]))
-        raise InvalidInput.at(
-            ("options", *place), first["msg"], code="WRONG_TYPE", remedy="Send another value."
-        ) from error
-    limits = beyond_limits(
-        config, context_length=facts.context_length, layer_count=facts.layer_count
-    )
-    unfit = template_findings(
-        config, dataset.data_type, own=facts.has_chat_template, supported=facts.chat_templates
-    )
-    errors = [each for each in (*limits, *unfit) if each.severity is Severity.ERROR]
-    if errors:
-        raise InvalidInput("The records cannot be rendered so.", [_of_option(e) for e in errors])
-    return config
-
-
-def _of_option(finding: Finding) -> Finding:
-    """A run's finding in the words of a preview's input, which has all options beside one another."""
-    name = finding.path[-1]
-    patch: object = finding.suggested_patch
-    for key in finding.path:
-        patch = patch.get(key) if isinstance(patch, dict) else None
-    return finding.model_copy(
-        update={
-            "path": ("options", name),
-            "suggested_patch": finding.suggested_patch and {"options": {name: patch}},
-        }
-    )
 
 
 def _refusal(failure: Failure) -> TuneryError | RuntimeError:

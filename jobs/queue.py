@@ -40,6 +40,7 @@ class Work(StrEnum):
     CHECK_MODEL = "check_model"
     INGEST = "ingest"
     EXAMINE = "examine"
+    EXAMINE_TOKENS = "examine_tokens"
 
 
 class Queue:

@@ -1,64 +1,30 @@
 """The kinds of work that a child process answers once: exports and model checks.
 
-The ingest of a file is in `ingest`, the examination of a dataset in `examinations`.
+The ingest of a file is in `ingest`, the examinations of a dataset in `examinations` and
+`token_examinations`.
 """
 
 import asyncio
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 from uuid import UUID
 
 from jobs.artifacts import Artifacts
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.models.base import Leased
-from jobs.settings import Settings
-from jobs.status import TaskStatus
+from jobs.task import Task
 from training.config import TrainingConfig
-from training.events import Failure, TrainingResult
+from training.events import TrainingResult
 from training.export.spec import SHARD_BYTES, ExportSpec
 
-__all__ = ["CheckModel", "ExportVersion", "Task"]
+__all__ = ["CheckModel", "ExportVersion"]
 
 
-class Task(Protocol):
-    """A kind of work whose row is a `Leased` table with `status` and `error`."""
-
-    table: ClassVar[type[Leased]]
-    tells_progress: ClassVar[bool]
-    """Whether its child writes a file `progress`, and its row has a column for it."""
-
-    @abstractmethod
-    def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
-        """Where the child works."""
-
-    @abstractmethod
-    async def command(self, row_id: UUID, folder: Path, artifacts: Artifacts) -> Sequence[str]:
-        """Write the spec; the child's module and its arguments."""
-
-    @abstractmethod
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Why the child at work is to be ended, and the row FAILED; asked at each beat."""
-
-    @abstractmethod
-    def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """What a good answer sets in the row."""
-
-    @abstractmethod
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """What else changes, in the transaction that gives the row this status."""
-
-    @abstractmethod
-    def crash(self, exit_code: int) -> Failure | None:
-        """What a death by this exit code says of this work; None where no more than of any other."""
-
-
-class CheckModel:
+class CheckModel(Task):
     """See that a registered model loads, and what it is."""
 
     table: ClassVar[type[Leased]] = BaseModel
-    tells_progress: ClassVar[bool] = False
 
     def folder(self, row_id: UUID, artifacts: Artifacts) -> Path:
         """A folder by the model's id."""
@@ -70,25 +36,12 @@ class CheckModel:
         model = await BaseModel.get(id=row_id)
         return "training.models.inspection", model.source, str(folder / "result.json")
 
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Nothing that it finds on the way."""
-        del row_id, settings
-        return None
-
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """The facts found."""
         return {"facts": dict(result)}
 
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Nothing else."""
 
-    def crash(self, exit_code: int) -> Failure | None:
-        """No more than of any other work."""
-        del exit_code
-        return None
-
-
-class ExportVersion:
+class ExportVersion(Task):
     """Write a version in a file format and prove that the file is the trained model."""
 
     table: ClassVar[type[Leased]] = Export
@@ -120,19 +73,6 @@ class ExportVersion:
         await asyncio.to_thread(artifacts.write, folder / "export.json", content)
         return "training.export.run", str(folder)
 
-    async def refusal(self, row_id: UUID, settings: Settings) -> Failure | None:
-        """Nothing that it finds on the way."""
-        del row_id, settings
-        return None
-
     def columns(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Sizes, checksums and the parity figures."""
         return {"result": dict(result), "progress": 100.0}
-
-    async def settle(self, row_id: UUID, status: TaskStatus, settings: Settings) -> None:
-        """Nothing else."""
-
-    def crash(self, exit_code: int) -> Failure | None:
-        """No more than of any other work."""
-        del exit_code
-        return None

@@ -36,7 +36,9 @@ from jobs.models.base import Leased
 from jobs.queue import Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
-from jobs.task_kinds import CheckModel, ExportVersion, Task
+from jobs.task import Task
+from jobs.task_kinds import CheckModel, ExportVersion
+from jobs.token_examinations import ExamineTokens
 from training.events import Failure
 from training.files import remove_leftovers
 from training.progress.pulse import PulseReader
@@ -55,6 +57,7 @@ TASKS: Mapping[Work, Task] = {
     Work.EVALUATE: EvaluateVersion(),
     Work.INGEST: IngestFile(),
     Work.EXAMINE: ExamineDataset(),
+    Work.EXAMINE_TOKENS: ExamineTokens(),
 }
 
 

@@ -155,11 +155,12 @@ class DatasetReport:
 @strawberry.type(description="The look that is taken at every record once a dataset is READY.")
 class DatasetExamination:
     status: TaskStatus = strawberry.field(description="READY once there is a report.")
+    progress: float = strawberry.field(description="How much of it is done, 0 to 100.")
     error: Failure | None = strawberry.field(description="Why it FAILED.")
 
     @classmethod
     def of(cls, row: ExaminationRow) -> "DatasetExamination":
-        return cls(status=row.status, error=failure(row.error))
+        return cls(status=row.status, progress=row.progress, error=failure(row.error))
 
 
 @strawberry.type
@@ -176,7 +177,7 @@ class Examined:
         return None if found is None else DatasetExamination.of(found)
 
     @strawberry.field(
-        description="What was found in its records; null until its `examination` is READY. It can be "
+        description="What was found in its records; null until its `examination` was READY once. It can be "
         "trained on before."
     )
     async def report(self, info: Info) -> DatasetReport | None:

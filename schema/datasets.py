@@ -29,6 +29,7 @@ from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
 from schema.scalars import JSON, BigInt
+from schema.token_examinations import ExaminedInTokens
 from training.data.records import Rejected, Statistics
 
 __all__ = ["Dataset", "DatasetQueries", "Record", "RejectedRecord"]
@@ -97,7 +98,7 @@ class Record:
 
 
 @strawberry.type(description="Records of one shape, to train on.")
-class Dataset(Node, Descended, Examined):
+class Dataset(Node, Descended, Examined, ExaminedInTokens):
     name: str = strawberry.field(description="What its owner calls it.")
     description: str | None = strawberry.field(description="What its owner says of it.")
     status: TaskStatus = strawberry.field(

@@ -209,7 +209,8 @@ describe(
 )
 describe(
     TaskStatus,
-    "Where an export, the making of a dataset, or the check of a newly registered model, stands.",
+    "Where an export, the making or examination of a dataset, or the check of a newly registered model, "
+    "stands.",
     {
         "QUEUED": "Waits for a worker.",
         "RUNNING": "A worker is at it.",

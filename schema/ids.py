@@ -24,6 +24,7 @@ class Kind(StrEnum):
     EVALUATION = "evaluation"
     GENERATION = "generation"
     UPLOAD = "upload"
+    EXAMINATION = "examination"
 
 
 class NodeKey(NamedTuple):

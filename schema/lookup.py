@@ -6,7 +6,17 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import accounts, datasets, evaluations, exports, generations, lifecycle, registry, uploads
+from jobs import (
+    accounts,
+    datasets,
+    evaluations,
+    examining,
+    exports,
+    generations,
+    lifecycle,
+    registry,
+    uploads,
+)
 from jobs.access import Viewer
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
@@ -23,6 +33,7 @@ from schema.models import Model
 from schema.nodes import Node
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
+from schema.token_examinations import TokenExamination
 from schema.training_jobs import TrainingJob
 from schema.uploads import Upload
 from schema.versions import ModelVersion
@@ -93,6 +104,10 @@ async def _upload(viewer: Viewer, key: UUID) -> Node:
     return Upload.of(await uploads.get(viewer, key))
 
 
+async def _token_examination(viewer: Viewer, key: UUID) -> Node:
+    return TokenExamination.of(await examining.get(viewer, key))
+
+
 _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = {
     ids.Kind.USER: _user,
     ids.Kind.DATASET: _dataset,
@@ -104,4 +119,5 @@ _FINDERS: Final[Mapping[ids.Kind, Callable[[Viewer, UUID], Awaitable[Node]]]] = 
     ids.Kind.EXPORT: _export,
     ids.Kind.GENERATION: _generation,
     ids.Kind.UPLOAD: _upload,
+    ids.Kind.EXAMINATION: _token_examination,
 }

@@ -165,6 +165,7 @@ def not_found_message(error: NotFound) -> str:
 _KINDS: Final = {kind.value: kind for kind in ids.Kind} | {
     "model version": ids.Kind.VERSION,
     "validation dataset": ids.Kind.DATASET,
+    "token examination": ids.Kind.EXAMINATION,
 }
 
 HANDLERS: Final = (_InvalidHandler(), _NotFoundHandler(), _ConflictHandler())

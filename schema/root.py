@@ -21,6 +21,7 @@ from schema.datasets import DatasetQueries
 from schema.derivations import DerivationMutations, DerivationQueries
 from schema.errors import coded_all
 from schema.evaluations import EvaluationMutations, EvaluationQueries
+from schema.examining import ExaminationMutations
 from schema.exports import ExportMutations, ExportQueries
 from schema.generations import (
     GenerationMutations,
@@ -74,6 +75,7 @@ class Mutation(
     UploadMutations,
     DatasetMutations,
     DerivationMutations,
+    ExaminationMutations,
     ModelMutations,
     VersionMutations,
     ActivationMutations,

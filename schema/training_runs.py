@@ -25,6 +25,7 @@ from schema.resources import MemoryEstimate, TimeEstimate
 from schema.run_requests import RunPipelineInput, StartTrainingInput
 from schema.scalars import BigInt
 from schema.short_form import in_short_form
+from schema.token_examinations import TokenExamination
 from schema.training_configs import TrainingConfig
 from schema.training_control import JobId
 from schema.training_jobs import TrainingJob
@@ -64,8 +65,8 @@ class ConfigValidation:
         "run cannot start for other reasons."
     )
     records_dropped_unknown: str | None = strawberry.field(
-        description="Why `recordsDropped` is null; null where it is not, or the run cannot start for "
-        "other reasons."
+        description="Why `recordsDropped` is null, and what to do; null where it is not, or the run cannot "
+        "start for other reasons."
     )
     near_leaks_unknown: str | None = strawberry.field(
         description="Why no warning tells of records to test with that are nearly equal to those it "
@@ -75,6 +76,10 @@ class ConfigValidation:
     preview: list[PreviewedRecord] | None = strawberry.field(
         description="The dataset's first records, at most two, as the training loop would see them; "
         "null where that is not known."
+    )
+    token_examinations: list[TokenExamination] = strawberry.field(
+        description="The looks at the tokens of its dataset, and of that to test with, as it would render them: those that "
+        "were asked for with `examineDataset`."
     )
     memory: MemoryEstimate | None = strawberry.field(
         description="What a run will take of the worker with most memory, which may be off by a "
@@ -115,6 +120,7 @@ class ConfigValidation:
             preview=None
             if dry_run.shown is None
             else [PreviewedRecord.of(each) for each in dry_run.shown],
+            token_examinations=[TokenExamination.of(each) for each in dry_run.examinations],
             memory=None if memory is None else MemoryEstimate.of(memory),
             memory_unknown=foreseen.memory_unknown,
             time=None if foreseen.time is None else TimeEstimate.of(foreseen.time),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
-from jobs.models import Dataset, Examination
+from jobs.models import Dataset, Examination, TokenExamination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
@@ -35,6 +35,17 @@ async def examine(service: Service, dataset_id: UUID) -> Examination:
     return await Examination.get(id=dataset_id)
 
 
+async def examine_tokens(service: Service, examination_id: UUID) -> TokenExamination:
+    """One attempt at a queued examination of tokens; how that stands afterwards."""
+    await perform(
+        *(Work.EXAMINE_TOKENS, examination_id),
+        worker_id="examiner",
+        settings=service.settings,
+        artifacts=service.artifacts,
+    )
+    return await TokenExamination.get(id=examination_id)
+
+
 @asynccontextmanager
 async def ingesting_worker(service: Service) -> AsyncIterator[None]:
     """Takes in every dataset that is queued, one after the other."""
@@ -54,6 +65,8 @@ async def examining_worker(service: Service) -> AsyncIterator[None]:
     async def work() -> None:
         for row in await Examination.filter(status=TaskStatus.QUEUED).only("id"):
             await examine(service, row.id)
+        for tokens in await TokenExamination.filter(status=TaskStatus.QUEUED).only("id"):
+            await examine_tokens(service, tokens.id)
 
     async with _working(work):
         yield

@@ -16,7 +16,16 @@ from api.client import Client
 from api.client.previews import DatasetPreview, PreviewedRecord, PreviewOptions
 from training.config import TrainOn
 
-__all__ = ["add_to", "is_coloured", "parts"]
+__all__ = ["ChatTemplate", "Length", "Train", "add_to", "is_coloured", "parts", "template_text"]
+
+ChatTemplate = Annotated[
+    str | None,
+    typer.Option(help="A template's name, such as CHATML, or @FILE with its text in Jinja."),
+]
+Train = Annotated[TrainOn | None, typer.Option(case_sensitive=False, help="Which part is trained.")]
+Length = Annotated[
+    int | None, typer.Option(min=1, help="Longer records are cut to so many tokens.")
+]
 
 _OPENING, _CLOSING = "⟦", "⟧"
 """Around what is trained, where there are no colours."""
@@ -31,16 +40,9 @@ def add_to(app: typer.Typer) -> None:
 def preview(  # noqa: PLR0913  # each is an option of the verb
     dataset: Dataset,
     model: Model,
-    chat_template: Annotated[
-        str | None,
-        typer.Option(help="A template's name, such as CHATML, or @FILE with its text in Jinja."),
-    ] = None,
-    train_on: Annotated[
-        TrainOn | None, typer.Option(case_sensitive=False, help="Which part is trained.")
-    ] = None,
-    max_sequence_length: Annotated[
-        int | None, typer.Option(min=1, help="Longer records are cut to so many tokens.")
-    ] = None,
+    chat_template: ChatTemplate = None,
+    train_on: Train = None,
+    max_sequence_length: Length = None,
     first: Annotated[int, typer.Option(min=1, max=20, help="How many records.")] = 3,
     after: After = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print the ids of the tokens too.")] = False,
@@ -52,7 +54,7 @@ def preview(  # noqa: PLR0913  # each is an option of the verb
     What is trained is green and bold, or stands between ⟦ and ⟧ where there are no colours.
     """
     options = PreviewOptions(
-        chat_template=_template(chat_template),
+        chat_template=template_text(chat_template),
         train_on=train_on,
         max_sequence_length=max_sequence_length,
     )
@@ -78,7 +80,7 @@ def preview(  # noqa: PLR0913  # each is an option of the verb
         Console(stderr=True, soft_wrap=True).print(more, markup=False, highlight=False)
 
 
-def _template(given: str | None) -> str | None:
+def template_text(given: str | None) -> str | None:
     """The name or the text; that of a file, where one is named."""
     if given is None or not given.startswith("@"):
         return given

@@ -1,16 +1,21 @@
-"""What the doctor found in a dataset, waited for and shown."""
+"""What the doctor found in a dataset, waited for and shown: in its records and in their tokens."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
 import typer
 
 from api.cli.connecting import DEFAULT_URL, AsJson, Url, dataset_id, run
-from api.cli.names import Dataset
+from api.cli.names import Dataset, ids_of
 from api.cli.output import percent, print_json
+from api.cli.previews import ChatTemplate, Length, Train, template_text
+from api.cli.token_reports import examined_tokens, statistics_lines, unexamined_tokens
 from api.client import Client, ClientError
+from api.client.previews import PreviewOptions
+from api.client.record import Record
 from api.client.reports import DataFinding, DatasetReport, ExaminedDataset
+from api.client.token_reports import TokenExamination
 from jobs.status import TaskStatus
 
 __all__ = ["add_to", "examined", "examined_lines"]
@@ -19,14 +24,26 @@ POLL_SECONDS: Final = 0.3
 SHOWN_LINES: Final = 10
 SHOWN_LANGUAGES: Final = 5
 
+_AGAIN: Final = "Have it examined again with --again."
+
 
 def add_to(app: typer.Typer) -> None:
     """Add this verb to the command line."""
     app.command(rich_help_panel="Datasets")(examine)
 
 
-def examine(
+def examine(  # noqa: PLR0913  # each is an option of the verb
     dataset: Dataset,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Look at the tokens of this model, too, by its name or id."),
+    ] = None,
+    chat_template: ChatTemplate = None,
+    train_on: Train = None,
+    max_sequence_length: Length = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Look at the records again, if that came to nothing.")
+    ] = False,
     wait: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds to wait for a worker at most. [default: without end]"),
@@ -34,20 +51,56 @@ def examine(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was found in a dataset's records, before anything is trained on them."""
+    """Show what was found in a dataset's records and tokens, before anything is trained on them."""
+    options = PreviewOptions(
+        chat_template=template_text(chat_template),
+        train_on=train_on,
+        max_sequence_length=max_sequence_length,
+    )
+    if model is None and options.as_input():
+        raise ClientError("These options say how a model's tokens are made.", "Add --model.")
 
-    async def look(client: Client) -> ExaminedDataset:
-        return await examined(client, await dataset_id(client, dataset), wait)
+    async def look(client: Client) -> Examined:
+        key = await dataset_id(client, dataset)
+        if again:
+            await client.examine(key)
+        found = await examined(client, key, wait)
+        if model is None or found.status is not TaskStatus.READY:
+            return Examined(dataset=found)
+        model_id, _ = await ids_of(client, model, key)
+        tokens = await examined_tokens(client, key, model_id, options, patience_seconds=wait)
+        return Examined(dataset=found, tokens=tokens)
 
-    found = run(url, look)
+    _tell(run(url, look), as_json=as_json)
+
+
+class Examined(Record):
+    """What was found in a dataset, and in its tokens where these were asked for."""
+
+    dataset: ExaminedDataset
+    tokens: TokenExamination | None = None
+
+
+def _tell(told: Examined, *, as_json: bool) -> None:
+    """Print what was found; ClientError, after that, where something was not looked at."""
+    found, tokens = told.dataset, told.tokens
     if as_json:
-        print_json(found)
+        print_json(found if tokens is None else told)
     elif found.report is not None:
         typer.echo(f"{found.name}: {found.record_count} records")
         for line in examined_lines(found.report):
             typer.echo(line)
+    if tokens is not None and tokens.report is not None and not as_json:
+        typer.echo("in tokens:")
+        for line in (
+            *_finding_lines(tokens.report.findings),
+            *statistics_lines(tokens.report.statistics),
+        ):
+            typer.echo(line)
     if found.report is None:
         raise _unexamined(found)
+    if tokens is not None and tokens.report is None:
+        raise unexamined_tokens(tokens)
 
 
 async def examined(
@@ -77,9 +130,7 @@ def _is_awaited(found: ExaminedDataset) -> bool:
 
 def examined_lines(report: DatasetReport) -> Iterator[str]:
     """The findings, each with its lines and remedy, and what languages there are."""
-    for each in report.findings:
-        yield f"  {each.severity.value} {each.code}: {each.message} {_places(each)}"
-        yield f"    → {each.remedy}"
+    yield from _finding_lines(report.findings)
     for name, found in (("equal", report.duplicates), ("nearly equal", report.near_duplicates)):
         if found.records:
             largest = found.largest[0]
@@ -94,7 +145,13 @@ def examined_lines(report: DatasetReport) -> Iterator[str]:
             for each in report.languages.languages[:SHOWN_LANGUAGES]
         )
         yield f"  languages of {sampled} sampled: {shown}"
-    if not report.findings:
+
+
+def _finding_lines(findings: Sequence[DataFinding]) -> Iterator[str]:
+    for each in findings:
+        yield f"  {each.severity.value} {each.code}: {each.message} {_places(each)}"
+        yield f"    → {each.remedy}"
+    if not findings:
         yield "  nothing was found"
 
 
@@ -109,5 +166,5 @@ def _unexamined(found: ExaminedDataset) -> ClientError:
         return ClientError(f"The dataset is {found.status}.", "It is examined once it is READY.")
     error = found.examination.error
     if error is not None:
-        return ClientError(f"It could not be examined: {error.message}", error.remedy)
+        return ClientError(f"It could not be examined: {error.message}", _AGAIN)
     return ClientError("It has not been examined yet.", "Ask again; a worker must be running.")

@@ -20,6 +20,7 @@ from api.cli.output import (
     print_page,
     print_table,
 )
+from api.cli.token_reports import count_for, is_uncounted
 from api.cli.watching import watch as shown
 from api.client import Client, ClientError, RunOptions
 from api.client.events import Event, JobFinished
@@ -112,6 +113,12 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
     assignments: Set = None,
     start: From = None,
     validate_on: ValidateOn = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Have a worker count what cannot be counted at once, and wait for it."
+        ),
+    ] = False,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +127,14 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
 
     async def work(client: Client) -> Validation:
         model_id, data_id = await ids_of(client, model, dataset)
-        return await client.validate(model_id, data_id, await _tested(client, options, validate_on))
+        asked = await _tested(client, options, validate_on)
+        said = await client.validate(model_id, data_id, asked)
+        if not (wait and is_uncounted(said)):
+            return said
+        others = asked.data.validation_dataset_id
+        data = [data_id, *([others] if others else [])]
+        await count_for(client, said, model=model_id, datasets=data)
+        return await client.validate(model_id, data_id, asked)
 
     validation = run(url, work)
     if as_json:
@@ -129,6 +143,8 @@ def validate(  # noqa: PLR0913  # each is an option of the verb
         typer.echo("This run can start." if validation.valid else "This run cannot start.")
         for name, value in forecast_facts(validation):
             typer.echo(f"  {name}: {value}")
+        if is_uncounted(validation) and not wait:
+            typer.echo("  to have a worker count the records, add --wait")
         findings = (*validation.errors, *validation.warnings, *validation.recommendations)
         for line in finding_lines(findings):
             typer.echo(line)

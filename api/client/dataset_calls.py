@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from api.client import dataset_documents, dataset_versions
-from api.client.answers import accepted, page
+from api.client.answers import accepted, optional, page
 from api.client.dataset_versions import Comparison, Derivation, strategies_input
 from api.client.datasets import (
     Dataset,
@@ -17,6 +17,7 @@ from api.client.datasets import (
 from api.client.previews import DatasetPreview, PreviewOptions
 from api.client.reports import DataOutcome, ExaminedDataset
 from api.client.results import Page
+from api.client.token_reports import TokenExamination
 from api.client.uploads import Upload
 from training.config import DataType
 from training.data.containers.prose import Division
@@ -77,6 +78,24 @@ class DatasetCalls(Protocol):
         """A dataset with what was found in its records, once a worker has looked at them."""
         answer = await self._ask(dataset_documents.EXAMINED_DATASET, id=dataset_id)
         return answer and ExaminedDataset.model_validate(answer)
+
+    async def examine(self, dataset_id: str) -> None:
+        """Have a dataset's records looked at again, where that came to nothing."""
+        answer = await self._ask(dataset_documents.EXAMINE_DATASET, input={"datasetId": dataset_id})
+        accepted(answer)
+
+    async def examine_tokens(
+        self, dataset_id: str, model_id: str, options: PreviewOptions
+    ) -> TokenExamination:
+        """Have a dataset looked at as rows of a model's tokens; the same for whoever asks again."""
+        given = {"datasetId": dataset_id, "modelId": model_id, **options.as_input()}
+        answer = await self._ask(dataset_documents.EXAMINE_DATASET, input=given)
+        return TokenExamination.model_validate(accepted(answer))
+
+    async def token_examination(self, examination_id: str) -> TokenExamination | None:
+        """The look at a dataset's tokens as it stands."""
+        answer = await self._ask(dataset_documents.TOKEN_EXAMINATION, id=examination_id)
+        return optional(TokenExamination, answer)
 
     async def inspect(
         self,

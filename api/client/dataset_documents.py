@@ -12,10 +12,12 @@ __all__ = [
     "DELETE_DATASET",
     "DERIVE_DATASET",
     "EXAMINED_DATASET",
+    "EXAMINE_DATASET",
     "GET_DATASET",
     "INSPECT_UPLOAD",
     "LIST_DATASETS",
     "PREVIEW_DATASET",
+    "TOKEN_EXAMINATION",
 ]
 
 _DATASET = f"""
@@ -57,12 +59,38 @@ GET_DATASET: Final = f"""
 query GetDataset($id: ID!) {{ getDataset(id: $id) {{ {_MADE_DATASET} }} }}
 """
 _REPEATED = " { groups records largest { count lines } } "
+_FOUND = " findings { code severity count lines message remedy strategies } "
+_PERCENTILE = " { percentile tokens } "
+_TOKEN_EXAMINATION = f"""
+  id status progress error {FAILURE} chatTemplate trainOn maxSequenceLength createdAt
+  report {{
+    {_FOUND} stopTokens
+    statistics {{
+      rows tokens trainedTokens maskedTokens unknownTokens
+      lengthPercentiles {_PERCENTILE} trainedPercentiles {_PERCENTILE}
+      lengthHistogram {{ fromLength toLength count }}
+      overLimit {{ maxLength records tokens trainedTokens longest }}
+    }}
+  }}
+"""
+EXAMINE_DATASET: Final = f"""
+mutation ExamineDataset($input: ExamineDatasetInput!) {{
+  examineDataset(input: $input) {{
+    __typename ... on Dataset {{ id }} ... on TokenExamination {{ {_TOKEN_EXAMINATION} }} {PROBLEMS}
+  }}
+}}
+"""
+TOKEN_EXAMINATION: Final = f"""
+query TokenExamination($id: ID!) {{
+  node(id: $id) {{ ... on TokenExamination {{ {_TOKEN_EXAMINATION} }} }}
+}}
+"""
 EXAMINED_DATASET: Final = f"""
 query ExaminedDataset($id: ID!) {{
   getDataset(id: $id) {{
-    id name status recordCount examination {{ status error {FAILURE} }}
+    id name status recordCount examination {{ status progress error {FAILURE} }}
     report {{
-      findings {{ code severity count lines message remedy strategies }}
+      {_FOUND}
       duplicates {_REPEATED} nearDuplicates {_REPEATED}
       lengthHistogram {{ fromLength toLength count }}
       languages {{ sampled languages {{ code records }} }}

@@ -112,6 +112,7 @@ query ValidateConfig($input: RunPipelineInput!) {{
     trainingRecords validationRecords steps tokensTrained {_MEMORY} memoryUnknown
     recordsDropped {{ count reasons {{ code count lines validationDataset }} }} recordsDroppedUnknown
     nearLeaksUnknown preview {{ {PREVIEWED_RECORD} }}
+    tokenExaminations {{ id status progress }}
     time {{ preparing training validating total factor method }} timeUnknown
   }}
 }}

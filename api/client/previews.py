@@ -3,9 +3,10 @@
 from typing import Any, Self
 
 from api.client.record import Record
+from jobs.status import TaskStatus
 from training.config import TrainOn
 
-__all__ = ["DatasetPreview", "PreviewOptions", "PreviewedRecord", "PreviewedToken"]
+__all__ = ["CountedTokens", "DatasetPreview", "PreviewOptions", "PreviewedRecord", "PreviewedToken"]
 
 
 class PreviewOptions(Record):
@@ -37,6 +38,14 @@ class PreviewedRecord(Record):
     token_count: int
     trained_token_count: int
     truncated: bool
+
+
+class CountedTokens(Record):
+    """How far a worker is that looks at a dataset's tokens: `progress` is 0 to 100."""
+
+    id: str
+    status: TaskStatus
+    progress: float
 
 
 class DatasetPreview(Record):

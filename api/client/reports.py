@@ -127,6 +127,7 @@ class DatasetExamination(Record):
     """Where the look at the records stands."""
 
     status: TaskStatus
+    progress: float
     error: Failure | None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from api.client.previews import PreviewedRecord
+from api.client.previews import CountedTokens, PreviewedRecord
 from api.client.record import Record
 from api.client.resources import (
     Hindrance,
@@ -247,6 +247,7 @@ class Validation(Record):
     records_dropped_unknown: str | None
     near_leaks_unknown: str | None
     preview: tuple[PreviewedRecord, ...] | None
+    token_examinations: tuple[CountedTokens, ...]
     memory: MemoryEstimate | None
     memory_unknown: str | None
     time: TimeEstimate | None

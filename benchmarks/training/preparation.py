@@ -92,14 +92,14 @@ def _rendered(workload: Workload, talks: list[Conversation]) -> list[Row]:
         max_length=MAX_TOKENS,
     )
     records = [parse(DataType.CHAT, {"messages": talk}) for talk in talks]
-    rendered = renderer.render(enumerate(records, start=1))
-    if len(rendered.rows) != len(talks) or rendered.truncated:
-        raise SystemExit("some rows were dropped or cut, so that the arms would not work alike")
-    for row, record in zip(rendered.rows, records, strict=True):
+    rows = renderer.rows(list(enumerate(records, start=1)))
+    if any(row.tokens > MAX_TOKENS or row.trained_tokens == 0 for row in rows):
+        raise SystemExit("some rows would be dropped or cut, so that the arms would not work alike")
+    for row, record in zip(rows, records, strict=True):
         ids = tokenizer.apply_chat_template(messages_of(record), tokenize=True, return_dict=False)
         if ids != row.input_ids:
             raise SystemExit(f"row {row.line}: apply_chat_template gives other ids than ours")
-    return rendered.rows
+    return rows
 
 
 def _write(path: Path, lines: list[dict[str, object]]) -> None:

@@ -10,6 +10,7 @@ from jobs.models.evaluations import Evaluation
 from jobs.models.examinations import Examination
 from jobs.models.exports import Export
 from jobs.models.generations import Generation
+from jobs.models.token_examinations import TokenExamination
 from jobs.models.training_jobs import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.models.uploads import Upload
 from jobs.models.users import User
@@ -30,6 +31,7 @@ __all__ = [
     "Generation",
     "JobEvent",
     "ModelVersion",
+    "TokenExamination",
     "TrainingJob",
     "Upload",
     "User",

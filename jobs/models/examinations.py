@@ -13,7 +13,7 @@ from jobs.status import TaskStatus
 class Examination(Leased):
     """A look at the records of a dataset that is READY, by the same id.
 
-    `report` is a `training.data.doctor.report.Report` as JSON once this is READY, `error` a `Failure`.
+    `report` is a `training.data.doctor.report.Report` as JSON once this was READY, `error` a `Failure`.
     """
 
     dataset: fields.OneToOneRelation[Dataset] = fields.OneToOneField(
@@ -21,6 +21,7 @@ class Examination(Leased):
     )
     dataset_id: UUID
     status = fields.CharEnumField(TaskStatus, max_length=16, default=TaskStatus.QUEUED)
+    progress = fields.FloatField(default=0.0, db_default=0.0)
     report: dict[str, Any] | None = fields.JSONField(null=True)
     error: dict[str, Any] | None = fields.JSONField(null=True)
 

@@ -12,9 +12,11 @@ from jobs.access import Viewer
 from jobs.forecasts import Forecast
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.service import Service
+from jobs.status import TaskStatus
 from schema import ids
 from tests.api.clients import Client
 from tests.factories import QA, make_dataset, make_model, make_viewer
+from tests.ingesting import examine_tokens
 from tests.tiny_model import make_tiny_model
 from training.config import DataType, JobSpec, TrainingType, resolve
 from training.data.choosing import settle_template
@@ -47,9 +49,12 @@ VALIDATE = f"""query($input: RunPipelineInput!) {{ validateConfig(input: $input)
   valid errors {FINDING} warnings {FINDING} recommendations {FINDING}
   trainingRecords validationRecords steps tokensTrained
   recordsDropped {{ count reasons {{ code count lines validationDataset }} }} recordsDroppedUnknown
+  tokenExaminations {{ id status }}
   preview {{ line text tokenCount trainedTokenCount tokens {{ id trained }} }} }} }}"""
 RUN = f"""mutation($input: RunPipelineInput!) {{ runPipeline(input: $input) {{ __typename
   ... on InvalidProblem {{ findings {FINDING} }} }} }}"""
+EXAMINE = """mutation($input: ExamineDatasetInput!) { examineDataset(input: $input) {
+  ... on TokenExamination { id status progress } } }"""
 
 LONG = {"question": "Why?", "answer": "a b " * 300}
 LATE = {"question": "a b " * 300, "answer": "Yes."}
@@ -372,7 +377,7 @@ async def test_near_leaks_are_those_of_the_sides_that_were_counted(
     )
 
 
-async def test_a_large_dataset_is_told_of_once_its_tokens_are_kept(
+async def test_a_large_dataset_is_told_of_once_a_worker_has_counted_it(
     client: Client, viewer: Viewer, model: BaseModel, source: Path, service: Service
 ) -> None:
     size = counting.RENDERED_BYTES // 2000 + 1
@@ -381,12 +386,26 @@ async def test_a_large_dataset_is_told_of_once_its_tokens_are_kept(
     asked = sent(model, dataset, hyperparameters={"maxSequenceLength": 200})
     found = await validated(client, viewer, asked)
     assert (found["valid"], found["recordsDropped"]) == (True, None)
-    assert "once a run of it" in found["recordsDroppedUnknown"]
+    assert "Ask for it with examineDataset" in found["recordsDroppedUnknown"]
     assert [each["line"] for each in found["preview"]] == [1, 2]
-    _, prepared = as_the_run_prepares(source, dataset, service, max_sequence_length=200)
+    wanted = {"datasetId": asked["datasetId"], "modelId": asked["modelId"]}
+    owner = await client.as_viewer(viewer)
+    answer = await owner.data(EXAMINE, input=wanted | {"maxSequenceLength": 200})
+    examination = answer["examineDataset"]
+    assert (examination["status"], examination["progress"]) == ("QUEUED", 0.0)
+    waiting = await validated(client, viewer, asked)
+    assert "being counted by a worker" in waiting["recordsDroppedUnknown"]
+    assert waiting["tokenExaminations"] == [{"id": examination["id"], "status": "QUEUED"}]
+    row = await examine_tokens(service, ids.decode(ids.Kind.EXAMINATION, examination["id"]))
+    assert (row.status, row.progress) == (TaskStatus.READY, 100.0)
     began = time.monotonic()
     told = await validated(client, viewer, asked)
     assert time.monotonic() - began < 0.5
+    assert told["tokenExaminations"] == [{"id": examination["id"], "status": "READY"}]
+    assert codes(told["warnings"]).count("ANSWER_CUT") == 1
+    assert "TOO_LONG" not in codes(told["warnings"])  # told by what is truncated
+    _, prepared = as_the_run_prepares(source, dataset, service, max_sequence_length=200)
+    assert prepared.tokens_reused
     assert told["recordsDropped"]["count"] == prepared.dropped_records == 0
     cut = finding(told["warnings"], "RECORDS_TRUNCATED")["message"]
     assert cut.startswith(f"{size} records")

@@ -80,8 +80,8 @@ def renderer(source: Path, data_type: DataType, **options: Any) -> Renderer:
 
 
 def as_in_the_loop(loop: Renderer, line: int, record: Record) -> dict[str, Any]:
-    [row] = loop.render([(line, record)]).rows
     whole = loop.row(line, record)
+    row = whole.cut(loop.max_length)
     return {
         "line": line,
         "ids": row.input_ids,

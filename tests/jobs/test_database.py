@@ -59,7 +59,7 @@ print(json.dumps(asyncio.run(migrate(Settings()))))
 
 TABLES = {
     *("audit_entries", "base_models", "checkpoints", "datasets", "derivations", "epochs"),
-    *("examinations", "exports"),
+    *("examinations", "exports", "token_examinations"),
     *("job_events", "model_versions", "training_jobs", "uploads", "users", "workers"),
 }
 

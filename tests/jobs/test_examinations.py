@@ -27,6 +27,7 @@ async def test_an_examination_whose_worker_died_is_taken_up_again(service: Servi
     assert await tasks.requeue_lapsed(Work.EXAMINE, 3) == [(dataset.id, 2)]
     ready = await examine(service, dataset.id)
     assert (ready.status, ready.attempt, ready.crashes) == (TaskStatus.READY, 2, 1)
+    assert ready.progress == 100.0
     assert Report.model_validate(ready.report).statistics.records == dataset.record_count
 
 

@@ -15,13 +15,14 @@ import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs import control, datasets, lifecycle, uploads
+from jobs import control, datasets, examining, lifecycle, uploads
 from jobs.access import Viewer
 from jobs.cleanup import Cleaned, clean_up
 from jobs.database import migrate, transaction
 from jobs.datasets import OnInvalid
 from jobs.derivation import DerivationDraft, derive
-from jobs.errors import Conflict, InUse, NotFound, QuotaExceeded
+from jobs.errors import Conflict, InUse, InvalidInput, NotFound, QuotaExceeded
+from jobs.examining import ExaminationRequest
 from jobs.lifecycle import RunRequest
 from jobs.models import (
     Checkpoint,
@@ -29,9 +30,11 @@ from jobs.models import (
     DatasetVersion,
     Derivation,
     Examination,
+    TokenExamination,
     TrainingJob,
     Upload,
 )
+from jobs.run_examinations import Known, known
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.starts import StartRequest
@@ -64,7 +67,7 @@ from tests.jobs.test_hub_datasets import queued as from_hub
 from tests.jobs.test_ingest import queued, uploaded
 from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
-from training.config import StartKind, TrainingType
+from training.config import StartKind, TrainingType, resolve
 from training.data.derivation import LineRange
 from training.data.doctor.report import Report
 
@@ -306,6 +309,33 @@ async def test_a_dataset_is_examined_and_gone_with_its_report(postgres: Service)
     assert Report.model_validate(examination.report).statistics.records == dataset.record_count
     await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
     assert await Examination.all().count() == 0
+
+
+async def test_tokens_are_examined_once_for_all_who_ask_at_once_and_gone_with_the_dataset(
+    postgres: Service,
+) -> None:
+    viewer = await make_viewer()
+    dataset, model = await make_dataset(viewer, postgres), await make_model(viewer)
+    template = "{% for message in messages %}\0{{ message['content'] }}{% endfor %}"
+
+    async def ask(**choices: object) -> TokenExamination:
+        row = await examining.examine(
+            viewer,
+            ExaminationRequest(dataset.id, model.id, choices),
+            artifacts=postgres.artifacts,
+            queue=postgres.queue,
+        )
+        assert isinstance(row, TokenExamination)
+        return row
+
+    rows = await asyncio.gather(*(ask() for _ in range(8)))
+    assert len({row.id for row in rows}) == 1
+    config = resolve(TrainingType.LORA, {})
+    assert await known(dataset.id, model.id, config) == Known(asked=rows[0], ready=None)
+    with pytest.raises(InvalidInput):
+        await ask(chat_template=template)
+    await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
+    assert await TokenExamination.all().count() == 0
 
 
 async def test_what_a_stranger_named_at_the_hub_can_be_stored(

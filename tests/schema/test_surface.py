@@ -74,6 +74,7 @@ def test_only_what_changes_nothing_is_open_to_a_viewer() -> None:
         "delete_upload": "TRAINER",
         "create_dataset": "TRAINER",
         "derive_dataset": "TRAINER",
+        "examine_dataset": "TRAINER",
         "delete_dataset": "TRAINER",
         "register_model": "TRAINER",
         "start_training": "TRAINER",

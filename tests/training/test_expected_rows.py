@@ -79,7 +79,7 @@ def test_rows_are_about_as_long_as_a_tokenizer_makes_them(
     records = [record(data_type, 10 + n % 40) for n in range(80)]
     end = tokenizer.eos_token_id
     renderer = Renderer(tokenizer, data_type, frozenset({int(end)}), max_length=512)
-    real = renderer.render(enumerate(records, 1)).rows
+    real = [row.cut(512) for row in renderer.rows(list(enumerate(records, 1)))]
     rows = told(stored(data_type, records), facts, validation_split=0.0, max_sequence_length=512)
     lengths = [len(row.input_ids) for row in real]
     assert rows.count == 80

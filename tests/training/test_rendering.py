@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.config import DataType, TrainOn
 from training.data.records import Record
-from training.data.rendering import IGNORED, Rendered, Renderer
+from training.data.rendering import IGNORED, Renderer, Row
 from training.errors import NoChatTemplate, StopTokenNotTrained, TemplateNotPrefixStable
 from training.models.tokenizers import load_tokenizer
 
@@ -53,20 +53,13 @@ def tokenizer(tiny_model: Path) -> PreTrainedTokenizerBase:
     return load_tokenizer(str(tiny_model))
 
 
-def render(
-    tokenizer: PreTrainedTokenizerBase,
-    data_type: DataType,
-    *records: Record,
-    max_length: int = 512,
-) -> Rendered:
+def row_of(tokenizer: PreTrainedTokenizerBase, data_type: DataType, record: Record) -> Row:
     stops = frozenset({tokenizer.convert_tokens_to_ids("<|im_end|>")})
-    renderer = Renderer(tokenizer, data_type, stop_token_ids=stops, max_length=max_length)
-    return renderer.render(enumerate(records, start=1))
+    return Renderer(tokenizer, data_type, stop_token_ids=stops, max_length=512).row(1, record)
 
 
-def trained_runs(tokenizer: PreTrainedTokenizerBase, rendered: Rendered) -> list[str]:
-    """The text of each unbroken run of tokens that bear loss in the first row."""
-    row = rendered.rows[0]
+def trained_runs(tokenizer: PreTrainedTokenizerBase, row: Row) -> list[str]:
+    """The text of each unbroken run of tokens that bear loss."""
     runs: list[list[int]] = [[]]
     for token, label in zip(row.input_ids, row.labels, strict=True):
         if label == IGNORED:
@@ -78,8 +71,7 @@ def trained_runs(tokenizer: PreTrainedTokenizerBase, rendered: Rendered) -> list
 
 
 def test_only_the_answer_and_its_stop_token_bear_loss(tokenizer: PreTrainedTokenizerBase) -> None:
-    rendered = render(tokenizer, DataType.QA, QA)
-    row = rendered.rows[0]
+    row = row_of(tokenizer, DataType.QA, QA)
     prompt = tokenizer(
         "<|im_start|>user\nWhat is the sky?<|im_end|>\n<|im_start|>assistant\n",
         add_special_tokens=False,
@@ -91,15 +83,15 @@ def test_only_the_answer_and_its_stop_token_bear_loss(tokenizer: PreTrainedToken
 
 
 def test_every_assistant_turn_bears_loss(tokenizer: PreTrainedTokenizerBase) -> None:
-    rendered = render(tokenizer, DataType.CHAT, CHAT)
-    assert trained_runs(tokenizer, rendered) == ["\nHello<|im_end|>", "See you<|im_end|>"]
+    row = row_of(tokenizer, DataType.CHAT, CHAT)
+    assert trained_runs(tokenizer, row) == ["\nHello<|im_end|>", "See you<|im_end|>"]
     text = tokenizer.apply_chat_template(CHAT["messages"], tokenize=False)
-    assert tokenizer.decode(rendered.rows[0].input_ids) == text
+    assert tokenizer.decode(row.input_ids) == text
 
 
 def test_the_prompt_is_a_token_prefix_of_the_row(tokenizer: PreTrainedTokenizerBase) -> None:
     record: Record = {"question": "Say it", "answer": "\n\n  indented"}
-    row = render(tokenizer, DataType.QA, record).rows[0]
+    row = row_of(tokenizer, DataType.QA, record)
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Say it"}],
         add_generation_prompt=True,
@@ -115,9 +107,9 @@ def test_other_templates_train_the_same_tokens(
     tokenizer: PreTrainedTokenizerBase, template: str
 ) -> None:
     tokenizer.chat_template = template
-    rendered = render(tokenizer, DataType.CHAT, CHAT)
-    assert trained_runs(tokenizer, rendered) == ["\nHello<|im_end|>", "See you<|im_end|>"]
-    assert trained_runs(tokenizer, render(tokenizer, DataType.QA, QA)) == ["Blue.<|im_end|>"]
+    row = row_of(tokenizer, DataType.CHAT, CHAT)
+    assert trained_runs(tokenizer, row) == ["\nHello<|im_end|>", "See you<|im_end|>"]
+    assert trained_runs(tokenizer, row_of(tokenizer, DataType.QA, QA)) == ["Blue.<|im_end|>"]
 
 
 WITH_TOOLS = (
@@ -137,17 +129,17 @@ def test_a_turn_of_weight_0_is_rendered_and_bears_no_loss(
     tokenizer.chat_template = template or tokenizer.chat_template
     messages = [dict(message) for message in CHAT["messages"]]  # type: ignore[attr-defined]
     weighted: Record = {"messages": [*messages[:2], messages[2] | {"weight": 0}, *messages[3:]]}
-    plain, found = (render(tokenizer, DataType.CHAT, record) for record in (CHAT, weighted))
-    assert found.rows[0].input_ids == plain.rows[0].input_ids
+    plain, found = (row_of(tokenizer, DataType.CHAT, record) for record in (CHAT, weighted))
+    assert found.input_ids == plain.input_ids
     assert trained_runs(tokenizer, found) == ["See you<|im_end|>"]
 
 
-def test_a_conversation_without_a_trained_turn_is_dropped_by_name(
+def test_a_conversation_without_a_trained_turn_has_no_token_to_learn(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     answer = {"role": "assistant", "content": "Hello", "weight": 0}
     record: Record = {"messages": [{"role": "user", "content": "Hi"}, answer]}
-    assert render(tokenizer, DataType.CHAT, record).dropped == [1]
+    assert row_of(tokenizer, DataType.CHAT, record).trained_tokens == 0
 
 
 def test_marks_that_cannot_be_told_apart_by_weight_are_refused(
@@ -157,7 +149,7 @@ def test_marks_that_cannot_be_told_apart_by_weight_are_refused(
     messages = [dict(message) for message in CHAT["messages"]]  # type: ignore[attr-defined]
     weighted: Record = {"messages": [*messages[:2], messages[2] | {"weight": 0}, *messages[3:]]}
     with pytest.raises(TemplateNotPrefixStable, match="marks 1 stretches for 2 turns"):
-        render(tokenizer, DataType.CHAT, weighted)
+        row_of(tokenizer, DataType.CHAT, weighted)
 
 
 def test_tools_and_their_calls_reach_the_template(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -172,13 +164,13 @@ def test_tools_and_their_calls_reach_the_template(tokenizer: PreTrainedTokenizer
         ],
         "tools": [{"name": "look"}],
     }
-    rendered = render(tokenizer, DataType.CHAT, record)
-    assert trained_runs(tokenizer, rendered) == [
+    row = row_of(tokenizer, DataType.CHAT, record)
+    assert trained_runs(tokenizer, row) == [
         'look{"at": "sky"}<|im_end|>',
         "Blue.<|im_end|>",
     ]
     start = '<|im_start|>system\n[{"name": "look"}]<|im_end|>\n<|im_start|>user\nSky?'
-    assert tokenizer.decode(rendered.rows[0].input_ids).startswith(start)
+    assert tokenizer.decode(row.input_ids).startswith(start)
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused(
@@ -186,19 +178,19 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(
 ) -> None:
     tokenizer.chat_template = FORGETFUL
     with pytest.raises(TemplateNotPrefixStable, match="record 1"):
-        render(tokenizer, DataType.CHAT, CHAT)
+        row_of(tokenizer, DataType.CHAT, CHAT)
 
 
 def test_a_template_without_a_stop_token_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = ENDLESS
     with pytest.raises(StopTokenNotTrained, match="record 1"):
-        render(tokenizer, DataType.QA, QA)
+        row_of(tokenizer, DataType.QA, QA)
 
 
 def test_a_tokenizer_without_a_template_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = None
     with pytest.raises(NoChatTemplate):
-        render(tokenizer, DataType.QA, QA)
+        row_of(tokenizer, DataType.QA, QA)
 
 
 @pytest.mark.parametrize("train_on", TrainOn)
@@ -214,8 +206,8 @@ def test_thoughts_that_earlier_turns_lose_can_be_trained_in_the_last_one_alone(
         with pytest.raises(TemplateNotPrefixStable, match="record 1: the assistant's turn 1 is"):
             renderer.row(1, CHAT)
         return
-    rendered = renderer.render([(1, CHAT)])
-    assert trained_runs(tokenizer, rendered) == ["See you<|im_end|>"]
+    row = renderer.row(1, CHAT)
+    assert trained_runs(tokenizer, row) == ["See you<|im_end|>"]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +225,7 @@ def test_all_is_every_token_but_the_first(
     every = Renderer(tokenizer, data_type, stops, max_length=512, train_on=TrainOn.ALL)
     row = every.row(1, record)
     assert row.labels == [IGNORED, *row.input_ids[1:]]
-    assert row.input_ids == render(tokenizer, data_type, record).rows[0].input_ids
+    assert row.input_ids == row_of(tokenizer, data_type, record).input_ids
     if text is not None:
         assert tokenizer.decode(row.input_ids) == text + "<|im_end|>"
 
@@ -242,8 +234,8 @@ def test_a_completion_bears_loss_and_its_prompt_does_not(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     record: Record = {"prompt": "The capital of France", "completion": " is Paris."}
-    rendered = render(tokenizer, DataType.COMPLETION, record)
-    assert trained_runs(tokenizer, rendered) == [" is Paris.<|im_end|>"]
+    row = row_of(tokenizer, DataType.COMPLETION, record)
+    assert trained_runs(tokenizer, row) == [" is Paris.<|im_end|>"]
 
 
 @pytest.mark.parametrize(
@@ -253,29 +245,12 @@ def test_a_completion_bears_loss_and_its_prompt_does_not(
 def test_all_of_a_text_bears_loss_but_its_first_token(
     tokenizer: PreTrainedTokenizerBase, data_type: DataType, record: Record
 ) -> None:
-    row = render(tokenizer, data_type, record).rows[0]
+    row = row_of(tokenizer, data_type, record)
     assert tokenizer.decode(row.input_ids) == "one two<|im_end|>"
     assert row.labels == [IGNORED, *row.input_ids[1:]]
 
 
-def test_long_rows_are_cut_at_their_end_and_named(tokenizer: PreTrainedTokenizerBase) -> None:
-    whole = render(tokenizer, DataType.QA, QA).rows[0]
-    longest = len(whole.input_ids) - 3
-    rendered = render(tokenizer, DataType.QA, QA, max_length=longest)
-    assert (rendered.truncated, rendered.dropped) == ([1], [])
-    assert rendered.rows[0].input_ids == whole.input_ids[:longest]
-
-
-def test_a_row_left_without_trained_tokens_is_dropped_and_named(
-    tokenizer: PreTrainedTokenizerBase,
-) -> None:
-    long = {"question": "long " * 50, "answer": "lost"}
-    rendered = render(tokenizer, DataType.QA, QA, long, max_length=40)
-    assert (rendered.truncated, rendered.dropped) == ([], [2])
-    assert [row.line for row in rendered.rows] == [1]
-
-
 def test_a_tokenizer_that_adds_bos_adds_it_once(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = "{{ bos_token }}" + WITH_DEFAULT_SYSTEM
-    row = render(tokenizer, DataType.QA, QA).rows[0]
+    row = row_of(tokenizer, DataType.QA, QA)
     assert row.input_ids.count(tokenizer.bos_token_id) == 1

@@ -20,7 +20,7 @@
     test_silent_failures.py::test_tokens_never_merge_across_the_beginning_of_an_answer
     test_silent_failures.py::test_a_completion_never_merges_with_its_prompt
  7. Truncation leaves rows without a label, and a loss of zero.
-    test_rendering.py::test_a_row_left_without_trained_tokens_is_dropped_and_named
+    data/test_token_file.py::test_longer_rows_are_cut_left_out_or_an_error
     test_pipeline.py::test_cut_and_dropped_records_are_named
     test_pipeline.py::test_nothing_left_to_train_is_an_error
  8. The template marks no assistant's text, and the mask is all zeros.
@@ -206,7 +206,7 @@ def test_the_loss_that_is_told_is_the_librarys_own(
 
     model = load_base(spec_of(job).model_path, torch.float32)
     total, tokens = 0.0, 0
-    for row in renderer(tokenizer, data_type).render(enumerate(rows, start=1)).rows:
+    for row in renderer(tokenizer, data_type).rows(list(enumerate(rows, start=1))):
         labels = torch.tensor([row.labels])
         loss = model(input_ids=torch.tensor([row.input_ids]), labels=labels).loss.item()
         predicted = int((labels[:, 1:] != IGNORED).sum())
@@ -227,7 +227,7 @@ def test_the_loss_that_is_told_is_the_librarys_own(
 def test_every_label_that_is_counted_is_predicted(
     tokenizer: PreTrainedTokenizerBase, data_type: DataType, record: Record
 ) -> None:
-    (row,) = renderer(tokenizer, data_type).render([(1, record)]).rows
+    row = renderer(tokenizer, data_type).row(1, record)
     assert row.labels[0] == IGNORED
     assert row.trained_tokens == len(make_pack([row]).targets) > 0
 
@@ -240,7 +240,7 @@ def test_the_stop_token_of_every_assistant_turn_is_trained(
     markers = re.findall(r"<[|\w]+>|\[/?INST\]", tokenizer.chat_template)
     tokenizer.add_special_tokens({"additional_special_tokens": markers})
     tokenizer.add_special_tokens({"eos_token": stop, "pad_token": stop, "bos_token": "<bos>"})
-    (row,) = renderer(tokenizer, DataType.CHAT, stop).render([(1, TURNS)]).rows
+    row = renderer(tokenizer, DataType.CHAT, stop).row(1, TURNS)
     trained = [label for label in row.labels if label != IGNORED]
     stop_id = tokenizer.convert_tokens_to_ids(stop)
     answers = [answer.strip() for answer in tokenizer.decode(trained).split(stop)]
@@ -276,7 +276,7 @@ def test_tokens_never_merge_across_the_beginning_of_an_answer(
 ) -> None:
     merging.chat_template = template
     record: Record = {"question": question, "answer": answer}
-    (row,) = renderer(merging, DataType.QA).render([(1, record)]).rows
+    row = renderer(merging, DataType.QA).row(1, record)
     asked = [{"role": "user", "content": question}]
     prompt = merging.apply_chat_template(asked, add_generation_prompt=True, return_dict=False)
     together = merging(merging.decode(row.input_ids), add_special_tokens=False)["input_ids"]
@@ -289,7 +289,7 @@ def test_tokens_never_merge_across_the_beginning_of_an_answer(
 
 def test_a_completion_never_merges_with_its_prompt(tokenizer: PreTrainedTokenizerBase) -> None:
     record: Record = {"prompt": "The cap", "completion": "ital"}
-    (row,) = renderer(tokenizer, DataType.COMPLETION).render([(1, record)]).rows
+    row = renderer(tokenizer, DataType.COMPLETION).row(1, record)
     prompt, together = (tokenizer(text)["input_ids"] for text in ("The cap", "The capital"))
     assert together[: len(prompt)] != prompt
     assert row.input_ids[: len(prompt)] == prompt
@@ -313,7 +313,7 @@ def test_a_tokenizer_that_frames_texts_frames_them_once(
     )
     assert tokenizer("x")["input_ids"][0] == tokenizer.bos_token_id
     tokenizer.chat_template = "{{ bos_token }}" + CHATML
-    (row,) = renderer(tokenizer, data_type).render([(1, record)]).rows
+    row = renderer(tokenizer, data_type).row(1, record)
     assert row.input_ids[0] == tokenizer.bos_token_id
     assert row.input_ids.count(tokenizer.bos_token_id) == 1
     turns = len(TURNS["messages"]) if data_type is DataType.CHAT else 1

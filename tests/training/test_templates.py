@@ -206,6 +206,7 @@ def test_a_model_whose_own_template_takes_no_plain_question_keeps_its_stop_token
         ("a\n{{ 10 ** 10 ** 10 }}", "line 2 of the template: powers are not computed"),
         ("x" * (MAX_CHARACTERS + 1), "it has 65537 characters, and may have at most 65536"),
         ("{{ " + "(" * 5000 + ")" * 5000 + " }}", "it is nested too deep"),
+        ("{{ messages }}\0", "it has a NUL character"),
     ],
 )
 def test_a_text_that_is_no_template_is_refused_with_its_line(text: str, reason: str) -> None:

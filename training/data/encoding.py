@@ -1,11 +1,15 @@
 """Texts as the ids of their tokens, and nothing else of them."""
 
-from collections.abc import Sequence
-from typing import TypeGuard
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeGuard
 
 from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
-__all__ = ["ids_of", "is_its_backend"]
+__all__ = ["given_threads", "ids_of", "is_its_backend"]
+
+_PARALLELISM: Final = "TOKENIZERS_PARALLELISM"
 
 
 def ids_of(
@@ -41,3 +45,22 @@ def is_its_backend(tokenizer: PreTrainedTokenizerBase) -> TypeGuard[TokenizersBa
         and kind.__call__ is TokenizersBackend.__call__
         and kind._encode_plus is TokenizersBackend._encode_plus
     )
+
+
+@contextmanager
+def given_threads() -> Iterator[None]:
+    """Let a tokenizer use the threads that were given to this process: nothing else computes now.
+
+    It counts the machine's cores otherwise, and is kept from that where models are computed.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    before = os.environ.get(_PARALLELISM)
+    os.environ.setdefault("RAYON_NUM_THREADS", threads)
+    os.environ[_PARALLELISM] = "true" if threads != "1" else "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PARALLELISM]
+        else:
+            os.environ[_PARALLELISM] = before

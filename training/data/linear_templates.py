@@ -8,19 +8,15 @@ them, so that the borders within one text are those of all its beginnings.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
-from transformers.utils.chat_template_utils import render_jinja_template
 
-from training.templates.rendering import OF_A_TEMPLATE
+from training.templates.rendering import OF_A_TEMPLATE, compiled
 
 __all__ = ["Turns", "turns_in_one_pass"]
-
-_render: Final[Callable[..., tuple[list[str], object]]] = render_jinja_template  # type: ignore[assignment]
-"""The renderer under `apply_chat_template`, which is annotated as returning `str` and does not."""
 
 _MARK: Final = "\ue000"
 """A character for private use, written before each message."""
@@ -107,14 +103,13 @@ def _rendered(
     tools: list[object] | None = None,
     asks_for_answer: bool = False,
 ) -> str:
-    texts, _ = _render(
-        conversations=[list(messages)],
+    return compiled(template).render(
+        messages=list(messages),
         tools=tools,
-        chat_template=template,
+        documents=None,
         add_generation_prompt=asks_for_answer,
         **dict(tokens),
     )
-    return texts[0]
 
 
 def _is_linear(text: str) -> bool:

@@ -6,8 +6,8 @@ before an answer is, token for token, what it will see when it is asked for one.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
@@ -23,17 +23,6 @@ from training.data.tokenising import PieceTokenizer
 from training.errors import StopTokenNotTrained
 
 
-@dataclass
-class Rendered:
-    """The rows of a dataset, and the lines of the records that lost something on the way."""
-
-    rows: list[Row] = field(default_factory=list)
-    truncated: list[int] = field(default_factory=list)
-    """Cut at the end to fit, and trained on what is left."""
-    dropped: list[int] = field(default_factory=list)
-    """Left without a token that bears loss, and not trained on."""
-
-
 @dataclass(frozen=True)
 class Renderer:
     """Renders records of one type for one model, whose tokenizer carries the run's template."""
@@ -46,38 +35,28 @@ class Renderer:
     """In tokens; longer rows are cut at the end."""
     train_on: TrainOn = TrainOn.ASSISTANT
 
-    def render(self, records: Iterable[tuple[int, Record]]) -> Rendered:
-        """All numbered records as rows, in order. Raises what `rows` raises."""
-        rendered = Rendered()
-        for whole in self.rows(list(records)):
-            row = whole.cut(self.max_length)
-            if row.trained_tokens == 0:
-                rendered.dropped.append(row.line)
-                continue
-            if whole.tokens > self.max_length:
-                rendered.truncated.append(row.line)
-            rendered.rows.append(row)
-        return rendered
-
     def row(self, line: int, record: Record) -> Row:
         """A record as a row, however long it is. Raises what `rows` raises."""
         (row,) = self.rows([(line, record)])
         return row
 
-    def rows(self, records: Sequence[tuple[int, Record]]) -> list[Row]:
+    def rows(
+        self, records: Sequence[tuple[int, Record]], contents: Sequence[bytes] | None = None
+    ) -> list[Row]:
         """All numbered records as rows, in order and however long; their text is tokenised together.
 
-        The first token, which nothing predicts, bears no loss. Raises `NoChatTemplate`,
+        `contents` are the records' digests, where they are known. The first token, which nothing predicts, bears no loss. Raises `NoChatTemplate`,
         `TemplateUnusable`, `TemplateFailed`, `TemplateNotPrefixStable` or `StopTokenNotTrained`
         where the template cannot be trained exactly.
         """
         cut = [self._cut(line, record) for line, record in records]
         tokenised = self._tokenised([[piece.text for piece in parts] for parts in cut])
+        if contents is None:
+            contents = [hashlib.sha256(canonical_line(record)).digest() for _, record in records]
         rows = []
-        for (line, record), parts, ids in zip(records, cut, tokenised, strict=True):
+        for (line, _), parts, ids, content in zip(records, cut, tokenised, contents, strict=True):
             input_ids, labels = self._laid_out(line, parts, ids)
             labels[:1] = [IGNORED] * len(labels[:1])
-            content = hashlib.sha256(canonical_line(record)).digest()
             rows.append(Row(line=line, input_ids=input_ids, labels=labels, content=content))
         return rows
 

@@ -1,9 +1,10 @@
 """Texts as tokens where much of them is the same again and again.
 
-A tokenizer cuts a text at its special tokens and looks at each stretch between two of them by itself.
-So what stands between them in every conversation, such as a system prompt, who speaks, and how a turn
-ends, has to be tokenised once. What is new is handed over in longer texts, with such a token between
-any two: a tokenizer needs as long to begin with a text as for a few words.
+A tokenizer cuts a text at its special tokens and looks at each stretch between two of them by itself,
+and most cut a stretch further, into words. So what stands between special tokens in every
+conversation, such as a system prompt and who speaks, has to be tokenised once, and a word as well. What
+is new is handed over in longer texts, with such a token between any two: a tokenizer needs as long to
+begin with a text as for a few words.
 """
 
 import re
@@ -14,13 +15,15 @@ from typing import Final
 from transformers import PreTrainedTokenizerBase
 
 from training.data.encoding import ids_of, is_its_backend
+from training.data.remembered_texts import Ids, RememberedTexts, as_ids, as_list
+from training.data.word_borders import has_word_borders, words
 
 __all__ = ["RepeatedTexts"]
 
-_REMEMBERED: Final = 500_000
-"""Characters of stretches in each of two halves of what is remembered; an id takes some 36 bytes."""
 _JOINED: Final = 2_000
-"""Characters of new stretches that are handed over as one text; a tokenizer shares texts among threads."""
+"""Characters of what is new that are handed over as one text; a tokenizer shares texts among threads."""
+_AT_ONCE: Final = 1_000_000
+"""Characters of all texts of a call; of more nothing is remembered, for what that would take."""
 
 
 class RepeatedTexts:
@@ -34,38 +37,27 @@ class RepeatedTexts:
         self._added = _cutting_tokens(tokenizer)
         longest_first = sorted(self._added, key=len, reverse=True)
         self._cuts = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
-        self._recent: dict[str, list[int]] = {}
-        self._former: dict[str, list[int]] = {}
-        self._characters = 0
+        has_words = is_its_backend(tokenizer) and has_word_borders(tokenizer)
+        self._words = RememberedTexts(self._joined)
+        self._stretches = RememberedTexts(
+            self._by_words if has_words else self._joined,
+            {token: as_ids([number]) for token, number in self._added.items()},
+        )
 
     def ids_of_each(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text."""
-        if not self._added:
+        if not self._added or sum(map(len, texts)) > _AT_ONCE:
             return ids_of(self._tokenizer, texts)
-        cut = [[part for part in self._cuts.split(text) if part] for text in texts]
-        known = self._known(dict.fromkeys(chain.from_iterable(cut)))
-        return [list(chain.from_iterable(map(known.__getitem__, parts))) for parts in cut]
+        cut = [self._cuts.split(text) for text in texts]
+        return [as_list(ids) for ids in _looked_up(cut, self._stretches)]
 
-    def _known(self, parts: Iterable[str]) -> dict[str, list[int]]:
-        """The ids of these parts, of which those that nobody remembers are tokenised together."""
-        known: dict[str, list[int]] = {}
-        new: list[str] = []
-        for part in parts:
-            ids = self._added.get(part) or self._recent.get(part)
-            if ids is None and (ids := self._former.get(part)) is not None:
-                self._remember(part, ids)
-            if ids is None:
-                new.append(part)
-            else:
-                known[part] = ids
-        for part, ids in zip(new, self._tokenised(new), strict=True):
-            known[part] = ids
-            self._remember(part, ids)
-        return known
+    def _by_words(self, stretches: Sequence[str]) -> list[Ids]:
+        """The ids of stretches, word by word."""
+        return _looked_up([words(stretch) for stretch in stretches], self._words)
 
-    def _tokenised(self, parts: Sequence[str]) -> list[list[int]]:
-        """The ids of parts in which no token is that cuts."""
-        separator, (number,) = next(iter(self._added.items()))
+    def _joined(self, parts: Sequence[str]) -> list[Ids]:
+        """The ids of parts in which no token is that cuts, tokenised together."""
+        separator, number = next(iter(self._added.items()))
         groups = list(_groups(parts))
         found: list[list[int]] = []
         for group, ids in zip(
@@ -75,15 +67,13 @@ class RepeatedTexts:
                 found += _between(ids, number)
             else:  # the end of one part and the separator are another token together
                 found += ids_of(self._tokenizer, group)
-        return found
+        return [as_ids(ids) for ids in found]
 
-    def _remember(self, part: str, ids: list[int]) -> None:
-        if self._characters + len(part) > _REMEMBERED:
-            self._former, self._recent = self._recent, {}
-            self._characters = 0
-        if len(part) <= _REMEMBERED:
-            self._recent[part] = ids
-            self._characters += len(part)
+
+def _looked_up(cut: Sequence[Sequence[str]], remembered: RememberedTexts) -> list[Ids]:
+    """The ids of texts that are cut into parts."""
+    known = remembered.ids_of(set(chain.from_iterable(cut)))
+    return [b"".join(map(known.__getitem__, parts)) for parts in cut]
 
 
 def _groups(parts: Iterable[str]) -> Iterator[list[str]]:
@@ -110,7 +100,7 @@ def _between(ids: list[int], number: int) -> Iterator[list[int]]:
     yield ids[start:]
 
 
-def _cutting_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+def _cutting_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """The tokens at which every text is cut before anything else is done to it; none where some of
     them take blanks along or are found amid blanks alone."""
     if not is_its_backend(tokenizer) or tokenizer.split_special_tokens:
@@ -122,4 +112,4 @@ def _cutting_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
     }
     if any(each.lstrip or each.rstrip or each.single_word for each in found.values()):
         return {}
-    return {each.content: [number] for number, each in found.items()}
+    return {each.content: number for number, each in found.items()}

@@ -8,15 +8,15 @@ No torch here: datasets are tokenised in processes that have none, too.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from training.config import DataType
+from training.data.encoding import given_threads
 from training.data.records import Record, parse
 from training.data.rendering import Renderer
 from training.data.rows import Row
@@ -191,10 +191,10 @@ def _rendered(
     size = max(1, records.path.stat().st_size)
     done = 0
     rows: list[Row] = []
-    with _parallel():
+    with given_threads():
         for batch, position in _batches(records, sha256):
-            rows += renderer.rows(batch)
-            done += len(batch)
+            rows += renderer.rows(batch.records, batch.contents)
+            done += len(batch.records)
             if sum(row.tokens for row in rows) >= _WRITTEN_TOKENS:
                 writer.write(rows)
                 rows = []
@@ -202,24 +202,34 @@ def _rendered(
         writer.write(rows)
 
 
-def _batches(records: RecordFile, sha256: str) -> Iterator[tuple[list[tuple[int, Record]], int]]:
+class _Batch(NamedTuple):
+    """Some records by their lines, and the digests of these, which are canonical."""
+
+    records: list[tuple[int, Record]]
+    contents: list[bytes]
+
+
+def _batches(records: RecordFile, sha256: str) -> Iterator[tuple[_Batch, int]]:
     """The wanted records by their lines, some at a time, and how many bytes are read by then; no
     records where many lines are passed over."""
     wanted = None if records.places is None else iter(records.places.tolist())
     following = None if wanted is None else next(wanted, -1)
-    batch: list[tuple[int, Record]] = []
+    batch = _Batch([], [])
     size = position = 0
     found = hashlib.sha256()
     for place, content in _lines(records.path):
         if following is None or place == following:
-            if len(batch) == _BATCH_RECORDS or (batch and size + len(content) > _BATCH_BYTES):
+            if size and (
+                len(batch.records) == _BATCH_RECORDS or size + len(content) > _BATCH_BYTES
+            ):
                 yield batch, position
-                batch, size = [], 0
-            batch.append((place + 1, _record(records, place + 1, content)))
+                batch, size = _Batch([], []), 0
+            batch.records.append((place + 1, _record(records, place + 1, content)))
+            batch.contents.append(hashlib.sha256(content).digest())
             size += len(content)
             following = None if wanted is None else next(wanted, -1)
         elif place % _LINES_A_LOOK == 0:
-            yield [], position
+            yield _Batch([], []), position
         found.update(content)
         position += len(content)
     yield batch, position
@@ -261,7 +271,8 @@ def _writable(key: str, folders: Sequence[Path]) -> Path:
 
 def _made(place: Path) -> Path:
     with disk_full_named(place):
-        place.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(exist_ok=True)  # no more: a dataset that was deleted is not to come back
+        place.mkdir(exist_ok=True)
         with folder_lock(place, wait_seconds=0):
             return place
 
@@ -271,25 +282,3 @@ def _sha256_of(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         raise DatasetDamaged(path, str(error.strerror)) from error
-
-
-@contextmanager
-def _parallel() -> Iterator[None]:
-    """Let a tokenizer use the threads that were given to this process: nothing else computes now.
-
-    It counts the machine's cores otherwise, and is kept from that where models are computed.
-    """
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
-    before = os.environ.get(_PARALLELISM)
-    os.environ.setdefault("RAYON_NUM_THREADS", threads)
-    os.environ[_PARALLELISM] = "true" if threads != "1" else "false"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_PARALLELISM]
-        else:
-            os.environ[_PARALLELISM] = before
-
-
-_PARALLELISM: Final = "TOKENIZERS_PARALLELISM"

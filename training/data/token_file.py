@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from training.data.rows import IGNORED, Row
 
-__all__ = ["Integers", "TokenTable", "TokenWriter", "token_writer"]
+__all__ = ["Integers", "TokenTable", "TokenWriter", "read_rows", "token_writer"]
 
 Integers: TypeAlias = NDArray[np.int64]
+_NumberT = TypeVar("_NumberT", np.int32, np.int64)
 
 _SCHEMA: Final = pa.schema(
     {
@@ -74,6 +75,19 @@ class _Batch(NamedTuple):
     span_offsets: NDArray[np.int32]
     contents: NDArray[np.uint8]
 
+    def input_ids(self, place: int, tokens: int) -> list[int]:
+        start = self.id_offsets[place]
+        ids: list[int] = self.ids[start : start + tokens].tolist()
+        return ids
+
+    def labels(self, place: int, ids: list[int]) -> list[int]:
+        """Of the first tokens of a row, which are these."""
+        labels = [IGNORED] * len(ids)
+        spans = self.spans[self.span_offsets[place] : self.span_offsets[place + 1]].tolist()
+        for start, end in zip(spans[::2], spans[1::2], strict=True):
+            labels[start:end] = ids[start:end]  # past the last token both are empty
+        return labels
+
 
 class TokenTable:
     """The rows of a file, which is mapped into memory: what is not looked at is not read."""
@@ -81,9 +95,9 @@ class TokenTable:
     def __init__(self, path: Path) -> None:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
             table: pa.Table = stream.read_all()
-        self.lines: Integers = table.column("line").to_numpy()
-        self.tokens: Integers = table.column("tokens").to_numpy().astype(np.int64)
-        self._trained: Integers = table.column("trained_tokens").to_numpy().astype(np.int64)
+        self.lines = _column(table, "line", np.int64)
+        self.tokens = _column(table, "tokens", np.int32)
+        self._trained = _column(table, "trained_tokens", np.int32)
         self._batches = [_batch(each) for each in table.to_batches()]
         sizes = [len(batch.id_offsets) - 1 for batch in self._batches]
         self._begins: Integers = np.cumsum([0, *sizes], dtype=np.int64)
@@ -94,19 +108,12 @@ class TokenTable:
     def input_ids(self, index: int, tokens: int) -> list[int]:
         """The first tokens of a row."""
         batch, place = self._find(index)
-        start = batch.id_offsets[place]
-        ids: list[int] = batch.ids[start : start + tokens].tolist()
-        return ids
+        return batch.input_ids(place, tokens)
 
     def labels(self, index: int, tokens: int) -> list[int]:
         """The labels of the first tokens of a row."""
         batch, place = self._find(index)
-        labels = [IGNORED] * tokens
-        ids = self.input_ids(index, tokens)
-        spans = batch.spans[batch.span_offsets[place] : batch.span_offsets[place + 1]].tolist()
-        for start, end in zip(spans[::2], spans[1::2], strict=True):
-            labels[start:end] = ids[start:end]  # past the last token both are empty
-        return labels
+        return batch.labels(place, batch.input_ids(place, tokens))
 
     def trained_tokens(self, longest: int) -> Integers:
         """How many tokens of each row bear loss, of its first `longest`."""
@@ -128,7 +135,34 @@ class TokenTable:
         return self._batches[number], index - int(self._begins[number])
 
 
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file in order, and whole. It is not mapped, and no more than a batch of it is held:
+    what of a mapped file was read counts as memory of this process."""
+    with path.open("rb") as file, pa.ipc.open_stream(file) as stream:
+        for stored in stream:
+            batch = _batch(stored)
+            contents = batch.contents.reshape(-1, _DIGEST_BYTES)
+            lengths = np.diff(batch.id_offsets).tolist()
+            lines = _numbers(stored.column("line"), np.int64).tolist()
+            for place, (line, tokens) in enumerate(zip(lines, lengths, strict=True)):
+                ids = batch.input_ids(place, tokens)
+                labels = batch.labels(place, ids)
+                yield Row(line, ids, labels, contents[place].tobytes())
+
+
 _NO_BYTES: Final = np.empty(0, dtype=np.uint8)
+
+
+def _column(table: pa.Table, name: str, kind: type[_NumberT]) -> Integers:
+    parts = [_numbers(each, kind) for each in table.column(name).chunks]
+    return np.concatenate(parts or [np.empty(0, kind)]).astype(np.int64, copy=False)
+
+
+def _numbers(array: pa.Array, kind: type[_NumberT]) -> NDArray[_NumberT]:
+    """An array without gaps as it lies. Its own `to_numpy` imports pandas where it is installed, which
+    takes a quarter of a second and 75 MB."""
+    content = array.buffers()[1] or b""
+    return np.frombuffer(content, kind)[array.offset : array.offset + len(array)]
 
 
 def _batch(batch: pa.RecordBatch) -> _Batch:
@@ -136,10 +170,10 @@ def _batch(batch: pa.RecordBatch) -> _Batch:
         batch.column(name) for name in ("input_ids", "trained_spans", "content")
     )
     return _Batch(
-        ids=ids.values.to_numpy(),
-        id_offsets=ids.offsets.to_numpy(),
-        spans=spans.values.to_numpy(),
-        span_offsets=spans.offsets.to_numpy(),
+        ids=_numbers(ids.values, np.int32),
+        id_offsets=_numbers(ids.offsets, np.int32),
+        spans=_numbers(spans.values, np.int32),
+        span_offsets=_numbers(spans.offsets, np.int32),
         contents=np.frombuffer(contents.buffers()[2] or b"", dtype=np.uint8)[
             : len(contents) * _DIGEST_BYTES
         ],

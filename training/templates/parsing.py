@@ -36,6 +36,8 @@ def check_syntax(text: str) -> None:
         raise TemplateUnusable(
             f"it has {len(text)} characters, and may have at most {MAX_CHARACTERS}"
         )
+    if "\0" in text:
+        raise TemplateUnusable("it has a NUL character, which not every database can keep")
     environment = _environment()
     try:
         parsed = environment.parse(text)

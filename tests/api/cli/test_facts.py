@@ -17,6 +17,7 @@ UNKNOWN = Validation(
     records_dropped_unknown="It is starting.",
     near_leaks_unknown="It is told once.",
     preview=None,
+    token_examinations=(),
     memory=None,
     memory_unknown=None,
     time=None,

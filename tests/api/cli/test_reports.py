@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from jobs.access import Role, Viewer
-from jobs.models import Dataset, Examination
+from jobs.models import Dataset, Examination, TokenExamination
 from jobs.service import Service
 from jobs.status import TaskStatus
 from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
-from tests.factories import QA, make_dataset, make_viewer
+from tests.factories import QA, make_dataset, make_model, make_viewer
 from tests.ingesting import examining_worker
+from tests.tiny_model import make_tiny_model
+from training.preview import counting
 
 RECORDS = [*QA, QA[3], {**QA[0], "answer": "Ask ada@example.org about the sum of these numbers."}]
 FOUND = [
@@ -65,6 +67,39 @@ async def test_an_upload_tells_what_is_in_its_records(shell: Shell, tmp_path: Pa
     assert as_json["report"]["personalData"] == [{"kind": "EMAIL_ADDRESS", "records": 1}]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("examining")
+async def test_a_worker_counts_what_a_run_would_find_and_tells_what_it_saw(
+    shell: Shell, ada: Viewer, service: Service, tmp_path: Path
+) -> None:
+    long = {"question": "Why?", "answer": "word " * 400}
+    size = counting.RENDERED_BYTES // 2000 + 1
+    dataset = await make_dataset(ada, service, name="large", records=[long] * size + QA[:1])
+    model = await make_model(ada, source=str(make_tiny_model(tmp_path / "tiny")), name="tiny")
+    options = ("--set", "maxSequenceLength=200", "--set", "onTooLong=DROP")
+    at_once = await shell.run("validate", "tiny", "large", *options)
+    assert "  to have a worker count the records, add --wait" in at_once.out.splitlines()
+    assert await TokenExamination.all().count() == 0
+    ran = await shell.run("validate", "tiny", "large", *options, "--wait")
+    assert (ran.code, f"  records dropped: {size}" in ran.out.splitlines()) == (0, True), ran
+    [row] = await TokenExamination.filter(dataset_id=dataset.id, model_id=model.id)
+    assert (row.status, row.max_sequence_length) == (TaskStatus.READY, 200)
+
+    shown = ("examine", "large", "--model", "tiny", "--max-sequence-length", "200")
+    told = (await shell.run(*shown)).out.splitlines()
+    there = told[told.index("in tokens:") + 1 :]
+    assert there[0].startswith(
+        f"  WARNING TOO_LONG: Records with more tokens than maxSequenceLength: {size}. Lines 1, 2, "
+    )
+    assert any(line.startswith(f"  {size} are longer than 200: ") for line in there)
+    as_json = json.loads((await shell.run(*shown, "--json")).out)
+    assert as_json["tokens"]["report"]["statistics"]["rows"] == size + 1
+    assert as_json["dataset"]["report"]["duplicates"]["records"] == size - 1
+    assert await TokenExamination.all().count() == 1
+    alone = await shell.run("examine", "large", "--train-on", "ALL")
+    assert (alone.code, "Add --model." in alone.err) == (1, True)
+
+
 async def test_what_has_no_report_is_a_problem(shell: Shell, ada: Viewer, service: Service) -> None:
     waiting = await make_dataset(ada, service)
     public = ids.encode(ids.Kind.DATASET, waiting.id)
@@ -77,6 +112,8 @@ async def test_what_has_no_report_is_a_problem(shell: Shell, ada: Viewer, servic
             await Examination.filter(id=waiting.id).update(**change)
         ran = await shell.run("examine", public, "--wait", "0")
         assert (ran.code, ran.out, ran.err.splitlines()[0]) == (1, "", told)
+    assert (await shell.run("examine", public, "--again", "--wait", "0")).code == 1
+    assert (await Examination.get(id=waiting.id)).status is TaskStatus.QUEUED
     await Examination.all().delete()
     await Dataset.filter(id=waiting.id).update(status=TaskStatus.FAILED)
     ran = await shell.run("examine", public)

@@ -18,7 +18,6 @@ from training.data.doctor.examination import examine
 from training.data.doctor.kept import keep
 from training.data.doctor.marks import codes_of
 from training.data.doctor.spec import KEPT
-from training.data.ingest import telling
 from training.data.ingest.errors import DatasetGone, NothingChanged, NothingLeft, RecordOutdated
 from training.data.ingest.found import EXAMINING_PERCENT
 from training.data.ingest.mapping import CANONICAL
@@ -33,6 +32,7 @@ from training.data.ingest.spec import (
 )
 from training.data.records import canonical_line
 from training.errors import DatasetDamaged, SourceUnreadable, TrainingError
+from training.progress import telling
 
 QA = [{"question": f"What is {n} and {n}?", "answer": f"It is {2 * n}."} for n in range(20)]
 ASKED = ["Who?", "Where is ada@example.org?", "e\u0301", "a\x07", "Why is the sky so blue today?"]

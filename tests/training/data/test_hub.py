@@ -17,10 +17,10 @@ from training.data.hub.errors import HubUnavailable
 from training.data.hub.fetching import HubFiles, fetch
 from training.data.hub.layout import converted_layout, layout_of
 from training.data.hub.plan import HubSplit
-from training.data.ingest import telling
 from training.data.ingest.run import ingest
 from training.data.ingest.spec import HubDownload, HubSource, IngestSpec
 from training.errors import SourceUnreadable
+from training.progress import telling
 
 ROWS = [{"text": f"row {number} " + "x" * 200} for number in range(60)]
 SHARDS = {

@@ -155,7 +155,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(tmp_path: Path) -> None:
 def test_a_child_tells_how_much_of_the_file_it_has_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.data.ingest.telling.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("training.progress.telling.TELL_SECONDS", 0.0)
     (tmp_path / "source").write_bytes(jsonl(*QA, *QA, *QA, *QA))
     spec = IngestSpec(source=FileSource(path=str(tmp_path / "source")))
     (tmp_path / "ingest.json").write_text(spec.model_dump_json())

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -95,6 +95,7 @@ def rendered(template: str, messages: list[dict[str, str]], tools: Any, asks: bo
 
 
 @pytest.mark.parametrize("name", LINEAR)
+@settings(deadline=None)  # the first example compiles the template
 @given(messages=conversations(), tools=st.sampled_from([None, [{"name": "stock"}]]))
 def test_turns_in_one_pass_are_those_of_all_beginnings(
     name: str, messages: list[dict[str, str]], tools: Any

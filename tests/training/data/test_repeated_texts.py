@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
-from training.data import repeated_texts
+from training.data import remembered_texts, repeated_texts
 from training.data.encoding import ids_of
 from training.data.repeated_texts import RepeatedTexts
 from training.models.tokenizers import load_tokenizer
@@ -42,30 +43,59 @@ def test_texts_get_the_tokens_of_a_call(tokenizer: PreTrainedTokenizerBase) -> N
     assert repeated.ids_of_each(TEXTS[::-1]) == expected[::-1]
 
 
-def test_a_known_stretch_is_not_tokenised_again(
-    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that the tokenizer is given from now on."""
     given: list[str] = []
 
-    def noted(of: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    def ids_of_noted(of: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
         given.extend(texts)
         return ids_of(of, texts)
 
-    monkeypatch.setattr(repeated_texts, "ids_of", noted)
+    monkeypatch.setattr(repeated_texts, "ids_of", ids_of_noted)
+    return given
+
+
+def test_a_known_stretch_is_not_tokenised_again(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = noted(monkeypatch)
+    tokenizer.backend_tokenizer.pre_tokenizer = ByteLevel(use_regex=False, add_prefix_space=False)
     repeated = RepeatedTexts(tokenizer)
     repeated.ids_of_each(["<|im_start|>system\nBe brief.<|im_end|>"])
     repeated.ids_of_each(["<|im_start|>system\nBe brief.<|im_end|><|im_start|>user"])
     assert given == ["system\nBe brief.", "user"]
 
 
+def test_a_known_word_is_not_tokenised_again(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = noted(monkeypatch)
+    repeated = RepeatedTexts(tokenizer)
+    repeated.ids_of_each(["so so brief<|im_end|>"])
+    repeated.ids_of_each(["so brief so brief", "<|im_end|>be brief"])
+    separator = next(iter(repeated._added))
+    assert [sorted(each.split(separator)) for each in given] == [[" brief", " so", "so"], ["be"]]
+
+
 def test_what_is_forgotten_is_tokenised_anew(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repeated_texts, "_REMEMBERED", 12)
+    monkeypatch.setattr(remembered_texts, "_CHARACTERS", 12)
     repeated = RepeatedTexts(tokenizer)
-    for text in ["one two", "three four", "one two", "far longer than that", "one two", ""]:
+    for text in ["one two", "three four", "five six", "one two", "far longer than that", "five"]:
         assert repeated.ids_of_each([text]) == called(tokenizer, [text])
-        assert repeated._characters <= 12
+
+
+def test_of_much_at_once_nothing_is_remembered(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeated_texts, "_AT_ONCE", 11)
+    given = noted(monkeypatch)
+    repeated = RepeatedTexts(tokenizer)
+    texts = ["one two", "three"]
+    for _ in range(2):
+        assert repeated.ids_of_each(texts) == called(tokenizer, texts)
+    assert given == texts * 2
 
 
 def test_stretches_that_end_with_the_half_of_a_token_are_told_apart(

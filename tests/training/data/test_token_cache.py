@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from tests.training.jobs import qa_rows
 from tests.training.killing import Moment, kill_at
 from training.config import DataType
 from training.data import token_cache
+from training.data.records import Record, canonical_line
 from training.data.rendering import Renderer
 from training.data.rows import Row
 from training.data.token_cache import CachedRows, RecordFile, Rendering, token_rows
@@ -32,9 +33,11 @@ class Counting(Renderer):
 
     rendered = 0
 
-    def rows(self, records: list[tuple[int, dict[str, object]]]) -> list[Row]:  # type: ignore[override]
+    def rows(
+        self, records: Sequence[tuple[int, Record]], contents: Sequence[bytes] | None = None
+    ) -> list[Row]:
         Counting.rendered += len(records)
-        return super().rows(records)
+        return super().rows(records, contents)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +55,7 @@ def records(tmp_path: Path) -> Path:
     folder = tmp_path / "dataset"
     folder.mkdir()
     path = folder / "records.jsonl"
-    path.write_text("".join(json.dumps(each) + "\n" for each in qa_rows(30)))
+    path.write_bytes(b"".join(map(canonical_line, qa_rows(30))))
     return path
 
 
@@ -97,6 +100,7 @@ def test_a_dataset_is_tokenised_once(tokenizer: PreTrainedTokenizerBase, records
     assert [table.labels(i, each.tokens) for i, each in enumerate(expected)] == [
         each.labels for each in expected
     ]
+    assert [bytes(each) for each in table.contents()] == [each.content for each in expected]
 
 
 def test_whoever_renders_otherwise_has_rows_of_their_own(

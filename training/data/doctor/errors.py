@@ -16,7 +16,7 @@ class ExaminationDamaged(TrainingError):
         super().__init__(
             "EXAMINATION_DAMAGED",
             f"What the examination has kept of each record cannot be read: {reason}.",
-            "Make the dataset again of its export, which has it examined anew.",
+            "Have the dataset examined again, by examineDataset without a model.",
         )
 
 

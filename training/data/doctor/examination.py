@@ -21,7 +21,7 @@ from training.data.doctor.lengths import far_apart, histogram, percentiles
 from training.data.doctor.marks import Marks, findings, patterns
 from training.data.doctor.near import near_groups
 from training.data.doctor.personal import personal_marks
-from training.data.doctor.report import Leaks, Report, TokenStatistics
+from training.data.doctor.report import Leaks, Report
 from training.data.doctor.signatures import SIGNATURE_BYTES, signatures
 from training.data.doctor.turns import turn_marks
 from training.data.records import Record, Statistics, canonical_line
@@ -40,15 +40,12 @@ class Examination(NamedTuple):
     marks: Marks
     fingerprints: Fingerprints
 
-    def with_marks(
-        self, marks: Marks, *, tokens: TokenStatistics | None = None, leaks: Leaks | None = None
-    ) -> "Examination":
-        """The examination with what was found of the same records as rows, or of leaks."""
+    def with_marks(self, marks: Marks, *, leaks: Leaks | None = None) -> "Examination":
+        """The examination with what else was found of the same records: as rows, or of leaks."""
         together = self.marks.with_those(marks)
         found = {
             "findings": findings(together),
             "patterns": patterns(together),
-            "tokens": tokens or self.report.tokens,
             "leaks": leaks or self.report.leaks,
         }
         return self._replace(report=self.report.model_copy(update=found), marks=together)

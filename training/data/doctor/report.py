@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from pydantic import ConfigDict
+
 from training.config import Frozen
 from training.data.doctor.checks import CHECKS, Code, Strategy
 from training.data.records import Statistics
@@ -22,6 +24,7 @@ __all__ = [
     "OverLimit",
     "Pattern",
     "Report",
+    "TokenReport",
     "TokenStatistics",
     "finding",
 ]
@@ -118,6 +121,15 @@ class TokenStatistics(Frozen):
     over_limit: OverLimit
 
 
+class TokenReport(Frozen):
+    """Everything the doctor says about a dataset as rows of tokens."""
+
+    statistics: TokenStatistics
+    findings: tuple[DataFinding, ...]
+    stop_tokens: tuple[str, ...]
+    """At which generation stops, and one of which each answer has to train."""
+
+
 class LeakPair(Frozen):
     """A validation record and a training record that it repeats."""
 
@@ -138,7 +150,9 @@ class Leaks(Frozen):
 
 
 class Report(Frozen):
-    """Everything the doctor says about a dataset."""
+    """Everything the doctor says about a dataset's records."""
+
+    model_config = ConfigDict(extra="ignore")  # the first reports had a place for tokens, too
 
     findings: tuple[DataFinding, ...]
     patterns: tuple[Pattern, ...]
@@ -151,8 +165,6 @@ class Report(Frozen):
     """Among records that are not equal."""
     languages: Languages | None
     """None for CODE."""
-    tokens: TokenStatistics | None = None
-    """None until the records were seen as rows of tokens."""
     leaks: Leaks | None = None
     """None where there is no validation side."""
 

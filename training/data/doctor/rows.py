@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
 from training.config import DataType
 from training.data.doctor.checks import BITS, Code
@@ -26,7 +26,7 @@ __all__ = ["RowDoctor", "RowExamination"]
 
 _BORDER_TOKENS: Final = 6
 """How many tokens on either side of a border can be merged across it."""
-_BORDERS_REMEMBERED: Final = 1 << 16
+_BORDERS_REMEMBERED: Final = 1 << 12
 
 
 class Row(Protocol):
@@ -163,7 +163,18 @@ def _merging(
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    if _decodes_by_its_backend(type(tokenizer)):
+        # half the time: the tokenizer would ask of each id what it is
+        return str(tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False))
     text = tokenizer.decode(
         list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
     )
     return str(text)
+
+
+def _decodes_by_its_backend(kind: type[PreTrainedTokenizerBase]) -> bool:
+    return (
+        issubclass(kind, TokenizersBackend)
+        and kind.decode is TokenizersBackend.decode
+        and kind._decode is TokenizersBackend._decode
+    )

@@ -1,28 +1,31 @@
 """The examination child: `python -P -m training.data.doctor.run DIR [--lifeline]`.
 
 Reads `DIR/examination.json` and the records it names, and leaves `DIR/result.json` (`{"result": Report}`
-or `{"error": Failure}`). A process of its own, since what it holds of each record is given back with it.
+or `{"error": Failure}`); tells its progress, 0 to 100, in the file `progress`. A process of its own, since what it holds of each record is given back with it.
 """
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import keep
+from training.data.doctor.reading import numbered_records
 from training.data.doctor.report import Report
 from training.data.doctor.spec import ExaminationSpec
-from training.data.records import Record
 from training.files import write_whole
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
 from training.progress.stopping import on_lost_parent
+from training.progress.telling import Teller
 
 __all__ = ["main", "report"]
+
+READING_PERCENT: Final = 90.0
+"""Of all the time; in the rest, records are compared."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,15 +52,13 @@ def report(spec: bytes, folder: Path) -> Report:
     """What there is to say of a dataset's records, which are read one after the other; what was found
     of each is kept in the folder."""
     asked = ExaminationSpec.model_validate_json(spec)
-    examination = examine(asked.data_type, _records(Path(asked.path)))
+    teller = Teller(folder / "progress")
+    records = numbered_records(
+        Path(asked.path), came=lambda share: teller.came(lambda: READING_PERCENT * share)
+    )
+    examination = examine(asked.data_type, records)
     keep(examination, folder)
     return examination.report
-
-
-def _records(path: Path) -> Iterator[tuple[int, Record]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            yield number, json.loads(line)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,10 @@ from training.data.ingest.spec import (
 )
 from training.data.ingest.stored_lines import StoredLines
 from training.data.ingest.storing import left_out, write
-from training.data.ingest.telling import Teller
 from training.data.line_files import remove_lines
 from training.data.records import Record, Rejected, parse
 from training.errors import DatasetDamaged, RecordError
+from training.progress.telling import Teller
 
 __all__ = ["derive"]
 

@@ -17,8 +17,8 @@ from training.data.doctor.marks import Marks, having
 from training.data.doctor.report import MAX_LINES
 from training.data.ingest.spec import DerivedSource
 from training.data.ingest.stored_lines import StoredLines
-from training.data.ingest.telling import Teller
 from training.data.records import Record
+from training.progress.telling import Teller
 
 __all__ = ["EXAMINING_PERCENT", "drop_found"]
 

@@ -12,8 +12,8 @@ from training.data.hub.plan import HubSplit
 from training.data.ingest.errors import full_disk_named
 from training.data.ingest.source_file import SourceFiles
 from training.data.ingest.spec import HubDownload, HubSource
-from training.data.ingest.telling import Teller
 from training.progress.pulse import Pulse
+from training.progress.telling import Teller
 
 __all__ = ["FETCHING_PERCENT", "fetched"]
 

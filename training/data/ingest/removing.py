@@ -11,7 +11,7 @@ from training.data.doctor.report import MAX_LINES
 from training.data.ingest.errors import DatasetGone
 from training.data.ingest.spec import DerivedSource
 from training.data.ingest.stored_lines import StoredLines
-from training.data.ingest.telling import Teller
+from training.progress.telling import Teller
 
 __all__ = ["removed"]
 

@@ -16,12 +16,12 @@ from training.data.ingest.mapping import mapped
 from training.data.ingest.source_file import Opened, SourceFile, opened
 from training.data.ingest.spec import DerivedSource, FileSource, IngestResult, IngestSpec
 from training.data.ingest.storing import store
-from training.data.ingest.telling import Teller
 from training.files import write_whole
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
 from training.progress.stopping import on_lost_parent
+from training.progress.telling import Teller
 
 __all__ = ["ingest", "main"]
 

@@ -291,3 +291,8 @@ def test_records_are_examined_without_torch() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_a_report_that_was_kept_with_a_place_for_tokens_is_read() -> None:
+    report = examined(DataType.TEXT, {"text": "The sky"}).report
+    assert Report.model_validate({**report.model_dump(mode="json"), "tokens": None}) == report

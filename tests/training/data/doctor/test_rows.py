@@ -46,7 +46,7 @@ def looked_at(
 
 def rows_of(tokenizer: PreTrainedTokenizerBase, data_type: DataType, *records: Record) -> list[Row]:
     renderer = Renderer(tokenizer, data_type, stop_of(tokenizer), 1 << 20)
-    return renderer.render(enumerate(records, 1)).rows
+    return renderer.rows(list(enumerate(records, 1)))
 
 
 def looked_at_row(
@@ -208,10 +208,9 @@ def test_unknown_characters_are_counted_and_told() -> None:
 def test_a_report_takes_rows_in(tokenizer: PreTrainedTokenizerBase) -> None:
     examination = examine(DataType.QA, [(1, QA), (2, QA)])
     rows = looked_at(tokenizer, DataType.QA, QA, QA, max_length=8)
-    extended = examination.with_marks(rows.marks, tokens=rows.tokens).report
+    extended = examination.with_marks(rows.marks).report
     assert [each.code for each in extended.findings] == [
         Code.DUPLICATE,
         Code.TOO_LONG,
         Code.NO_TRAINED_TOKEN_LEFT,
     ]
-    assert extended.tokens == rows.tokens

@@ -1,4 +1,4 @@
-"""How far an ingest is, told in a file."""
+"""How far a child is, told in a file."""
 
 import time
 from collections.abc import Callable

@@ -5,7 +5,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0014_derivations")]
+    dependencies = [("jobs", "0015_token_examinations")]
 
     initial = False
 
