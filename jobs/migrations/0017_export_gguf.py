@@ -5,7 +5,7 @@ from tortoise import fields
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0015_export_formats")]
+    dependencies = [("jobs", "0016_export_formats")]
 
     initial = False
 
