@@ -20,7 +20,7 @@ from training.errors import ParityFailed
 from training.export import errors, run
 from training.export.bounds import EXACT
 from training.export.gguf import exporter, vocabulary, writing
-from training.export.gguf.errors import WeightsOverflow
+from training.export.gguf.errors import QuantisationFailed, WeightsOverflow
 from training.export.gguf.naming import file_stem, safe_name
 from training.export.parity import judge
 from training.export.spec import ExportResult, WeightType
@@ -306,3 +306,24 @@ def test_an_export_is_made_by_processes_that_know_its_files_alone(tmp_path: Path
     assert result.parity.kl_divergence < 1e-2
     assert damage(folder / "files") is None
     assert sorted(each.name for each in folder.iterdir() if each.name.startswith(".")) == []
+
+
+def test_what_the_quantiser_says_is_told(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    whole = tmp_path / "whole.gguf"
+    whole.write_bytes(b"GGUF and nothing else")
+    with pytest.raises(QuantisationFailed) as caught:
+        exporter._quantise(whole, tmp_path / "files" / "tuned.gguf", WeightType.Q8_0)
+    assert caught.value.message.startswith("llama.cpp could not write Q8_0: ")
+    assert whole.name in caught.value.message
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_file_that_llama_cpp_cannot_load_is_named_without_its_folder(
+    model: Path, tmp_path: Path
+) -> None:
+    spec = spec_of(model)
+    files = written(spec, tmp_path / "files")
+    (files / "tuned-F32.gguf").write_bytes(b"GGUF and nothing else")
+    with pytest.raises(ValueError, match=r"Failed to load model from file: tuned-F32\.gguf"):
+        parity(spec, files)

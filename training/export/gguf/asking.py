@@ -120,17 +120,20 @@ def opened(
 
     Raises `ValueError` where llama.cpp cannot.
     """
-    model = Llama(
-        str(file),
-        n_ctx=LONGEST_TEXT,
-        n_batch=LONGEST_TEXT,
-        n_ubatch=LONGEST_TEXT,
-        logits_all=True,
-        lora_path=None if adapter is None else str(adapter),
-        type_k=_FULL_CACHE,
-        type_v=_FULL_CACHE,
-        verbose=False,
-    )
+    try:
+        model = Llama(
+            str(file),
+            n_ctx=LONGEST_TEXT,
+            n_batch=LONGEST_TEXT,
+            n_ubatch=LONGEST_TEXT,
+            logits_all=True,
+            lora_path=None if adapter is None else str(adapter),
+            type_k=_FULL_CACHE,
+            type_v=_FULL_CACHE,
+            verbose=False,
+        )
+    except ValueError as error:  # it is told to users, who have no need of this machine's folders
+        raise ValueError(str(error).replace(str(file), file.name)) from error
     try:
         yield AskedFile(model, composed=composed, blank_first=blank_first)
     finally:

@@ -212,4 +212,4 @@ def _quantise(whole: Path, file: Path, chosen: WeightType) -> None:
     if shutil.disk_usage(file.parent).free < _NO_ROOM_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # llama.cpp does not say why
     lines = finished.stderr.strip().splitlines() or ["it says nothing"]
-    raise QuantisationFailed(chosen, lines[-1].rstrip("."))
+    raise QuantisationFailed(chosen, lines[-1].replace(str(whole), whole.name).rstrip("."))
