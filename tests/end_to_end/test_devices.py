@@ -34,9 +34,9 @@ async def test_a_job_waits_aloud_for_a_worker_with_its_devices_and_is_one_run(
         if event["__typename"] == "EpochCompleted":
             edges = (await admin.data(WORKERS))["listWorkers"]["edges"]
             seen.append({(edge["node"]["devices"], edge["node"]["devicesInUse"]) for edge in edges})
-    assert [event["code"] for event in events if event["__typename"] == "WarningRaised"] == [
-        "NO_WORKER_HAS_DEVICES"
-    ]
+    warned = [event["code"] for event in events if event["__typename"] == "WarningRaised"]
+    assert warned[0] == "NO_WORKER_HAS_DEVICES"
+    assert warned[1:] in ([], ["VALIDATION_NEAR_LEAK"])  # if the records were examined in time
     moves = [event["to"] for event in events if event["__typename"] == "StatusChanged"]
     assert moves == ["QUEUED", "PREPARING", "TRAINING", "VALIDATING", "COMPLETED"]
     metrics = [event["metrics"] for event in events if event["__typename"] == "EpochCompleted"]

@@ -3,19 +3,27 @@
 import json
 import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.sentencepiece import Blanks, make_sentencepiece
 from tests.tiny_model import make_architecture
 from training.export.answers import Answers
-from training.export.gguf import asking, exporter
+from training.export.gguf import exporter
 from training.export.parity import compare, questions_of, trained_answers
 from training.export.questions import write_questions
 from training.export.spec import ExportFormat, ExportSpec, Parity, WeightType
+
+needs_llama = pytest.mark.skipif(
+    find_spec("llama_cpp") is None, reason="llama-cpp-python is not compiled yet: make llama"
+)
+"""What a test is marked with that asks llama.cpp: a module that was left out whole would be collected by
+one process and not by another, where it is installed between the two."""
 
 
 def spec_of(folder: Path, **changes: object) -> ExportSpec:
@@ -44,6 +52,8 @@ def parity(spec: ExportSpec, folder: Path) -> Parity:
     _, *arguments = exporter.asker(spec, folder)
     with TemporaryDirectory(dir=folder.parent) as out_dir:
         write_questions(Path(out_dir) / "questions.json", questions)
+        from training.export.gguf import asking  # llama.cpp may be compiled later than this is read
+
         asking.main([*arguments, out_dir])
         return compare(trained_answers(spec, questions), Answers.read(Path(out_dir)))
 

@@ -8,15 +8,20 @@ import pytest
 
 from tests.sentencepiece import Blanks
 from tests.tiny_model import make_architecture, make_tiny_model
-
-pytest.importorskip("llama_cpp", reason="llama-cpp-python is not compiled yet: make llama")
-
-
-from tests.training.gguf_files import changed, parity, spec_of, with_sentencepiece, written
+from tests.training.gguf_files import (
+    changed,
+    needs_llama,
+    parity,
+    spec_of,
+    with_sentencepiece,
+    written,
+)
 from training.export.bounds import bounds_of
 from training.export.gguf import exporter
 from training.export.parity import judge
 from training.export.spec import WeightType
+
+pytestmark = needs_llama
 
 LINEAR = {"rope_type": "linear", "factor": 4.0}
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}

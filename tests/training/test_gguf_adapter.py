@@ -5,19 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from gguf import GGUFReader
 from peft import LoraConfig, get_peft_model
 
-pytest.importorskip("llama_cpp", reason="llama-cpp-python is not compiled yet: make llama")
-
-from gguf import GGUFReader
-
 from tests.tiny_model import make_architecture
-from tests.training.gguf_files import changed, parity, spec_of, written
+from tests.training.gguf_files import changed, needs_llama, parity, spec_of, written
 from training.export.bounds import bounds_of
 from training.export.errors import NotExportable
 from training.export.parity import compare, judge, questions_of, trained_answers
 from training.export.spec import ExportSpec, WeightType
 from training.models.base_models import load_base
+
+pytestmark = needs_llama
 
 
 def adapted(folder: Path, architecture: str, *, rs_lora: bool = False) -> ExportSpec:

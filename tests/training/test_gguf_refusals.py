@@ -4,17 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from transformers import AutoTokenizer
 
 from tests.tiny_model import make_architecture, make_tiny_model
-
-pytest.importorskip("llama_cpp", reason="llama-cpp-python is not compiled yet: make llama")
-
-from gguf import GGUFReader
-
-from tests.training.gguf_files import changed, parity, spec_of, with_sentencepiece, written
+from tests.training.gguf_files import (
+    changed,
+    needs_llama,
+    parity,
+    spec_of,
+    with_sentencepiece,
+    written,
+)
 from tests.training.jobs import qa_rows, run_here, write_job
 from training.errors import ParityFailed
 from training.export import errors, run
@@ -26,6 +29,8 @@ from training.export.parity import judge
 from training.export.spec import ExportResult, WeightType
 from training.files import damage
 from training.templates.named import NamedTemplate, text_of
+
+pytestmark = needs_llama
 
 END = "<END_TURN>"
 

@@ -313,13 +313,14 @@ async def test_a_run_that_can_start_is_told_its_size(
     assert lines[:3] == ["This run can start.", records, "  steps: 9"]
     assert lines[3].startswith("  tokens trained: about ")
     assert lines[4].startswith("  records dropped: The model's files are not on the API's machine.")
-    assert lines[5].startswith("  memory estimated: ")
-    assert lines[5].endswith("of 8.0 GB")
-    assert lines[6] == "  time: The worker has not measured yet how fast its machine computes."
+    assert lines[5].startswith("  near leaks: It is told once the records are examined;")
+    assert lines[6].startswith("  memory estimated: ")
+    assert lines[6].endswith("of 8.0 GB")
+    assert lines[7] == "  time: The worker has not measured yet how fast its machine computes."
     measured = machine.model_copy(update={"operations_per_second": 1e11})
     await say_present("worker", devices=1, devices_in_use=0, slots=1, machine=measured)
     timed = (await shell.run("validate", "tiny", "sums")).out.splitlines()
-    assert timed[6] == (
+    assert timed[7] == (
         "  time estimated: 0:04 (preparing 0:04, training 0:00, validating 0:00), "
         "between 0:02 and 0:08"
     )
