@@ -16,7 +16,7 @@ from training.data.hub import patience
 from training.data.hub.errors import HubUnavailable
 from training.data.hub.fetching import HubFiles, fetch
 from training.data.hub.layout import converted_layout, layout_of
-from training.data.hub.plan import HubSplit
+from training.data.hub.plan import HubFile, HubSplit, Plan, keep_plan, kept_plan
 from training.data.ingest.run import ingest
 from training.data.ingest.spec import HubDownload, HubSource, IngestSpec
 from training.errors import SourceUnreadable
@@ -426,3 +426,15 @@ def test_fetching_and_reading_are_told_as_one_progress(
         "pulse",
         "records.jsonl",
     }
+
+
+def test_a_plan_is_kept_whatever_a_stranger_named(tmp_path: Path) -> None:
+    plan = Plan(
+        wanted=HubSplit("ann/strange", "train"),
+        config="a\0\ud800",
+        commit="c" * 40,
+        is_partial=False,
+        files=(HubFile(name="\udfff.jsonl", size_bytes=1),),
+    )
+    keep_plan(plan, tmp_path)
+    assert kept_plan(tmp_path) == plan

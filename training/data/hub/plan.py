@@ -4,11 +4,10 @@ Whoever goes on after a stop takes the plan that is there, so that all files are
 far the revision has moved meanwhile. No network here, and no library of the hub's.
 """
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
-
-from pydantic import ValidationError
 
 from training.config import Frozen
 from training.files import write_whole
@@ -59,11 +58,12 @@ class Plan(Frozen):
 
 def kept_plan(folder: Path) -> Plan | None:
     """The plan by which files gather in a folder; None where there is none yet."""
-    with suppress(FileNotFoundError, ValidationError):
-        return Plan.model_validate_json((folder / _PLAN).read_bytes())
+    with suppress(FileNotFoundError, ValueError):
+        return Plan.model_validate(json.loads((folder / _PLAN).read_bytes()))
     return None
 
 
 def keep_plan(plan: Plan, folder: Path) -> None:
-    """Settle by which plan files gather in a folder."""
-    write_whole(folder / _PLAN, plan.model_dump_json().encode())
+    """Settle by which plan files gather in a folder. What strangers named may have halves of characters,
+    which `json` escapes and pydantic refuses."""
+    write_whole(folder / _PLAN, json.dumps(plan.model_dump(mode="json")).encode())
