@@ -3,7 +3,7 @@
 import typer
 
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
-from api.cli.output import print_json, print_page
+from api.cli.output import print_json, print_page, size
 
 __all__ = ["add_to"]
 
@@ -27,8 +27,10 @@ def workers(
             str(each.devices),
             str(each.devices_in_use),
             str(each.slots),
+            "-" if each.machine is None else each.machine.device,
+            "-" if each.machine is None else size(each.machine.available_bytes),
             each.started_at.strftime("%Y-%m-%d %H:%M"),
         )
         for each in page.nodes
     ]
-    print_page(page, ("NAME", "DEVICES", "IN USE", "SLOTS", "SINCE"), rows)
+    print_page(page, ("NAME", "DEVICES", "IN USE", "SLOTS", "DEVICE", "MEMORY", "SINCE"), rows)

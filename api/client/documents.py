@@ -184,7 +184,8 @@ query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
 LIST_WORKERS: Final = f"""
 query ListWorkers($first: Int!, $after: String) {{
   listWorkers(first: $first, after: $after) {{
-    edges {{ node {{ name devices devicesInUse slots startedAt seenAt }} }} {PAGE}
+    edges {{ node {{ name devices devicesInUse slots startedAt seenAt
+      machine {{ device bfloat16 threads availableBytes operationsPerSecond }} }} }} {PAGE}
   }}
 }}
 """

@@ -64,6 +64,16 @@ class Hindrance(Record):
     remedy: str
 
 
+class Machine(Record):
+    """One device of a worker. Bytes are what a run could hold."""
+
+    device: str
+    bfloat16: bool
+    threads: int
+    available_bytes: int
+    operations_per_second: float | None
+
+
 class Worker(Record):
     """A worker that is there. `devices` is how many one job of it can have."""
 
@@ -71,5 +81,6 @@ class Worker(Record):
     devices: int
     devices_in_use: int
     slots: int
+    machine: Machine | None
     started_at: datetime
     seen_at: datetime

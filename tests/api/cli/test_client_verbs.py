@@ -365,11 +365,21 @@ async def test_a_misused_verb_leaves_with_2(shell: Shell) -> None:
 
 @pytest.mark.usefixtures("ada")
 async def test_workers_are_listed_with_their_devices(shell: Shell) -> None:
-    await say_present("gpu-box-17", devices=4, devices_in_use=3, slots=2)
+    card = Machine(device="cuda", bfloat16=True, threads=2, available_bytes=80_000_000_000)
+    await say_present("gpu-box-17", devices=4, devices_in_use=3, slots=2, machine=card)
     ran = await shell.run("workers")
     assert ran.code == 0
     header, row = ran.out.splitlines()[:2]
-    assert header.split() == ["NAME", "DEVICES", "IN", "USE", "SLOTS", "SINCE"]
-    assert row.split()[:4] == ["gpu-box-17", "4", "3", "2"]
+    assert header.split("\t") == [
+        *("NAME", "DEVICES", "IN USE", "SLOTS", "DEVICE", "MEMORY", "SINCE")
+    ]
+    assert row.split("\t")[:6] == ["gpu-box-17", "4", "3", "2", "cuda", "80.0 GB"]
     (told,) = json.loads((await shell.run("workers", "--json")).out)
     assert (told["name"], told["devices"], told["devicesInUse"]) == ("gpu-box-17", 4, 3)
+    assert told["machine"] == {
+        "device": "cuda",
+        "bfloat16": True,
+        "threads": 2,
+        "availableBytes": 80_000_000_000,
+        "operationsPerSecond": None,
+    }
