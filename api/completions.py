@@ -86,7 +86,9 @@ def routes(service: Callable[[], Service]) -> list[Route]:
             return _refused(error)
         if asked.stream:
             return StreamingResponse(_streamed(row, asked.model), media_type="text/event-stream")
-        return _completion(await generations.whole(row, WAIT_SECONDS), asked.model)
+        answered = await generations.whole(row, WAIT_SECONDS)
+        await generations.abandon(row.id)  # what is not done by now, nobody can ask for again
+        return _completion(answered, asked.model)
 
     return [Route("/v1/chat/completions", complete, methods=["POST"])]
 

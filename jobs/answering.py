@@ -105,10 +105,17 @@ class Answerer:
     async def _listen(self, claimed: "_Claimed") -> bool:
         """Take over what the child says until it is done; False where it has ended instead."""
         line = asyncio.ensure_future(self._child.readline())
+        heard_at = time.monotonic()
         try:
             while True:
                 await asyncio.wait({line}, timeout=TELL_SECONDS)
+                if time.monotonic() - heard_at > self._settings.silence_seconds:
+                    await self._child.end()
+                    silent = f"It said nothing for {self._settings.silence_seconds:g} seconds."
+                    await claimed.fail("CHILD_SILENT", silent)
+                    return True
                 if line.done():
+                    heard_at = time.monotonic()
                     said = line.result()
                     if not said:
                         return False

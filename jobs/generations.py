@@ -23,7 +23,7 @@ from jobs.status import TaskStatus
 from training.events import Failure
 from training.serving.spec import Message, Parameters
 
-__all__ = ["Wanted", "follow", "get", "latency", "remove_old", "request", "whole"]
+__all__ = ["Wanted", "abandon", "follow", "get", "latency", "remove_old", "request", "whole"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ MOST_MESSAGES = 200
 MOST_CHARACTERS = 200_000
 LATEST = 50
 _UNFINISHED = (TaskStatus.QUEUED, TaskStatus.RUNNING)
+_leaving: set[asyncio.Future[None]] = set()
+"""Held until they are done, as the loop itself does not."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,11 @@ async def follow(generation: Generation) -> AsyncGenerator[Generation, None]:
                 shown = found
                 yield shown
     finally:
-        if shown.status in _UNFINISHED:
-            await abandon(generation.id)
+        if shown.status in _UNFINISHED:  # a server that ends a request may cancel this await, too
+            leaving = asyncio.ensure_future(abandon(generation.id))
+            _leaving.add(leaving)
+            leaving.add_done_callback(_leaving.discard)
+            await asyncio.shield(leaving)
 
 
 async def whole(generation: Generation, seconds: float) -> Generation:

@@ -19,6 +19,7 @@ from jobs.status import TaskStatus
 from schema import ids
 from tests.api.clients import Client, subscribe, values
 from tests.factories import make_viewer
+from tests.jobs.stage import eventually
 from tests.jobs.test_tasks import version_of
 
 ROOT = Path(__file__).parents[2]
@@ -154,3 +155,23 @@ async def test_programs_for_openai_ask_the_version_in_production(
     headers = {"authorization": f"Bearer {looker.token}"}
     forbidden = await mine.http.post("/v1/chat/completions", json=body, headers=headers)
     assert forbidden.status_code == 403
+
+
+@pytest.mark.usefixtures("_worker")
+async def test_a_stream_that_is_left_is_abandoned(
+    client: Client, viewer: Viewer, version: ModelVersion
+) -> None:
+    model = await BaseModel.get(id=version.model_id)
+    await activation.activate(viewer, version.id, Wish())
+    mine = await client.as_viewer(viewer)
+    body = {"model": model.name, "messages": [{"role": "user", "content": "5000"}], "stream": True}
+    headers = {"authorization": f"Bearer {mine.token}"}
+    async with mine.http.stream(
+        "POST", "/v1/chat/completions", json=body, headers=headers
+    ) as answer:
+        await anext(answer.aiter_lines())
+
+    async def is_abandoned() -> bool:
+        return ((await Generation.get()).error or {}).get("code") == "ABANDONED"
+
+    await eventually(is_abandoned)

@@ -8,6 +8,7 @@ import json
 import os
 import select
 import sys
+import time
 
 
 def main() -> int:
@@ -20,6 +21,8 @@ def main() -> int:
             sys.stderr.write("Something broke\n")
             sys.stderr.flush()
             os._exit(3)
+        if told == "hang":
+            time.sleep(600)
         if told == "refuse":
             say(kind="Unable", failure={"code": "NO", "message": "No.", "remedy": None})
             continue

@@ -139,6 +139,21 @@ async def test_a_worker_that_leaves_puts_it_back_and_another_begins_anew(
     assert await tasks.requeue_lapsed(Work.ANSWER, 3) == [(asked.id, 3)]
 
 
+async def test_a_child_that_falls_silent_is_ended_and_the_next_question_is_answered(
+    service: Service, viewer: Viewer, version: ModelVersion, answerer: Answerer
+) -> None:
+    patient = answerer._settings
+    answerer._settings = patient.model_copy(update={"silence_seconds": 0.5})
+    asked = await ask(viewer, service, version, "hang")
+    await answerer.answer(asked.id)
+    done = await again(asked)
+    assert (done.status, (done.error or {})["code"]) == (TaskStatus.FAILED, "CHILD_SILENT")
+    answerer._settings = patient
+    asked = await ask(viewer, service, version, "1")
+    await answerer.answer(asked.id)
+    assert (await again(asked)).status is TaskStatus.READY
+
+
 async def test_what_makes_no_sense_is_refused_at_once(
     service: Service, viewer: Viewer, version: ModelVersion
 ) -> None:

@@ -108,7 +108,7 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, messages: tuple[Message, ...]) -
             tokenize=False,
             add_generation_prompt=True,
         )
-    except Exception as error:
+    except Exception as error:  # a template is somebody's program, and can raise anything
         raise PromptUnusable(str(error) or type(error).__name__) from error
     return list(tokenizer(str(text), add_special_tokens=False)["input_ids"])
 
