@@ -1,7 +1,6 @@
 """The weights of a checkpoint under llama.cpp's names, one at a time."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -100,17 +99,19 @@ class TensorFile:
 
     def contents(self) -> Iterator[tuple[Weight, NDArray[np.generic]]]:
         """Every tensor as it is stored, one in memory at a time. Raises `WeightsOverflow`."""
-        with ExitStack() as opened:
-            files = {
-                path: opened.enter_context(safe_open(path, framework="pt"))
-                for path in dict.fromkeys(self._paths.values())
-            }
-            for weight in self.listed:
-                values = self._computed.get(weight.name)
-                if values is None:
-                    values = files[self._paths[weight.source]].get_tensor(weight.source).float()
-                    values = self._arranged(weight.source, values)
-                yield weight, _stored(weight, values)
+        for weight in self.listed:
+            yield weight, _stored(weight, self._values(weight))
+
+    def _values(self, weight: Weight) -> Tensor:
+        """In the element type of the checkpoint.
+
+        A file is opened for each of its tensors: what was read of it stays resident as long as it is
+        open, until all of the checkpoint is.
+        """
+        if weight.name in self._computed:
+            return self._computed[weight.name]
+        with safe_open(self._paths[weight.source], framework="pt") as file:
+            return self._arranged(weight.source, file.get_tensor(weight.source))
 
     def _factors(self) -> list[Factors]:
         return list(factor_tensors(self._config, head_size=head_size(self._config)))
@@ -121,7 +122,7 @@ class TensorFile:
             return values.T.contiguous()
         values = interleaved_heads(config, source, values)
         if config.model_type == "gemma2" and source.endswith("norm.weight"):
-            return values + 1  # the model adds it when it computes, llama.cpp does not
+            return values.float() + 1  # the model adds it when it computes, llama.cpp does not
         return values
 
 
@@ -142,9 +143,10 @@ def interleaved_heads(config: PretrainedConfig, source: str, values: Tensor) -> 
 
 
 def _stored(weight: Weight, values: Tensor) -> NDArray[np.generic]:
-    largest = float(values.abs().max())
-    if weight.type is GGMLQuantizationType.F16 and largest > _LARGEST_HALF:
-        raise WeightsOverflow(weight.name, largest)
+    if weight.type is GGMLQuantizationType.F16:
+        largest = max(map(abs, map(float, values.aminmax())))
+        if largest > _LARGEST_HALF:
+            raise WeightsOverflow(weight.name, largest)
     stored = values.to(_TORCH_TYPES[weight.type]).contiguous()
     if weight.type is GGMLQuantizationType.BF16:
         stored = stored.view(torch.int16)  # NumPy has no such type
