@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from jobs.artifacts import Artifacts
-from jobs.companion import Companion
+from jobs.processes.companion import Companion
 from jobs.database import connect
-from jobs.dry_runs import DryRuns
-from jobs.events import EventHub, open_hub
-from jobs.inspections import Inspector
-from jobs.previews import MODULE
+from jobs.preview.dry_runs import DryRuns
+from jobs.runs.events import EventHub, open_hub
+from jobs.data.inspections import Inspector
+from jobs.preview.previews import MODULE
 from jobs.queue import Queue, open_queue
 from jobs.settings import Settings
 from jobs.tokens import Tokens

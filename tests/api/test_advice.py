@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.models import TrainingJob
-from jobs.workers import say_present
+from jobs.fleet.workers import say_present
 from schema import ids
 from tests.api.clients import Client
 from tests.factories import make_dataset, make_model, make_viewer

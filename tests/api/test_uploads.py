@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from jobs import arrival
+from jobs.data import arrival
 from jobs.access import Role
 from jobs.models import AuditEntry, Upload
 from jobs.settings import Settings

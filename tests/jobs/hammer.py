@@ -10,9 +10,9 @@ import sys
 from collections import Counter
 from uuid import UUID
 
-from jobs.claims import claim, release
+from jobs.work.claims import claim, release
 from jobs.database import connect
-from jobs.history import Lease, move
+from jobs.runs.history import Lease, move
 from jobs.models import TrainingJob
 from jobs.settings import Settings
 from jobs.status import JobStatus

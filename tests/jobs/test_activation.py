@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from jobs import activation, lifecycle, versions
+from jobs.registry import activation, versions
+from jobs.runs import lifecycle
 from jobs.access import Role, Viewer
-from jobs.activation import Wish
+from jobs.registry.activation import Wish
 from jobs.errors import Conflict, Forbidden, InUse, InvalidInput, NotFound, TuneryError
-from jobs.lifecycle import RunRequest
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import Activation, AuditEntry, BaseModel, Export, ModelVersion, TrainingJob
 from jobs.pages import Page
 from jobs.service import Service
-from jobs.starts import StartRequest
+from jobs.runs.starts import StartRequest
 from jobs.status import ActivationKind, VersionStatus
 from tests.api.rows import make_export
 from tests.factories import make_dataset, make_model, make_viewer

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs import generations, tasks
+from jobs.registry import generations
+from jobs.work import tasks
 from jobs.access import Viewer
-from jobs.answering import Answerer
+from jobs.work.answering import Answerer
 from jobs.errors import InvalidInput, NotFound
-from jobs.generations import Wanted
+from jobs.registry.generations import Wanted
 from jobs.models import Generation, ModelVersion
 from jobs.queue import QUEUE_NAME, Work
 from jobs.service import Service
@@ -39,7 +40,7 @@ async def version(service: Service, viewer: Viewer) -> ModelVersion:
 @pytest.fixture
 async def answerer(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Answerer]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("jobs.answering.MODULE", "tests.jobs.scripted_speaker")
+    monkeypatch.setattr("jobs.work.answering.MODULE", "tests.jobs.scripted_speaker")
     made = Answerer("worker", service.settings, service.artifacts)
     yield made
     await made.aclose()

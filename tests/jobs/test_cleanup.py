@@ -5,15 +5,15 @@ from uuid import UUID
 
 import pytest
 
-from jobs import cleanup, control, lifecycle
+from jobs.runs import cleanup, control, lifecycle
 from jobs.access import Viewer
-from jobs.cleanup import clean_up
+from jobs.runs.cleanup import clean_up
 from jobs.errors import Conflict, InUse, InvalidInput, NotFound
-from jobs.history import move
-from jobs.lifecycle import RunRequest
+from jobs.runs.history import move
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import AuditEntry, Checkpoint, TrainingJob
 from jobs.service import Service
-from jobs.starts import StartRequest
+from jobs.runs.starts import StartRequest
 from jobs.status import JobStatus
 from tests.factories import make_job
 from tests.jobs.stage import make_viewer

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.companion import MOST_WAITING, Companion, Unanswered
+from jobs.processes.companion import MOST_WAITING, Companion, Unanswered
 from jobs.errors import Unavailable
 from tests.processes import is_alive
 from training.config import DataType
@@ -139,7 +139,7 @@ async def test_it_rests_when_nobody_asks(companion: Companion) -> None:
 def test_it_dies_with_its_parent() -> None:
     program = f"""
 import asyncio, os
-from jobs.companion import Companion
+from jobs.processes.companion import Companion
 from tests.jobs.test_companion import ask
 
 async def main():

@@ -1,5 +1,6 @@
 """Two datasets side by side."""
 
+from jobs.data import deletion
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import comparisons, datasets
+from jobs.data import comparisons, datasets
 from jobs.access import Viewer
-from jobs.comparisons import compare
+from jobs.data.comparisons import compare
 from jobs.errors import NotFound
 from jobs.models import Dataset
 from jobs.service import Service
@@ -71,7 +72,7 @@ async def test_digests_are_written_once_and_go_with_the_dataset(
     written = service.artifacts.digests(a.id).stat()
     await lines(viewer, service, a, b)
     assert service.artifacts.digests(a.id).stat().st_mtime_ns == written.st_mtime_ns
-    deleted = await datasets.delete(viewer, a.id, artifacts=service.artifacts)
+    deleted = await deletion.delete(viewer, a.id, artifacts=service.artifacts)
     assert deleted.freed_bytes == a.size_bytes + written.st_size
     assert not service.artifacts.dataset(a.id).exists()
 

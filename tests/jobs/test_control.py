@@ -1,21 +1,24 @@
 """Pausing, resuming and saving on demand, and the races of each with a job's own course."""
 
+from jobs.data import deletion
 import asyncio
 import itertools
 
 import pytest
 from tortoise.transactions import in_transaction
 
-from jobs import control, datasets, supervisor
+from jobs.runs import control
+from jobs.data import datasets
+from jobs.work import supervisor
 from jobs.access import Viewer
-from jobs.claims import beat, claim, complete, pass_on_save, release
-from jobs.devices import DevicePool
+from jobs.work.claims import beat, claim, complete, pass_on_save, release
+from jobs.fleet.devices import DevicePool
 from jobs.errors import Conflict, InUse, NotFound
-from jobs.history import Lease, move
+from jobs.runs.history import Lease, move
 from jobs.models import AuditEntry, Checkpoint, ModelVersion, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus
-from jobs.sweep import sweep
+from jobs.work.sweep import sweep
 from jobs.worker import _waiting_jobs
 from tests.factories import make_job
 from tests.jobs.stage import (
@@ -101,7 +104,7 @@ async def test_a_waiting_job_is_paused_at_once_and_left_alone(
     await sweep(service.settings, service.queue)
     assert (await TrainingJob.get(id=job.id)).status is S.PAUSED
     with pytest.raises(InUse):
-        await datasets.delete(viewer, job.dataset_id, artifacts=service.artifacts)  # type: ignore[arg-type]  # it has one
+        await deletion.delete(viewer, job.dataset_id, artifacts=service.artifacts)  # type: ignore[arg-type]  # it has one
     await control.resume(viewer, job.id, queue=service.queue)
     assert await _waiting_jobs(DevicePool(("",), 10), 10) == [job.id]
     assert await kinds(job.id) == ["QUEUED", "PAUSED", "QUEUED"]

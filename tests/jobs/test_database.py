@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from tortoise import Tortoise
 from tortoise.migrations.autodetector import MigrationAutodetector
 
-from jobs import database, dataset_files
+from jobs import database
+from jobs.data import dataset_files
 from jobs.artifacts import Artifacts
 from jobs.database import connect, migrate
 from jobs.models import Dataset, Examination, TrainingJob

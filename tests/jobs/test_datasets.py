@@ -1,5 +1,6 @@
 """Datasets: five types, refused records, and deletion beside jobs."""
 
+from jobs.data import deletion
 import asyncio
 import hashlib
 import json
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobs import dataset_files, datasets, lifecycle
+from jobs.data import dataset_files, datasets
+from jobs.runs import lifecycle
 from jobs.access import Role, Viewer
-from jobs.datasets import Draft, OnInvalid
+from jobs.data.datasets import Draft, OnInvalid
 from jobs.errors import InUse, InvalidInput, NotFound, TuneryError
 from jobs.models import AuditEntry, Dataset, ModelVersion, TrainingJob
 from jobs.pages import Page
@@ -166,7 +168,7 @@ async def test_who_may_see_a_dataset(service: Service, viewer: Viewer) -> None:
     with pytest.raises(NotFound):
         await datasets.get(stranger, dataset.id)
     with pytest.raises(NotFound):
-        await datasets.delete(stranger, dataset.id, artifacts=service.artifacts)
+        await deletion.delete(stranger, dataset.id, artifacts=service.artifacts)
     assert (await datasets.get(admin, dataset.id)).id == dataset.id
     assert (await datasets.listing(stranger, Page.of(5))).rows == []
     qa = await datasets.listing(viewer, Page.of(5), data_type=DataType.QA)
@@ -181,7 +183,7 @@ async def test_a_dataset_that_a_job_needs_is_not_deleted_and_nothing_changes(
     job = await make_job(viewer, service)
     assert job.dataset_id is not None
     with pytest.raises(InUse) as caught:
-        await datasets.delete(viewer, job.dataset_id, artifacts=service.artifacts)
+        await deletion.delete(viewer, job.dataset_id, artifacts=service.artifacts)
     assert caught.value.job_ids == (job.id,)
     kept = await datasets.get(viewer, job.dataset_id)
     assert (kept.deleting, kept.uses) == (False, 1)
@@ -201,7 +203,7 @@ async def test_a_deletion_after_the_job_ended_keeps_job_and_version(
     tokens = service.artifacts.dataset(job.dataset_id) / "tokens" / "key" / "rows"
     tokens.mkdir(parents=True)
     (tokens / "rows.arrow").write_bytes(bytes(1000))
-    deleted = await datasets.delete(viewer, job.dataset_id, artifacts=service.artifacts)
+    deleted = await deletion.delete(viewer, job.dataset_id, artifacts=service.artifacts)
     assert (deleted.id, deleted.deleted_rows, deleted.freed_bytes) == (
         job.dataset_id,
         2,  # and its examination
@@ -213,7 +215,7 @@ async def test_a_deletion_after_the_job_ended_keeps_job_and_version(
     assert kept.dataset_sha256 == job.dataset_sha256
     assert await ModelVersion.filter(job_id=job.id).count() == 1
     with pytest.raises(NotFound):
-        await datasets.delete(viewer, job.dataset_id, artifacts=service.artifacts)
+        await deletion.delete(viewer, job.dataset_id, artifacts=service.artifacts)
 
 
 async def test_submissions_beside_a_deletion_never_leave_a_job_without_its_data(
@@ -225,7 +227,7 @@ async def test_submissions_beside_a_deletion_never_leave_a_job_without_its_data(
         request = lifecycle.RunRequest(model.id, dataset.id, TrainingType.LORA, {})
         deeds = [
             lifecycle.submit(viewer, request, settings=service.settings, queue=service.queue),
-            datasets.delete(viewer, dataset.id, artifacts=service.artifacts),
+            deletion.delete(viewer, dataset.id, artifacts=service.artifacts),
             lifecycle.submit(viewer, request, settings=service.settings, queue=service.queue),
         ]
         outcomes = await asyncio.gather(*deeds, return_exceptions=True)

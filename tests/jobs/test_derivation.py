@@ -1,5 +1,6 @@
 """Datasets derived from others: asked for, made by a worker, and what is remembered of it."""
 
+from jobs.data import deletion
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
@@ -9,16 +10,17 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import dataset_files, datasets, derivation, tasks
+from jobs.data import dataset_files, datasets, derivation
+from jobs.work import tasks
 from jobs.access import Role, Viewer
-from jobs.datasets import OnInvalid
-from jobs.derivation import DerivationDraft
+from jobs.data.datasets import OnInvalid
+from jobs.data.derivation import DerivationDraft
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import AuditEntry, Dataset, DatasetVersion, Derivation, Examination, Upload
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.strategies import Choice
+from jobs.data.strategies import Choice
 from tests.factories import QA, make_dataset
 from tests.ingesting import ingest
 from tests.jobs.stage import make_viewer
@@ -194,12 +196,12 @@ async def test_another_dataset_is_added_whole_and_named_for_good(
     begun = await ask(viewer, service, parent, added_dataset_id=other.id)
     for each in (parent, other):
         with pytest.raises(Conflict) as caught:
-            await datasets.delete(viewer, each.id, artifacts=service.artifacts)
+            await deletion.delete(viewer, each.id, artifacts=service.artifacts)
         assert caught.value.message == f"Of the dataset {each.name!r} 1 other(s) are being made."
     child = await ingest(service, begun.id)
     assert records(service, child) == [*QA, *NEW]
     for each in (parent, other):
-        await datasets.delete(viewer, each.id, artifacts=service.artifacts)
+        await deletion.delete(viewer, each.id, artifacts=service.artifacts)
     found = await changes(child)
     assert other.sha256 is not None
     assert found.added_dataset == AddedDataset(name="more", sha256=other.sha256)
@@ -334,11 +336,11 @@ async def test_a_dataset_deleted_before_it_was_made_frees_its_parent(
 ) -> None:
     parent = await make_dataset(viewer, service)
     begun = await ask(viewer, service, parent, records=NEW)
-    await datasets.delete(viewer, begun.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, begun.id, artifacts=service.artifacts)
     assert await Derivation.all().count() == 0
     failed = await ask(viewer, service, parent, records=NEW)
     await Dataset.filter(id=failed.id).update(status=TaskStatus.FAILED)
-    await datasets.delete(viewer, parent.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, parent.id, artifacts=service.artifacts)
     assert await Dataset.all().count() == 1
 
 
@@ -348,7 +350,7 @@ async def test_of_a_derivation_and_a_deletion_at_once_one_is_done(
     parent = await make_dataset(viewer, service)
     made, deleted = await asyncio.gather(
         ask(viewer, service, parent, records=NEW),
-        datasets.delete(viewer, parent.id, artifacts=service.artifacts),
+        deletion.delete(viewer, parent.id, artifacts=service.artifacts),
         return_exceptions=True,
     )
     if isinstance(made, BaseException):

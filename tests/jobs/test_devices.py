@@ -7,15 +7,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from jobs import devices, lifecycle
-from jobs.devices import DevicePool, cuda_devices, open_pool
-from jobs.lifecycle import RunRequest
+from jobs.fleet import devices
+from jobs.runs import lifecycle
+from jobs.fleet.devices import DevicePool, cuda_devices, open_pool
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import TrainingJob, Worker
 from jobs.pages import Page
 from jobs.service import Service
 from jobs.status import JobStatus
 from jobs.worker import _waiting_jobs
-from jobs.workers import forget, listing, say_present
+from jobs.fleet.workers import forget, listing, say_present
 from tests.factories import make_dataset, make_job, make_model
 from tests.jobs.stage import history, make_viewer
 from training.config import TrainingType

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from jobs import lifecycle
+from jobs.runs import lifecycle
 from jobs.access import Viewer
-from jobs.earlier import earlier_run
-from jobs.forecasts import Forecast
-from jobs.history import JOB_FINISHED, STATUS_CHANGED, Entry, append
-from jobs.lifecycle import RunRequest
+from jobs.runs.earlier import earlier_run
+from jobs.runs.forecasts import Forecast
+from jobs.runs.history import JOB_FINISHED, STATUS_CHANGED, Entry, append
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import Epoch, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus
-from jobs.workers import say_present
+from jobs.fleet.workers import say_present
 from tests.factories import make_job
 from tests.jobs.stage import make_viewer
 from training.config import TrainingConfig, TrainingType, resolve

@@ -1,17 +1,19 @@
 """Evaluations as tasks: asked for, told to a child, kept, and ended with what they need."""
 
+from jobs.data import deletion
 import json
 
 import pytest
 
-from jobs import datasets, evaluations, versions
+from jobs.data import datasets
+from jobs.registry import evaluations, versions
 from jobs.access import Viewer
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import Dataset, Evaluation, ModelVersion
 from jobs.queue import QUEUE_NAME, Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.tasks import perform
+from jobs.work.tasks import perform
 from tests.factories import make_dataset, make_viewer
 from tests.jobs.stage import Step, write_script
 from tests.jobs.test_tasks import version_of
@@ -124,7 +126,7 @@ async def test_what_cannot_be_measured_is_refused_at_once(service: Service, view
 
 async def test_one_whose_dataset_is_deleted_has_failed(service: Service, viewer: Viewer) -> None:
     asked_for, _, dataset = await asked(viewer, service, ["hang"])
-    await datasets.delete(viewer, dataset.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, dataset.id, artifacts=service.artifacts)
     failed = await perform_it(service, asked_for)
     assert (failed.status, failed.dataset_id, failed.dataset_name) == (
         TaskStatus.FAILED,

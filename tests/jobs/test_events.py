@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from tortoise import connections
 
-from jobs import events
+from jobs.runs import events
 from jobs.database import transaction
-from jobs.events import BATCH, IDLE_SECONDS, TAIL, EventHub, open_hub
-from jobs.history import Entry, append, finished, move
+from jobs.runs.events import BATCH, IDLE_SECONDS, TAIL, EventHub, open_hub
+from jobs.runs.history import Entry, append, finished, move
 from jobs.models import TrainingJob
 from jobs.queue import EVENTS_CHANNEL
 from jobs.service import Service, open_service
@@ -24,7 +24,7 @@ WRITER = """
 import asyncio, random, sys
 from uuid import UUID
 from jobs.database import connect, transaction
-from jobs.history import Entry, append, finished, move
+from jobs.runs.history import Entry, append, finished, move
 from jobs.queue import open_queue
 from jobs.settings import Settings
 from jobs.status import JobStatus
@@ -176,7 +176,7 @@ async def test_nonsense_on_the_channel_wakes_nobody_and_kills_nothing(service: S
 async def test_reads_do_not_grow_with_the_followers_who_are_up_to_date(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.events.IDLE_SECONDS", 60.0)
+    monkeypatch.setattr("jobs.runs.events.IDLE_SECONDS", 60.0)
     few = await _reads_for(service, followers=2, monkeypatch=monkeypatch)
     many = await _reads_for(service, followers=60, monkeypatch=monkeypatch)
     assert few == many == 2 * 10  # the row and its news, for each of ten announcements

@@ -1,12 +1,14 @@
 """Datasets that are examined by a worker: abandoned by it, and deleted meanwhile."""
 
+from jobs.data import deletion
 import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tortoise.exceptions import DoesNotExist
 
-from jobs import datasets, tasks
+from jobs.data import datasets
+from jobs.work import tasks
 from jobs.models import Examination
 from jobs.queue import Work
 from jobs.service import Service
@@ -39,7 +41,7 @@ async def test_a_dataset_that_is_deleted_while_it_is_examined_leaves_nothing(
     running = asyncio.create_task(examine(service, dataset.id))
     while (await Examination.get(id=dataset.id)).status is TaskStatus.QUEUED:
         await asyncio.sleep(0.005)
-    deleted = await datasets.delete(viewer, dataset.id, artifacts=service.artifacts)
+    deleted = await deletion.delete(viewer, dataset.id, artifacts=service.artifacts)
     with pytest.raises(DoesNotExist):
         await running
     assert deleted.deleted_rows == 2

@@ -2,11 +2,11 @@
 
 import pytest
 
-from jobs import lifecycle
-from jobs.lifecycle import RunRequest, Validation
+from jobs.runs import lifecycle
+from jobs.runs.lifecycle import RunRequest, Validation
 from jobs.models import BaseModel, Dataset, Worker
 from jobs.service import Service
-from jobs.workers import roomiest, say_present
+from jobs.fleet.workers import roomiest, say_present
 from tests.factories import FACTS, make_dataset, make_model
 from tests.jobs.stage import make_viewer
 from training.config import TrainingType

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from jobs import audit
-from jobs.claims import claim
+from jobs.work.claims import claim
 from jobs.database import transaction
-from jobs.history import Entry, append
+from jobs.runs.history import Entry, append
 from jobs.models import AuditEntry, TrainingJob
 from jobs.service import Service
 from tests.factories import make_job

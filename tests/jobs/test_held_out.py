@@ -1,14 +1,16 @@
 """Jobs that test with a dataset of their own."""
 
+from jobs.data import deletion
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from jobs import control, datasets, lifecycle
+from jobs.runs import control, lifecycle
+from jobs.data import datasets
 from jobs.access import Viewer
 from jobs.errors import InUse, InvalidInput, NotFound
-from jobs.lifecycle import RunRequest
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
 from jobs.status import TaskStatus
@@ -96,11 +98,11 @@ async def test_a_dataset_is_not_deleted_while_an_unfinished_job_tests_with_it(
     held_out = await tests_of(viewer, service)
     job = await submit(viewer, service, await request(viewer, service, held_out.id))
     with pytest.raises(InUse) as caught:
-        await datasets.delete(viewer, held_out.id, artifacts=service.artifacts)
+        await deletion.delete(viewer, held_out.id, artifacts=service.artifacts)
     assert caught.value.job_ids == (job.id,)
     assert service.artifacts.records(held_out.id).exists()
     await control.cancel(viewer, job.id, queue=service.queue)
-    await datasets.delete(viewer, held_out.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, held_out.id, artifacts=service.artifacts)
     job = await TrainingJob.get(id=job.id)
     assert job.validation_dataset_id is None
     assert (job.validation_name, job.validation_sha256) == ("tests", held_out.sha256)

@@ -1,5 +1,6 @@
 """Splits of the hub made datasets by a worker: fetched by its child, stopped, done again, refused."""
 
+from jobs.data import deletion
 import asyncio
 import shutil
 from collections.abc import Iterator
@@ -10,17 +11,17 @@ from typing import Any
 import pytest
 from tortoise.exceptions import DoesNotExist
 
-from jobs import datasets, hub_datasets, uploads
+from jobs.data import datasets, hub_datasets, uploads
 from jobs.access import Viewer
 from jobs.errors import InvalidInput, QuotaExceeded
-from jobs.hub_datasets import HubDraft
-from jobs.ingest import IngestFile
+from jobs.data.hub_datasets import HubDraft
+from jobs.data.ingest import IngestFile
 from jobs.models import Dataset, Examination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.tasks import perform
-from jobs.uploads import Announced
+from jobs.work.tasks import perform
+from jobs.data.uploads import Announced
 from tests.hub import ROWS, TRAIN_BYTES, hub_for_children
 from tests.ingesting import ingest
 from tests.jobs.stage import eventually, make_viewer
@@ -128,7 +129,7 @@ async def test_a_deleted_dataset_is_fetched_no_further(
     dataset = await queued(service, viewer)
     running = asyncio.create_task(ingest(service, dataset.id))
     await eventually(lambda: any("/resolve/" in each for each in hub.requests))
-    await datasets.delete(viewer, dataset.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, dataset.id, artifacts=service.artifacts)
     with pytest.raises(DoesNotExist):
         await running
     hub.held.set()

@@ -1,5 +1,6 @@
 """Uploads taken in by a worker: killed, crashed, deleted, and kept until they are used."""
 
+from jobs.data import deletion
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,16 +9,17 @@ from pathlib import Path
 import pytest
 from tortoise.exceptions import DoesNotExist
 
-from jobs import datasets, tasks, uploads
+from jobs.data import datasets, uploads
+from jobs.work import tasks
 from jobs.access import Viewer
-from jobs.datasets import OnInvalid, UploadDraft
+from jobs.data.datasets import OnInvalid, UploadDraft
 from jobs.errors import Conflict, NotFound
 from jobs.models import AuditEntry, Dataset, Upload
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus, UploadStatus
-from jobs.sweep import sweep
-from jobs.uploads import Announced
+from jobs.work.sweep import sweep
+from jobs.data.uploads import Announced
 from tests.factories import QA
 from tests.ingesting import ingest
 from tests.jobs.stage import Step, eventually, make_viewer, starts, write_script
@@ -131,7 +133,7 @@ async def test_a_dataset_that_is_deleted_while_it_is_made_leaves_nothing_but_its
     running = asyncio.create_task(ingest(service, dataset.id))
     follower = asyncio.create_task(_last(viewer, dataset))
     await eventually(lambda: bool(starts(home)))
-    await datasets.delete(viewer, dataset.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, dataset.id, artifacts=service.artifacts)
     with pytest.raises(DoesNotExist):
         await running
     assert not is_alive(starts(home)[0])
@@ -154,7 +156,7 @@ async def test_a_dataset_deleted_before_a_worker_wrote_of_it_leaves_no_folder(
 
     async def late(*arguments: object) -> object:
         told = await command(*arguments)  # type: ignore[arg-type]
-        await datasets.delete(viewer, dataset.id, artifacts=service.artifacts)
+        await deletion.delete(viewer, dataset.id, artifacts=service.artifacts)
         return told
 
     monkeypatch.setattr(tasks.IngestFile, "command", late)

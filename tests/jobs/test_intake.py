@@ -7,11 +7,12 @@ import pytest
 from tortoise import connections
 from tortoise.exceptions import OperationalError
 
-from jobs import control, intake
-from jobs.claims import claim
+from jobs.runs import control
+from jobs.work import intake
+from jobs.work.claims import claim
 from jobs.errors import LeaseLost
-from jobs.history import Lease
-from jobs.intake import EventLog, take
+from jobs.runs.history import Lease
+from jobs.work.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus

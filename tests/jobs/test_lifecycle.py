@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import control, lifecycle
+from jobs.runs import control, lifecycle
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.lifecycle import RunRequest
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import BaseModel, JobEvent, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus

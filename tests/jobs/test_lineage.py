@@ -1,8 +1,9 @@
 """Lines of descent: numbered, told from both ends, and kept as long as somebody descends."""
 
+from jobs.data import deletion
 import pytest
 
-from jobs import datasets, lineage
+from jobs.data import datasets, lineage
 from jobs.access import Role, Viewer
 from jobs.models import Dataset, DatasetVersion
 from jobs.pages import Page
@@ -42,12 +43,12 @@ async def test_a_parent_that_is_deleted_is_still_known_to_its_children(
     second = await make_version(viewer, service, first, QA[1:], name="second")
     third = await make_version(viewer, service, second, QA[2:], name="third")
     for each in (first, second):
-        await datasets.delete(viewer, each.id, artifacts=service.artifacts)
+        await deletion.delete(viewer, each.id, artifacts=service.artifacts)
     assert await numbers(third) == [(1, "sums"), (2, "second"), (3, "third")]
     line = await lineage.line_of(third)
     assert [each.dataset_id for each in line] == [None, None, third.id]
     assert [each.sha256 for each in line] == [first.sha256, second.sha256, third.sha256]
-    await datasets.delete(viewer, third.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, third.id, artifacts=service.artifacts)
     assert await DatasetVersion.all().count() == 0  # nobody descends from them any more
 
 
@@ -57,8 +58,8 @@ async def test_a_line_is_kept_as_long_as_one_branch_of_it_lives(
     first = await make_dataset(viewer, service)
     left = await make_version(viewer, service, first, QA[1:])
     right = await make_version(viewer, service, first, QA[2:])
-    await datasets.delete(viewer, first.id, artifacts=service.artifacts)
-    await datasets.delete(viewer, left.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, first.id, artifacts=service.artifacts)
+    await deletion.delete(viewer, left.id, artifacts=service.artifacts)
     assert await numbers(right) == [(1, "sums"), (2, "sums")]
     assert await DatasetVersion.all().count() == 2
 

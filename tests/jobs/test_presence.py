@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.devices import DevicePool, open_pool
-from jobs.presence import measured_rate, present_forever
+from jobs.fleet.devices import DevicePool, open_pool
+from jobs.fleet.presence import measured_rate, present_forever
 from jobs.service import Service
 from jobs.settings import Settings
-from jobs.workers import roomiest
+from jobs.fleet.workers import roomiest
 from tests.jobs.stage import eventually
 
 
@@ -45,9 +45,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(threads)
         return 1e9 if len(asked) > 1 else None
 
-    monkeypatch.setattr("jobs.presence.measured_rate", measure)
-    monkeypatch.setattr("jobs.presence.MEASURE_AFTER_SECONDS", 0.02)
-    monkeypatch.setattr("jobs.presence.cuda_devices", tuple)
+    monkeypatch.setattr("jobs.fleet.presence.measured_rate", measure)
+    monkeypatch.setattr("jobs.fleet.presence.MEASURE_AFTER_SECONDS", 0.02)
+    monkeypatch.setattr("jobs.fleet.presence.cuda_devices", tuple)
     return asked
 
 
@@ -73,7 +73,7 @@ async def test_a_busy_worker_is_not_measured(service: Service, measured: list[in
 async def test_a_worker_with_cards_is_not_measured(
     service: Service, measured: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.presence.cuda_devices", lambda: ("0",))
+    monkeypatch.setattr("jobs.fleet.presence.cuda_devices", lambda: ("0",))
     async with present(service.settings, open_pool(0, 1, ("0",))):
         await asyncio.sleep(0.2)
     assert measured == []

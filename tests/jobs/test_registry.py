@@ -1,10 +1,11 @@
 """Registering base models: which sources are taken from whom."""
 
+from jobs.registry import versions
 from pathlib import Path
 
 import pytest
 
-from jobs import registry
+from jobs.registry import base_models
 from jobs.access import Role, Viewer
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
 from jobs.models import AuditEntry, BaseModel
@@ -29,7 +30,7 @@ async def register(
     service: Service, viewer: Viewer, source: str, roots: tuple[Path, ...] = ()
 ) -> BaseModel:
     settings = service.settings.model_copy(update={"model_roots": roots})
-    return await registry.register(viewer, "tiny", source, settings=settings, queue=service.queue)
+    return await base_models.register(viewer, "tiny", source, settings=settings, queue=service.queue)
 
 
 async def test_an_admin_registers_any_folder(service: Service, folder: Path) -> None:
@@ -103,14 +104,14 @@ async def test_base_models_are_shared_and_versions_are_not(service: Service) -> 
     del service  # only its database
     viewer, stranger = await make_viewer(), await make_viewer()
     model = await make_model(viewer, name="shared")
-    assert (await registry.find(stranger, "shared")).id == model.id
-    assert (await registry.get(stranger, model.id)).name == "shared"
-    assert [row.id for row in (await registry.listing(stranger, Page.of(5))).rows] == [model.id]
-    assert (await registry.versions(stranger, "shared", Page.of(5))).rows == []
+    assert (await base_models.find(stranger, "shared")).id == model.id
+    assert (await base_models.get(stranger, model.id)).name == "shared"
+    assert [row.id for row in (await base_models.listing(stranger, Page.of(5))).rows] == [model.id]
+    assert (await versions.listing(stranger, "shared", Page.of(5))).rows == []
     for name in ("other", "", "\x00", "\ud800"):
         with pytest.raises(NotFound):
-            await registry.find(viewer, name)
+            await base_models.find(viewer, name)
     with pytest.raises(NotFound):
-        await registry.get(viewer, viewer.user_id)
+        await base_models.get(viewer, viewer.user_id)
     with pytest.raises(NotFound):
-        await registry.get_version(viewer, model.id)
+        await versions.get(viewer, model.id)

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from jobs import lifecycle, starts
+from jobs.runs import lifecycle, starts
 from jobs.access import Role, Viewer
-from jobs.cleanup import clean_up
-from jobs.dry_runs import STOPS_UNKNOWN
+from jobs.runs.cleanup import clean_up
+from jobs.preview.dry_runs import STOPS_UNKNOWN
 from jobs.errors import InvalidInput, NotFound
-from jobs.leaks import NOT_EXAMINED
-from jobs.lifecycle import RunRequest
+from jobs.data.leaks import NOT_EXAMINED
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import Checkpoint, ModelVersion, TrainingJob
 from jobs.service import Service
-from jobs.starts import StartRequest
+from jobs.runs.starts import StartRequest
 from jobs.status import JobStatus
 from tests.api.rows import make_completed_job
 from tests.factories import make_job

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.errors import Conflict, LeaseLost, NotFound
-from jobs.history import Lease, finished, move
+from jobs.runs.history import Lease, finished, move
 from jobs.models import TrainingJob
 from jobs.service import Service
 from jobs.status import ENDED, HELD, MOVES, JobStatus, sources

@@ -9,14 +9,15 @@ import pytest
 from tortoise import connections
 from tortoise.exceptions import OperationalError
 
-from jobs import control, lifecycle, supervisor
-from jobs.claims import claim, release
-from jobs.history import Lease, move
-from jobs.intake import EventLog, take
+from jobs.runs import control, lifecycle
+from jobs.work import supervisor
+from jobs.work.claims import claim, release
+from jobs.runs.history import Lease, move
+from jobs.work.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, ModelVersion, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
-from jobs.supervisor import Attempt, Seat, supervise
+from jobs.work.supervisor import Attempt, Seat, supervise
 from tests.factories import MEMORY, make_dataset, make_job
 from tests.jobs.stage import (
     CANCELLED,
@@ -505,7 +506,7 @@ async def test_a_childs_lifeline_is_cut_with_its_worker(service: Service) -> Non
         "import asyncio, sys, pathlib\n"
         "from tests.jobs import stage\n"
         "asyncio.create_subprocess_exec = stage.play_scripts_async\n"
-        "from jobs.child import Child\n"
+        "from jobs.processes.child import Child\n"
         "async def main():\n"
         "    log = pathlib.Path(sys.argv[1]) / 'log'\n"
         "    await Child.start('training.run', sys.argv[1], log=log, threads=1)\n"

@@ -8,18 +8,19 @@ from uuid import UUID
 
 import pytest
 
-from jobs import exports, tasks
+from jobs.registry import exports
+from jobs.work import tasks
 from jobs.access import Viewer
-from jobs.claims import claim, complete
-from jobs.devices import open_pool
+from jobs.work.claims import claim, complete
+from jobs.fleet.devices import open_pool
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.exports import ExportRequest
-from jobs.history import Lease, move
+from jobs.registry.exports import ExportRequest
+from jobs.runs.history import Lease, move
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus
-from jobs.task_kinds import ExportVersion
+from jobs.work.task_kinds import ExportVersion
 from jobs.worker import open_lanes
 from tests.factories import FACTS, make_job
 from tests.jobs.stage import RESULT, Step, eventually, make_viewer, starts, write_script

@@ -1,5 +1,6 @@
 """Datasets examined because somebody asks, and what a run is told of it."""
 
+from jobs.data import deletion
 import asyncio
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 from tortoise.exceptions import DoesNotExist
 
-from jobs import datasets, examining, lifecycle
+from jobs.data import datasets
+from jobs.preview import examining
+from jobs.runs import lifecycle
 from jobs.access import Viewer
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.examining import ExaminationRequest, examine
-from jobs.lifecycle import RunRequest
+from jobs.preview.examining import ExaminationRequest, examine
+from jobs.runs.lifecycle import RunRequest
 from jobs.models import AuditEntry, BaseModel, Dataset, Examination, TokenExamination
 from jobs.service import Service
 from jobs.status import TaskStatus
@@ -271,7 +274,7 @@ async def test_a_dataset_that_is_deleted_while_its_tokens_are_examined_leaves_no
     running = asyncio.create_task(examine_tokens(service, row.id))
     while (await TokenExamination.get(id=row.id)).status is TaskStatus.QUEUED:
         await asyncio.sleep(0.005)
-    deleted = await datasets.delete(viewer, dataset.id, artifacts=service.artifacts)
+    deleted = await deletion.delete(viewer, dataset.id, artifacts=service.artifacts)
     with pytest.raises(DoesNotExist):
         await running
     assert deleted.deleted_rows == 4

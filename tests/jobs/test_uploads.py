@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from jobs import arrival, uploads
+from jobs.data import arrival, uploads
 from jobs.access import Viewer
-from jobs.arrival import Part, receive
+from jobs.data.arrival import Part, receive
 from jobs.errors import Conflict, NotFound, WrongOffset
 from jobs.models import Upload
 from jobs.service import Service
 from jobs.status import UploadStatus
-from jobs.sweep import sweep
-from jobs.uploads import Announced
+from jobs.work.sweep import sweep
+from jobs.data.uploads import Announced
 from tests.jobs.stage import make_viewer
 
 CONTENT = bytes(range(100))

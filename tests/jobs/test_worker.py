@@ -15,7 +15,7 @@ from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from jobs.worker import Lane
-from jobs.workers import roomiest
+from jobs.fleet.workers import roomiest
 from tests.factories import make_job
 from tests.jobs.stage import (
     CANCELLED,
