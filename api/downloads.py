@@ -9,9 +9,9 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from jobs.data import dataset_files
-from jobs.registry import exports
 from jobs.errors import NotFound
 from jobs.models import Export
+from jobs.registry import exports
 from jobs.service import Service
 
 __all__ = ["routes"]

@@ -22,12 +22,11 @@ from arq.connections import RedisSettings
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
-from jobs.work.answering import Answerer
 from jobs.artifacts import Artifacts
 from jobs.database import connect
 from jobs.fleet.devices import DevicePool, cuda_devices, open_pool
-from jobs.models import TrainingJob
 from jobs.fleet.presence import present_forever
+from jobs.models import TrainingJob
 from jobs.queue import (
     EXPIRES_MS,
     QUEUE_NAME,
@@ -40,6 +39,7 @@ from jobs.queue import (
 )
 from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
+from jobs.work.answering import Answerer
 from jobs.work.supervisor import Seat, supervise
 from jobs.work.sweep import sweep
 from jobs.work.tasks import TABLES, TASKS, perform

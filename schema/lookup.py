@@ -1,6 +1,5 @@
 """Finding anything again by its id."""
 
-from jobs.registry import versions
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Final
 from uuid import UUID
@@ -8,30 +7,30 @@ from uuid import UUID
 import strawberry
 
 from jobs import accounts
-from jobs.data import datasets, uploads
-from jobs.registry import base_models, evaluations, exports, generations
-from jobs.preview import examining
-from jobs.runs import lifecycle
 from jobs.access import Viewer
+from jobs.data import datasets, uploads
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
+from jobs.preview import examining
+from jobs.registry import base_models, evaluations, exports, generations, versions
+from jobs.runs import lifecycle
 from schema import ids
 from schema.accounts import User
-from schema.runs.checkpoints import Checkpoint
 from schema.context import Info
 from schema.data.datasets import Dataset
+from schema.data.token_examinations import TokenExamination
+from schema.data.uploads import Upload
 from schema.enums import Role
+from schema.nodes import Node
+from schema.permissions import Requires
+from schema.problems import NullIfNotFound
 from schema.registry.evaluations import Evaluation
 from schema.registry.exports import Export
 from schema.registry.generations import Generation
 from schema.registry.models import Model
-from schema.nodes import Node
-from schema.permissions import Requires
-from schema.problems import NullIfNotFound
-from schema.data.token_examinations import TokenExamination
-from schema.runs.training_jobs import TrainingJob
-from schema.data.uploads import Upload
 from schema.registry.versions import ModelVersion
+from schema.runs.checkpoints import Checkpoint
+from schema.runs.training_jobs import TrainingJob
 
 __all__ = ["NodeQueries"]
 

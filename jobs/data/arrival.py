@@ -8,6 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from jobs.artifacts import Artifacts
+from jobs.data.partial import PartialFile, locked
+from jobs.data.room import reserve
 from jobs.database import transaction
 from jobs.errors import (
     ChecksumMismatch,
@@ -19,8 +21,6 @@ from jobs.errors import (
     WrongOffset,
 )
 from jobs.models import Upload
-from jobs.data.partial import PartialFile, locked
-from jobs.data.room import reserve
 from jobs.settings import Settings
 from jobs.status import UploadStatus
 

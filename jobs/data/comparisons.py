@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from jobs.data import datasets
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
+from jobs.data import datasets
 from jobs.errors import Conflict, NotFound
 from jobs.models import Dataset
 from training.data import digests

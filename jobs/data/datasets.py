@@ -2,25 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from tortoise.expressions import F, Q
+from tortoise.expressions import F
 
 from jobs import audit
-from jobs.data import derived, examinations, inline, lineage, uploads
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
-from jobs.database import AWAY, transaction
-from jobs.errors import InUse, InvalidInput, NotFound
+from jobs.data import examinations, inline, uploads
 from jobs.data.ingest import stored_columns
 from jobs.data.inline import Draft
-from jobs.models import Dataset, Examination, TokenExamination, TrainingJob
+from jobs.database import AWAY, transaction
+from jobs.errors import InvalidInput, NotFound
+from jobs.models import Dataset
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
-from jobs.status import ENDED, TaskStatus
+from jobs.status import TaskStatus
 from training.config import DataType
 from training.data.containers.prose import Division
 from training.data.formats.mapping import Mapping

@@ -8,17 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from jobs import audit
-from jobs.data import datasets, inline, strategies, uploads
 from jobs.access import Viewer
-from jobs.database import transaction
+from jobs.data import datasets, inline, strategies, uploads
 from jobs.data.datasets import OnInvalid, checked_name, refuse_bad_description, unready_findings
-from jobs.errors import InvalidInput
 from jobs.data.inline import Draft
+from jobs.data.strategies import Choice
+from jobs.database import transaction
+from jobs.errors import InvalidInput
 from jobs.models import Dataset, Derivation, Upload
 from jobs.queue import Queue, Work
 from jobs.settings import Settings
 from jobs.status import TaskStatus
-from jobs.data.strategies import Choice
 from training.config import DataType
 from training.data.containers.prose import Division
 from training.data.derivation import LineRange, RemovalPlan, covered

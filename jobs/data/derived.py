@@ -7,8 +7,8 @@ from typing import Final
 
 from tortoise.expressions import Q
 
-from jobs.data import lineage
 from jobs.artifacts import Artifacts
+from jobs.data import lineage
 from jobs.errors import Conflict
 from jobs.models import Dataset, Derivation
 from jobs.status import TaskStatus

@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from jobs.data import datasets, lineage
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
+from jobs.data import datasets, lineage
 from jobs.errors import NotFound
 from jobs.models import Dataset
 from training.findings import Finding

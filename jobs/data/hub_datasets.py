@@ -8,8 +8,8 @@ from typing import Final
 from jobs import audit
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
-from jobs.database import transaction
 from jobs.data.datasets import checked_name, refuse_bad_description, refuse_other_type
+from jobs.database import transaction
 from jobs.errors import InvalidInput
 from jobs.models import Dataset
 from jobs.queue import Queue, Work

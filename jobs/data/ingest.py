@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from jobs.data import derived, examinations
 from jobs.artifacts import Artifacts
+from jobs.data import derived, examinations
+from jobs.data.room import reserve
 from jobs.database import transaction
 from jobs.errors import LeaseLost, QuotaExceeded
 from jobs.models import Dataset, Derivation, Upload
 from jobs.models.base import Leased
-from jobs.data.room import reserve
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from jobs.task import Task

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
 
-from jobs.data import uploads
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
-from jobs.processes.child import Child
-from jobs.errors import NotFound
+from jobs.data import uploads
 from jobs.data.ingest import reader_crash
+from jobs.errors import NotFound
+from jobs.processes.child import Child
 from training.data.containers.prose import Division
 from training.data.formats.mapping import Mapping
 from training.data.ingest.spec import FileSource, Inspection, InspectionSpec

@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 from jobs.artifacts import Artifacts
-from jobs.processes.companion import Companion, Unanswered
 from jobs.errors import Unavailable
+from jobs.processes.companion import Companion, Unanswered
 from training.data.doctor.report import Leaks
 from training.data.doctor.spec import KEPT
 from training.preview.questions import ComparisonQuestion, Kind, LeaksAnswer, WhyUnknown

@@ -12,10 +12,10 @@ from tortoise.queryset import QuerySet
 from jobs import audit
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
+from jobs.data.room import reserve
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import Dataset, Upload
-from jobs.data.room import reserve
 from jobs.settings import Settings
 from jobs.status import TaskStatus, UploadStatus
 from training.validation import Finding, Severity

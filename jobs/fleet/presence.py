@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
-from jobs.processes.child import Child
 from jobs.database import AWAY
 from jobs.fleet.devices import DevicePool, cuda_devices
-from jobs.settings import Settings
 from jobs.fleet.workers import forget, say_present
+from jobs.processes.child import Child
+from jobs.settings import Settings
 from training.devices.machine import Machine, Rate, look
 
 __all__ = ["measured_rate", "present_forever"]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from jobs.data import leaks
 from jobs.artifacts import Artifacts
-from jobs.processes.companion import Companion, Unanswered
+from jobs.data import leaks
 from jobs.errors import Unavailable
 from jobs.models import BaseModel, Dataset, TokenExamination
+from jobs.processes.companion import Companion, Unanswered
 from training.config import TrainingConfig
 from training.events import Failure
 from training.findings import PATHS, Finding, Severity

@@ -13,16 +13,16 @@ from zipfile import BadZipFile, ZipFile
 from tortoise.exceptions import IntegrityError
 
 from jobs import audit
-from jobs.data import datasets, examinations
-from jobs.registry import base_models
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
+from jobs.data import datasets, examinations
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import BaseModel, Dataset, Examination, TokenExamination
 from jobs.pages import Page, Slice, newest_first
-from jobs.queue import Queue, Work
 from jobs.preview.rendering_options import rendering_config
+from jobs.queue import Queue, Work
+from jobs.registry import base_models
 from jobs.status import TaskStatus
 from training.config import TrainingConfig
 from training.data.doctor.spec import KEPT

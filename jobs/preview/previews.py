@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from jobs.data import datasets
-from jobs.registry import base_models
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
-from jobs.processes.companion import Companion, Unanswered
+from jobs.data import datasets
 from jobs.errors import Conflict, InvalidInput, TuneryError
 from jobs.models import Dataset
 from jobs.preview.rendering_options import rendering_config
+from jobs.processes.companion import Companion, Unanswered
+from jobs.registry import base_models
 from training.events import Failure
 from training.models.facts import ModelFacts
 from training.preview.questions import MOST_RECORDS, Kind, Preview, PreviewQuestion

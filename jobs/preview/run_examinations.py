@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from jobs.preview.dry_runs import TOO_MANY, DryRun
 from jobs.data.examinations import as_finding
 from jobs.models import Dataset, TokenExamination
+from jobs.preview.dry_runs import TOO_MANY, DryRun
 from jobs.status import TaskStatus
 from training.config import OnTooLong, TrainingConfig
 from training.data.doctor.checks import Code

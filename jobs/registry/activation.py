@@ -4,20 +4,19 @@ Each change is one transaction that counts the model's changes up from the numbe
 of two at the same time one is refused.
 """
 
-from jobs.registry import versions
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from jobs import audit
-from jobs.registry import base_models
 from jobs.access import Role, Viewer, visible
 from jobs.database import transaction
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
-from jobs.registry.gates import Gate, shortcomings
 from jobs.inputs import checked
 from jobs.models import Activation, BaseModel, ModelVersion
 from jobs.pages import Page, Slice, newest_first
+from jobs.registry import base_models, versions
+from jobs.registry.gates import Gate, shortcomings
 from jobs.status import ActivationKind, VersionStatus
 
 __all__ = ["Wish", "activate", "active", "history", "roll_back", "set_gate"]

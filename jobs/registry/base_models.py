@@ -9,11 +9,11 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from jobs import audit
-from jobs.access import Role, Viewer, visible
-from jobs.database import transaction
+from jobs.access import Role, Viewer
 from jobs.data.datasets import MAX_NAME, checked_name
+from jobs.database import transaction
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
-from jobs.models import BaseModel, ModelVersion
+from jobs.models import BaseModel
 from jobs.pages import Page, Slice, newest_first
 from jobs.queue import Queue, Work
 from jobs.settings import Settings

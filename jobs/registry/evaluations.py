@@ -1,6 +1,5 @@
 """Evaluations: asked for and looked at here, made by a child process."""
 
-from jobs.registry import versions
 import asyncio
 from collections.abc import Mapping
 from itertools import islice
@@ -8,15 +7,15 @@ from pathlib import Path
 from uuid import UUID
 
 from jobs import audit
-from jobs.data import datasets
-from jobs.registry import base_models
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
+from jobs.data import datasets
 from jobs.database import transaction
 from jobs.errors import Conflict, NotFound
 from jobs.inputs import checked
 from jobs.models import Evaluation
 from jobs.queue import Queue, Work
+from jobs.registry import versions
 from jobs.status import TaskStatus
 from training.evaluation.spec import (
     PREDICTIONS,

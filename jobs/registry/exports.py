@@ -1,19 +1,18 @@
 """Exports: asked for here, made by a child process, offered only once proven."""
 
-from jobs.registry import versions
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
 from jobs import audit
-from jobs.registry import base_models
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.models import Export
 from jobs.queue import Queue, Work
+from jobs.registry import versions
 from jobs.status import TaskStatus
 from training.events import TrainingResult
 from training.export.spec import (

@@ -3,7 +3,6 @@
 The row is all there is: a worker writes the text into it as it comes, and who follows it reads on.
 """
 
-from jobs.registry import versions
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
@@ -13,13 +12,13 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from jobs.registry import base_models
 from jobs.access import Viewer, visible
 from jobs.database import AWAY
 from jobs.errors import InvalidInput, NotFound
 from jobs.inputs import checked
 from jobs.models import Generation
 from jobs.queue import Queue, Work
+from jobs.registry import versions
 from jobs.status import TaskStatus
 from training.events import Failure
 from training.serving.spec import Message, Parameters

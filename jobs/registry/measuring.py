@@ -10,11 +10,9 @@ from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import BaseModel, Dataset, Evaluation, ModelVersion, TrainingJob
 from jobs.models.base import Leased
-from jobs.status import TaskStatus
 from jobs.task import Task
 from training.config import JobSpec, Start, StartKind, TrainingConfig
 from training.evaluation.spec import EvaluationOptions, EvaluationResult, EvaluationSpec
-from training.events import Failure
 
 __all__ = ["EvaluateVersion"]
 

@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from jobs import audit
-from jobs.registry import base_models
 from jobs.access import Viewer, visible
-from jobs.pages import Page, Slice, newest_first
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.errors import Conflict, InUse, NotFound
-from jobs.registry.gates import same_rows
 from jobs.models import Evaluation, Export, ModelVersion, TrainingJob
+from jobs.pages import Page, Slice, newest_first
+from jobs.registry import base_models
+from jobs.registry.gates import same_rows
 from jobs.status import ENDED, VersionStatus
 from training.findings import PATHS
 

@@ -12,12 +12,12 @@ from uuid import UUID
 from tortoise.expressions import F
 
 from jobs import audit
-from jobs.runs import lifecycle
 from jobs.access import Viewer
 from jobs.artifacts import Artifacts
 from jobs.database import transaction
 from jobs.errors import Conflict, InUse, InvalidInput
 from jobs.models import Checkpoint, TrainingJob
+from jobs.runs import lifecycle
 from jobs.status import ENDED, JobStatus
 from training.locking import folder_lock
 from training.steps.retention import best_names

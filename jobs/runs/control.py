@@ -12,13 +12,13 @@ from uuid import UUID
 from tortoise.expressions import F
 
 from jobs import audit
-from jobs.runs import lifecycle
 from jobs.access import Viewer
 from jobs.database import transaction
 from jobs.errors import Conflict
-from jobs.runs.history import finished, move
 from jobs.models import TrainingJob
 from jobs.queue import Queue, Work
+from jobs.runs import lifecycle
+from jobs.runs.history import finished, move
 from jobs.status import ENDED, HELD, JobStatus
 
 __all__ = ["cancel", "pause", "resume", "save_checkpoint"]

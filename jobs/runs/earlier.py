@@ -6,10 +6,10 @@ from typing import Final
 from uuid import UUID
 
 from jobs.access import Viewer, visible
-from jobs.runs.history import JOB_FINISHED, STATUS_CHANGED
-from jobs.models import Epoch, JobEvent, TrainingJob
-from jobs.status import JobStatus
 from jobs.fleet.workers import host_of
+from jobs.models import Epoch, JobEvent, TrainingJob
+from jobs.runs.history import JOB_FINISHED, STATUS_CHANGED
+from jobs.status import JobStatus
 from training.config import TrainingConfig
 from training.events import DataPrepared, Phase
 from training.steps.schedule import steps_per_epoch

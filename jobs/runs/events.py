@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from jobs.database import AWAY
-from jobs.runs.history import JOB_FINISHED
 from jobs.models import JobEvent, TrainingJob
 from jobs.queue import EVENTS_CHANNEL
+from jobs.runs.history import JOB_FINISHED
 from jobs.status import ENDED
 
 __all__ = ["EventHub", "open_hub"]

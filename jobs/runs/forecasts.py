@@ -6,8 +6,8 @@ from functools import partial
 from typing import Final
 
 from jobs.data import held_out
-from jobs.models import Dataset
 from jobs.fleet.workers import Place
+from jobs.models import Dataset
 from training.config import TrainingConfig
 from training.data.records import Statistics
 from training.devices.machine import Machine

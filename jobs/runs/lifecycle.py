@@ -9,24 +9,24 @@ from pydantic import ValidationError
 from tortoise.expressions import Q
 
 from jobs import audit
-from jobs.data import datasets, examinations, held_out
-from jobs.registry import base_models
-from jobs.runs import starts
 from jobs.access import Viewer, visible
+from jobs.data import datasets, examinations, held_out
 from jobs.database import transaction
-from jobs.preview.dry_runs import NOT_ASKED, DryRun, DryRuns
-from jobs.runs.earlier import earlier_run
 from jobs.errors import Conflict, InvalidInput, NotFound
-from jobs.runs.forecasts import NOTHING_FORESEEN, Forecast, Surroundings
-from jobs.runs.history import STATUS_CHANGED, Entry, append
+from jobs.fleet.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.pages import Page, Slice, newest_first
-from jobs.queue import Queue, Work
+from jobs.preview.dry_runs import NOT_ASKED, DryRun, DryRuns
 from jobs.preview.run_examinations import with_examinations
-from jobs.settings import Settings
+from jobs.queue import Queue, Work
+from jobs.registry import base_models
+from jobs.runs import starts
+from jobs.runs.earlier import earlier_run
+from jobs.runs.forecasts import NOTHING_FORESEEN, Forecast, Surroundings
+from jobs.runs.history import STATUS_CHANGED, Entry, append
 from jobs.runs.starts import Origin, StartRequest
+from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
-from jobs.fleet.workers import NO_WORKER_HAS_DEVICES, device_finding, roomiest
 from training.compatibility import decided_by, inherited
 from training.config import StartKind, TrainingConfig, TrainingType, resolve
 from training.findings import apply, combined_patch, in_order

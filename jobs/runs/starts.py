@@ -1,16 +1,15 @@
 """What a run starts from, where that is not its base model: a version, or a run's checkpoint."""
 
-from jobs.registry import versions
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from jobs.registry import base_models
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
 from jobs.errors import NotFound
 from jobs.models import Checkpoint, ModelVersion, TrainingJob
+from jobs.registry import versions
 from jobs.status import ENDED
 from training.compatibility import misfits
 from training.config import Start, StartKind, TrainingConfig

@@ -12,8 +12,8 @@ from tortoise.expressions import F
 
 from jobs.database import transaction
 from jobs.errors import Conflict, LeaseLost, NotFound
-from jobs.runs.history import Entry, Lease, finished, move
 from jobs.models import BaseModel, ModelVersion, TrainingJob
+from jobs.runs.history import Entry, Lease, finished, move
 from jobs.status import JobStatus, VersionStatus
 from training.events import Failure, TrainingResult
 

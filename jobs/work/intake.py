@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from jobs.database import transaction
 from jobs.errors import LeaseLost
-from jobs.runs.history import STATUS_CHANGED, Entry, Lease, append
 from jobs.models import Checkpoint, Epoch, TrainingJob
+from jobs.runs.history import STATUS_CHANGED, Entry, Lease, append
 from jobs.status import JobStatus, sources
 from training.events import (
     CheckpointSaved,

@@ -10,21 +10,21 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from jobs.data import held_out
-from jobs.runs import starts
 from jobs.artifacts import Artifacts
-from jobs.processes.child import Child
-from jobs.work.claims import beat, claim, complete, end, pass_on_save, pause, release
+from jobs.data import held_out
 from jobs.database import AWAY
-from jobs.processes.deaths import Death, Verdict, unsaved
 from jobs.errors import Conflict, LeaseLost
-from jobs.runs.history import Lease
-from jobs.work.intake import EventLog, take
-from jobs.processes.leaving import until_left
 from jobs.models import BaseModel, Dataset, TrainingJob
+from jobs.processes.child import Child
+from jobs.processes.deaths import Death, Verdict, unsaved
+from jobs.processes.leaving import until_left
 from jobs.queue import Queue, Work
+from jobs.runs import starts
+from jobs.runs.history import Lease
 from jobs.settings import Settings
 from jobs.status import JobStatus
+from jobs.work.claims import beat, claim, complete, end, pass_on_save, pause, release
+from jobs.work.intake import EventLog, take
 from training.config import JobSpec, TrainingConfig
 from training.devices.process import kernel_kills
 from training.estimates import MemoryEstimate

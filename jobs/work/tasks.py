@@ -22,23 +22,23 @@ from uuid import UUID
 from tortoise.expressions import F
 
 from jobs.artifacts import Artifacts
-from jobs.processes.child import Child
-from jobs.work.claims import lease_end
+from jobs.data.examinations import ExamineDataset
+from jobs.data.ingest import IngestFile
+from jobs.data.token_examinations import ExamineTokens
 from jobs.database import AWAY, transaction
 from jobs.errors import LeaseLost
-from jobs.data.examinations import ExamineDataset
-from jobs.runs.history import Lease
-from jobs.data.ingest import IngestFile
-from jobs.processes.leaving import until_left
-from jobs.registry.measuring import EvaluateVersion
 from jobs.models import Generation
 from jobs.models.base import Leased
+from jobs.processes.child import Child
+from jobs.processes.leaving import until_left
 from jobs.queue import Work
+from jobs.registry.measuring import EvaluateVersion
+from jobs.runs.history import Lease
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from jobs.task import Task
+from jobs.work.claims import lease_end
 from jobs.work.task_kinds import CheckModel, ExportVersion
-from jobs.data.token_examinations import ExamineTokens
 from training.events import Failure
 from training.files import remove_leftovers
 from training.progress.pulse import PulseReader

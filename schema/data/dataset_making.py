@@ -1,12 +1,11 @@
 """Making datasets, and removing them."""
 
-from jobs.data import deletion
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
 import strawberry
 
-from jobs.data import datasets, hub_datasets
+from jobs.data import datasets, deletion, hub_datasets
 from jobs.data.datasets import OnInvalid
 from jobs.models import Dataset as DatasetRow
 from schema import ids
@@ -18,8 +17,8 @@ from schema.data.dataset_sources import (
     refuse_division,
 )
 from schema.data.datasets import Dataset
-from schema.enums import DataType, Role
 from schema.data.mappings import DatasetMappingInput
+from schema.enums import DataType, Role
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem
 from schema.scalars import BigInt

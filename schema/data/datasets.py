@@ -16,7 +16,6 @@ from schema.context import Info
 from schema.data.dataset_reports import Examined
 from schema.data.dataset_sources import DatasetSource, source_of
 from schema.data.dataset_versions import Descended
-from schema.enums import DataType, Role, TaskStatus, describe
 from schema.data.mappings import (
     Compression,
     Container,
@@ -24,12 +23,13 @@ from schema.data.mappings import (
     LeftOutColumn,
     left_out_columns,
 )
+from schema.data.token_examinations import ExaminedInTokens
+from schema.enums import DataType, Role, TaskStatus, describe
 from schema.nodes import Failure, Node, failure, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
 from schema.scalars import JSON, BigInt
-from schema.data.token_examinations import ExaminedInTokens
 from training.data.records import Rejected, Statistics
 
 __all__ = ["Dataset", "DatasetQueries", "Record", "RejectedRecord"]

@@ -14,9 +14,9 @@ from schema.context import Info
 from schema.data.dataset_outcomes import DataStrategyInput
 from schema.data.dataset_sources import Division, refuse_division
 from schema.data.datasets import Dataset, Record
-from schema.enums import Role
 from schema.data.leaks import DatasetLeaks
 from schema.data.mappings import DatasetMappingInput
+from schema.enums import Role
 from schema.pagination import After, Connection, First
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound

@@ -4,15 +4,15 @@ from typing import Annotated, TypeAlias
 
 import strawberry
 
-from jobs.preview import examining
 from jobs.models import Dataset as DatasetRow
+from jobs.preview import examining
 from schema import ids
 from schema.context import Info
 from schema.data.datasets import Dataset
+from schema.data.token_examinations import TokenExamination
 from schema.enums import Role, TrainOn
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem
-from schema.data.token_examinations import TokenExamination
 
 __all__ = ["ExaminationMutations"]
 

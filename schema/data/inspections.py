@@ -8,7 +8,6 @@ from schema import ids
 from schema.context import Info
 from schema.data.dataset_sources import Division
 from schema.data.datasets import RejectedRecord
-from schema.enums import Role
 from schema.data.mappings import (
     Compression,
     Container,
@@ -17,6 +16,7 @@ from schema.data.mappings import (
     LeftOutColumn,
     left_out_columns,
 )
+from schema.enums import Role
 from schema.nodes import Failure
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from jobs.preview import examining
 from jobs.models import Dataset as DatasetRow
 from jobs.models import TokenExamination as TokenExaminationRow
 from jobs.pages import Page
+from jobs.preview import examining
 from schema import ids
 from schema.context import Info
 from schema.data.dataset_reports import DataFinding
@@ -151,11 +151,15 @@ class TokenExamination(Node):
         )
 
     @strawberry.field(description="Whose records they are.")
-    async def dataset(self, info: Info) -> Annotated["Dataset", strawberry.lazy("schema.data.datasets")]:
+    async def dataset(
+        self, info: Info
+    ) -> Annotated["Dataset", strawberry.lazy("schema.data.datasets")]:
         return required(await info.context.loaders.datasets.load(self.row.dataset_id))
 
     @strawberry.field(description="The model whose tokens they become.")
-    async def model(self, info: Info) -> Annotated["Model", strawberry.lazy("schema.registry.models")]:
+    async def model(
+        self, info: Info
+    ) -> Annotated["Model", strawberry.lazy("schema.registry.models")]:
         return required(await info.context.loaders.models.load(self.row.model_id))
 
 

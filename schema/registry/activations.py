@@ -5,9 +5,9 @@ from typing import Annotated, TypeAlias
 
 import strawberry
 
+from jobs.models import Activation as ActivationRow
 from jobs.registry import activation
 from jobs.registry.activation import Wish
-from jobs.models import Activation as ActivationRow
 from schema import ids
 from schema.accounts import User
 from schema.context import Info

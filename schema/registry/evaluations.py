@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
-from jobs.registry import evaluations
 from jobs.models import Evaluation as EvaluationRow
+from jobs.registry import evaluations
 from schema import ids, numbered
 from schema.context import Info
 from schema.data.datasets import Dataset
 from schema.enums import Role, TaskStatus
-from schema.registry.measures import EvaluationResult
 from schema.nodes import Failure, Node, failure, required
 from schema.pagination import After, Connection, First
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
+from schema.registry.measures import EvaluationResult
 from training.evaluation import spec
 
 if TYPE_CHECKING:  # a version has evaluations and each its version: a circle of types only

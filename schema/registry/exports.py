@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 import strawberry
 
-from jobs.registry import exports
 from jobs.models import Export as ExportRow
+from jobs.registry import exports
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, TaskStatus
-from schema.registry.export_enums import ExportFormat, WeightType
 from schema.nodes import Failure, Node, failure, required
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
+from schema.registry.export_enums import ExportFormat, WeightType
 from schema.scalars import BigInt
 from training.export.spec import ExportResult
 

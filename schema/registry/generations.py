@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import strawberry
 
+from jobs.models import Generation as GenerationRow
 from jobs.registry import generations
 from jobs.registry.generations import Wanted
-from jobs.models import Generation as GenerationRow
 from schema import ids
 from schema.context import Info
 from schema.enums import Ending as EndingKind
 from schema.enums import Role, Speaker, TaskStatus
-from schema.runs.following import while_authenticated
 from schema.nodes import Failure, Node, failure, required
 from schema.permissions import Requires
 from schema.problems import InvalidProblem, NotFoundProblem, NullIfNotFound
+from schema.runs.following import while_authenticated
 from training.serving.spec import Ended
 
 if TYPE_CHECKING:  # a version has a latency and an answer its version: a circle of types only

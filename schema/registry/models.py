@@ -1,28 +1,27 @@
 """Registered base models."""
 
-from jobs.registry import versions
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, TypeAlias, TypeVar
 
 import strawberry
 
-from jobs.registry import activation, base_models
-from jobs.registry.gates import Gate
 from jobs.models import BaseModel as ModelRow
 from jobs.pages import Page
+from jobs.registry import activation, base_models, versions
+from jobs.registry.gates import Gate
 from schema import ids
 from schema.accounts import User
-from schema.registry.activations import Activation, ActivationGateInput
 from schema.context import Info
 from schema.enums import ChatTemplate, Role, TaskStatus
 from schema.nodes import Failure, Node, failure
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
-from schema.scalars import BigInt
-from schema.runs.training_jobs import TrainingJob
+from schema.registry.activations import Activation, ActivationGateInput
 from schema.registry.versions import ModelVersion
+from schema.runs.training_jobs import TrainingJob
+from schema.scalars import BigInt
 from training.models.facts import ModelFacts
 
 __all__ = ["Model", "ModelMutations", "ModelQueries"]

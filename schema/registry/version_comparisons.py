@@ -4,16 +4,16 @@ from typing import Annotated
 
 import strawberry
 
-from jobs.registry import versions
 from jobs.models import ModelVersion as VersionRow
+from jobs.registry import versions
 from schema import ids
-from schema.runs.checkpoints import EpochMetrics
 from schema.context import Info
 from schema.enums import Role
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
-from schema.scalars import JSON
 from schema.registry.versions import ModelVersion
+from schema.runs.checkpoints import EpochMetrics
+from schema.scalars import JSON
 from training.events import TrainingResult
 
 __all__ = ["VersionComparisonQueries"]

@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
-from jobs.registry import base_models, versions
 from jobs.models import ModelVersion as VersionRow
 from jobs.pages import Page
+from jobs.registry import versions
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, VersionStatus
-from schema.registry.evaluations import Evaluation
-from schema.registry.exports import Export
 from schema.nodes import Node, Sample, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, NotFoundProblem, NullIfNotFound
-from schema.scalars import BigInt
+from schema.registry.evaluations import Evaluation
+from schema.registry.exports import Export
 from schema.runs.starts import StartPoint
 from schema.runs.training_configs import TrainingConfig
 from schema.runs.training_jobs import TrainingJob
+from schema.scalars import BigInt
 from training.config import TrainingConfig as StoredConfig
 from training.events import TrainingResult
 
@@ -119,7 +119,9 @@ class ModelVersion(Node):
         return [Sample.of(stored) for stored in self.row.samples]
 
     @strawberry.field(description="The base model that it was trained from.")
-    async def model(self, info: Info) -> Annotated["Model", strawberry.lazy("schema.registry.models")]:
+    async def model(
+        self, info: Info
+    ) -> Annotated["Model", strawberry.lazy("schema.registry.models")]:
         return required(await info.context.loaders.models.load(self.row.model_id))
 
     @strawberry.field(description="The job that made it.")

@@ -7,13 +7,13 @@ import strawberry
 from jobs.models import TrainingJob as JobRow
 from jobs.runs.starts import StartRequest
 from schema import ids
-from schema.runs.checkpoints import Checkpoint
 from schema.context import Info
 from schema.enums import StartKind
+from schema.runs.checkpoints import Checkpoint
 
 if TYPE_CHECKING:  # a job has a start and a start its job: a circle of types only
-    from schema.runs.training_jobs import TrainingJob
     from schema.registry.versions import ModelVersion
+    from schema.runs.training_jobs import TrainingJob
 
 __all__ = ["StartFromInput", "StartPoint"]
 

@@ -7,14 +7,14 @@ from typing import Annotated
 import strawberry
 
 from jobs.data import datasets
-from jobs.runs import lifecycle
 from jobs.errors import InvalidInput
+from jobs.runs import lifecycle
 from schema import ids
 from schema.context import Info
 from schema.data.datasets import Dataset
 from schema.enums import Role
-from schema.runs.following import while_authenticated
 from schema.permissions import Requires
+from schema.runs.following import while_authenticated
 from schema.runs.training_control import JobId
 from schema.runs.training_events import TrainingEvent, from_row
 from schema.runs.training_jobs import TrainingJob

@@ -6,13 +6,13 @@ import strawberry
 
 from jobs.runs import cleanup, control
 from schema import ids
-from schema.runs.checkpoints import Checkpoint
 from schema.context import Info
 from schema.enums import Role
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem
-from schema.scalars import BigInt
+from schema.runs.checkpoints import Checkpoint
 from schema.runs.training_jobs import TrainingJob
+from schema.scalars import BigInt
 
 __all__ = ["ControlMutations", "JobId"]
 

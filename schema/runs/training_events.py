@@ -8,11 +8,11 @@ from uuid import UUID
 import strawberry
 
 from jobs.models import JobEvent
-from schema.runs.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
 from schema.data.data_events import DataPrepared, DataProgress, TrainingEvent
 from schema.enums import ComputePath, JobStatus, StartKind, describe
 from schema.nodes import Failure, failure
+from schema.runs.checkpoints import Checkpoint, EpochMetrics
 from schema.runs.resources import MemoryEstimate, ResourceUsage
 from schema.scalars import BigInt
 from training.estimates import MemoryEstimate as StoredMemory

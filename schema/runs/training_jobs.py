@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import strawberry
 
-from jobs.runs import lifecycle
 from jobs.fleet import workers
 from jobs.models import TrainingJob as JobRow
+from jobs.runs import lifecycle
 from schema import ids
 from schema.accounts import User
-from schema.runs.checkpoints import Checkpoint, EpochMetrics
 from schema.context import Info
 from schema.data.datasets import Dataset
+from schema.data.validation_data import ValidationData
 from schema.enums import JobStatus
 from schema.nodes import Failure, Node, Sample, failure, required
+from schema.runs.checkpoints import Checkpoint, EpochMetrics
 from schema.runs.resources import ResourceEstimate, ResourceUsage
 from schema.runs.starts import StartPoint
 from schema.runs.training_configs import TrainingConfig
-from schema.data.validation_data import ValidationData
 from training.config import TrainingConfig as StoredConfig
 
 if TYPE_CHECKING:  # a job has a model and a model its jobs: a circle of types only

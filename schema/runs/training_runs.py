@@ -4,16 +4,16 @@ from typing import Annotated, TypeAlias
 
 import strawberry
 
-from jobs.runs import lifecycle
 from jobs.errors import InvalidInput
 from jobs.pages import Page
+from jobs.runs import lifecycle
 from schema import ids
 from schema.context import Info
-from schema.runs.dry_runs import RecordsDropped
+from schema.data.previews import PreviewedRecord
+from schema.data.token_examinations import TokenExamination
 from schema.enums import JobStatus, Role, Severity
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
-from schema.data.previews import PreviewedRecord
 from schema.problems import (
     ConflictProblem,
     Finding,
@@ -21,14 +21,14 @@ from schema.problems import (
     NotFoundProblem,
     NullIfNotFound,
 )
+from schema.runs.dry_runs import RecordsDropped
 from schema.runs.resources import MemoryEstimate, TimeEstimate
 from schema.runs.run_requests import RunPipelineInput, StartTrainingInput
-from schema.scalars import BigInt
 from schema.runs.short_form import in_short_form
-from schema.data.token_examinations import TokenExamination
 from schema.runs.training_configs import TrainingConfig
 from schema.runs.training_control import JobId
 from schema.runs.training_jobs import TrainingJob
+from schema.scalars import BigInt
 from training.preview.questions import DIVIDED_ROWS
 
 __all__ = ["TrainingMutations", "TrainingQueries"]

@@ -1,12 +1,11 @@
 """Datasets derived from others, compared, and tested with, over the API."""
 
-from jobs.data import deletion
 from typing import Any
 
 import pytest
 
-from jobs.data import datasets
 from jobs.access import Role, Viewer
+from jobs.data import deletion
 from jobs.models import Dataset, TrainingJob
 from jobs.status import JobStatus
 from schema import ids

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jobs.access import Viewer
-from jobs.runs.forecasts import Forecast
 from jobs.models import BaseModel, Dataset, TrainingJob
+from jobs.runs.forecasts import Forecast
 from jobs.service import Service
 from jobs.status import TaskStatus
 from schema import ids

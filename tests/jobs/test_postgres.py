@@ -1,6 +1,5 @@
 """The same guarantees on PostgreSQL, where TUNERY_TEST_POSTGRES_URL names a server."""
 
-from jobs.data import deletion
 import asyncio
 import json
 import os
@@ -16,17 +15,13 @@ import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs.runs import control, lifecycle
-from jobs.data import datasets, uploads
-from jobs.preview import examining
 from jobs.access import Viewer
-from jobs.runs.cleanup import Cleaned, clean_up
-from jobs.database import migrate, transaction
+from jobs.data import deletion, uploads
 from jobs.data.datasets import OnInvalid
 from jobs.data.derivation import DerivationDraft, derive
+from jobs.data.uploads import Announced
+from jobs.database import migrate, transaction
 from jobs.errors import Conflict, InUse, InvalidInput, NotFound, QuotaExceeded
-from jobs.preview.examining import ExaminationRequest
-from jobs.runs.lifecycle import RunRequest
 from jobs.models import (
     Checkpoint,
     Dataset,
@@ -37,17 +32,25 @@ from jobs.models import (
     TrainingJob,
     Upload,
 )
+from jobs.preview import examining
+from jobs.preview.examining import ExaminationRequest
 from jobs.preview.run_examinations import Known, known
+from jobs.runs import control, lifecycle
+from jobs.runs.cleanup import Cleaned, clean_up
+from jobs.runs.lifecycle import RunRequest
+from jobs.runs.starts import StartRequest
 from jobs.service import Service, open_service
 from jobs.settings import Settings
-from jobs.runs.starts import StartRequest
 from jobs.status import JobStatus, TaskStatus
 from jobs.work.sweep import sweep
-from jobs.data.uploads import Announced
 from tests.api.rows import make_completed_job
 from tests.factories import make_dataset, make_job, make_model
 from tests.hub import hub_for_children
 from tests.ingesting import examine, ingest
+from tests.jobs.data.test_hub_datasets import queued as from_hub
+from tests.jobs.data.test_ingest import queued, uploaded
+from tests.jobs.data.test_uploads import put
+from tests.jobs.runs.test_events import WRITER, last_seq, seen_by
 from tests.jobs.stage import (
     Step,
     as_environment,
@@ -65,10 +68,6 @@ from tests.jobs.stage import (
     start_python,
 )
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
-from tests.jobs.test_events import WRITER, last_seq, seen_by
-from tests.jobs.test_hub_datasets import queued as from_hub
-from tests.jobs.test_ingest import queued, uploaded
-from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType, resolve
 from training.data.derivation import LineRange
