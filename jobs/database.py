@@ -177,7 +177,7 @@ async def _refuse_another_history(executor: MigrationExecutor) -> None:
     strange = [key.name for key in await executor.recorder.applied_migrations() if key not in known]
     if strange:
         raise Unavailable(
-            f"The database was made by another release of Tunery: {', '.join(strange)} is unknown to this one.",
+            f"The database is of another release of Tunery; unknown here: {', '.join(strange)}.",
             "Use the release that made it, or begin anew with another TUNERY_HOME or TUNERY_DATABASE_URL.",
         )
 
