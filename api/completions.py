@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from jobs import activation, generations
 from jobs.access import Role, Viewer
 from jobs.errors import Forbidden, InvalidInput, TooLarge, TuneryError, Unauthenticated
-from jobs.generations import Wanted
 from jobs.models import Generation
+from jobs.registry import activation, generations
+from jobs.registry.generations import Wanted
 from jobs.service import Service
 from jobs.status import TaskStatus
 from schema.context import bearer

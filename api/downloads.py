@@ -8,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from jobs import dataset_files, exports
+from jobs.data import dataset_files
 from jobs.errors import NotFound
 from jobs.models import Export
+from jobs.registry import exports
 from jobs.service import Service
 
 __all__ = ["routes"]

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from jobs.arrival import Part, receive
+from jobs.data.arrival import Part, receive
 from jobs.errors import LengthMissing, NotFound
 from jobs.models import Upload
 from jobs.service import Service

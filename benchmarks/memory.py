@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from benchmarks.server import Server, describe_machine, resident_bytes, running_server
-from jobs import control
+from jobs.runs import control
 from jobs.service import open_service
 from jobs.settings import Settings
 from tests.factories import make_job, make_viewer

@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from benchmarks.server import Server, describe_machine, resident_bytes, running_server
-from jobs.history import Entry, append
+from jobs.runs.history import Entry, append
 from jobs.service import Service, open_service
 from schema import ids
 from tests.factories import make_job, make_viewer

@@ -6,7 +6,6 @@ migrations run with foreign keys off, under a lock, and the result is checked be
 """
 
 import fcntl
-import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -25,7 +24,6 @@ from jobs.settings import Settings
 
 __all__ = ["AWAY", "FOR_MAKEMIGRATIONS", "connect", "migrate", "ping", "transaction"]
 
-logger = logging.getLogger(__name__)
 
 AWAY: Final = (
     DBConnectionError,
@@ -45,7 +43,7 @@ SQLITE: Final = "sqlite://"
 BUSY_MILLISECONDS: Final = 5000
 _APP = {"models": ["jobs.models"], "migrations": "jobs.migrations", "default_connection": "default"}
 _ADVISORY_LOCK = 7_461_033
-_LIST_INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+_INDEX = "INDEX IF NOT EXISTS"
 
 
 def orm_config(url: str, *, foreign_keys: bool = True) -> dict[str, Any]:
@@ -120,7 +118,7 @@ async def migrate(settings: Settings) -> list[str]:
     """Bring the database up to date; the names of the migrations that this applied.
 
     Safe to call from several processes at once. Raises `Unavailable` where a migration left a
-    dangling reference or lost an index.
+    dangling reference, or the database has migrations that this release does not know.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     with _file_lock(settings.home / "migrate.lock"):
@@ -142,14 +140,8 @@ async def _migrate_postgres(connection: BaseDBAsyncClient) -> list[str]:
 
 
 async def _migrate_sqlite(connection: BaseDBAsyncClient) -> list[str]:
-    before = await connection.execute_query_dict(_LIST_INDEXES)
     applied = await _apply(connection)
-    after = {row["name"] for row in await connection.execute_query_dict(_LIST_INDEXES)}
-    wanted = get_schema_sql(connection, safe=True)
-    for row in before:
-        if row["name"] not in after and f'"{row["name"]}"' in wanted:
-            logger.warning("index %s was lost by a table rebuild and is made again", row["name"])
-            await connection.execute_script(row["sql"])
+    await _make_missing_indexes(connection)
     dangling = await connection.execute_query_dict("PRAGMA foreign_key_check")
     if dangling:
         raise Unavailable(
@@ -159,6 +151,12 @@ async def _migrate_sqlite(connection: BaseDBAsyncClient) -> list[str]:
     return applied
 
 
+async def _make_missing_indexes(connection: BaseDBAsyncClient) -> None:
+    """SQLite alters a column by a new table, and Tortoise gives that one no indexes."""
+    statements = get_schema_sql(connection, safe=True).split(";")
+    await connection.execute_script(";".join(each for each in statements if _INDEX in each))
+
+
 async def _apply(connection: BaseDBAsyncClient) -> list[str]:
     applied: list[str] = []
 
@@ -166,8 +164,22 @@ async def _apply(connection: BaseDBAsyncClient) -> list[str]:
         if event == "apply_done":
             applied.append(name)
 
-    await MigrationExecutor(connection, {"jobs": _APP}).migrate(direction="forward", progress=note)
+    executor = MigrationExecutor(connection, {"jobs": _APP})
+    await _refuse_another_history(executor)
+    await executor.migrate(direction="forward", progress=note)
     return applied
+
+
+async def _refuse_another_history(executor: MigrationExecutor) -> None:
+    """Tables that a migration unknown here has changed may lack or hold what this code does not expect."""
+    await executor.loader.build_graph()
+    known = executor.loader.graph.nodes
+    strange = [key.name for key in await executor.recorder.applied_migrations() if key not in known]
+    if strange:
+        raise Unavailable(
+            f"The database is of another release of Tunery; unknown here: {', '.join(strange)}.",
+            "Use the release that made it, or begin anew with another TUNERY_HOME or TUNERY_DATABASE_URL.",
+        )
 
 
 def _postgres_url(url: str) -> str:

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from jobs.artifacts import Artifacts
-from jobs.companion import Companion
+from jobs.data.inspections import Inspector
 from jobs.database import connect
-from jobs.dry_runs import DryRuns
-from jobs.events import EventHub, open_hub
-from jobs.inspections import Inspector
-from jobs.previews import MODULE
+from jobs.preview.dry_runs import DryRuns
+from jobs.preview.previews import MODULE
+from jobs.processes.companion import Companion
 from jobs.queue import Queue, open_queue
+from jobs.runs.events import EventHub, open_hub
 from jobs.settings import Settings
 from jobs.tokens import Tokens
 

@@ -22,12 +22,11 @@ from arq.connections import RedisSettings
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
-from jobs.answering import Answerer
 from jobs.artifacts import Artifacts
 from jobs.database import connect
-from jobs.devices import DevicePool, cuda_devices, open_pool
+from jobs.fleet.devices import DevicePool, cuda_devices, open_pool
+from jobs.fleet.presence import present_forever
 from jobs.models import TrainingJob
-from jobs.presence import present_forever
 from jobs.queue import (
     EXPIRES_MS,
     QUEUE_NAME,
@@ -40,9 +39,10 @@ from jobs.queue import (
 )
 from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
-from jobs.supervisor import Seat, supervise
-from jobs.sweep import sweep
-from jobs.tasks import TABLES, TASKS, perform
+from jobs.work.answering import Answerer
+from jobs.work.supervisor import Seat, supervise
+from jobs.work.sweep import sweep
+from jobs.work.tasks import TABLES, TASKS, perform
 
 __all__ = ["Lane", "WorkerSettings", "open_lanes", "run_worker"]
 

@@ -14,19 +14,20 @@ from strawberry.dataloader import DataLoader
 from tortoise.models import Model as Table
 from tortoise.queryset import QuerySet
 
-from jobs import generations, workers
 from jobs import models as tables
 from jobs.access import Role, Viewer, visible
+from jobs.fleet import workers
+from jobs.registry import generations
 from jobs.status import ENDED, VersionStatus
 from schema.accounts import User
-from schema.checkpoints import Checkpoint, EpochMetrics
-from schema.datasets import Dataset
-from schema.evaluations import Evaluation
-from schema.exports import Export
-from schema.models import Model
+from schema.data.datasets import Dataset
 from schema.nodes import required
-from schema.training_jobs import TrainingJob
-from schema.versions import ModelVersion
+from schema.registry.evaluations import Evaluation
+from schema.registry.exports import Export
+from schema.registry.models import Model
+from schema.registry.versions import ModelVersion
+from schema.runs.checkpoints import Checkpoint, EpochMetrics
+from schema.runs.training_jobs import TrainingJob
 
 __all__ = ["Loaders"]
 

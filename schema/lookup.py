@@ -6,37 +6,31 @@ from uuid import UUID
 
 import strawberry
 
-from jobs import (
-    accounts,
-    datasets,
-    evaluations,
-    examining,
-    exports,
-    generations,
-    lifecycle,
-    registry,
-    uploads,
-)
+from jobs import accounts
 from jobs.access import Viewer
+from jobs.data import datasets, uploads
 from jobs.errors import NotFound
 from jobs.models import Checkpoint as CheckpointRow
+from jobs.preview import examining
+from jobs.registry import base_models, evaluations, exports, generations, versions
+from jobs.runs import lifecycle
 from schema import ids
 from schema.accounts import User
-from schema.checkpoints import Checkpoint
 from schema.context import Info
-from schema.datasets import Dataset
+from schema.data.datasets import Dataset
+from schema.data.token_examinations import TokenExamination
+from schema.data.uploads import Upload
 from schema.enums import Role
-from schema.evaluations import Evaluation
-from schema.exports import Export
-from schema.generations import Generation
-from schema.models import Model
 from schema.nodes import Node
 from schema.permissions import Requires
 from schema.problems import NullIfNotFound
-from schema.token_examinations import TokenExamination
-from schema.training_jobs import TrainingJob
-from schema.uploads import Upload
-from schema.versions import ModelVersion
+from schema.registry.evaluations import Evaluation
+from schema.registry.exports import Export
+from schema.registry.generations import Generation
+from schema.registry.models import Model
+from schema.registry.versions import ModelVersion
+from schema.runs.checkpoints import Checkpoint
+from schema.runs.training_jobs import TrainingJob
 
 __all__ = ["NodeQueries"]
 
@@ -69,11 +63,11 @@ async def _dataset(viewer: Viewer, key: UUID) -> Node:
 
 
 async def _model(viewer: Viewer, key: UUID) -> Node:
-    return Model.of(await registry.get(viewer, key))
+    return Model.of(await base_models.get(viewer, key))
 
 
 async def _version(viewer: Viewer, key: UUID) -> Node:
-    return ModelVersion.of(await registry.get_version(viewer, key))
+    return ModelVersion.of(await versions.get(viewer, key))
 
 
 async def _job(viewer: Viewer, key: UUID) -> Node:

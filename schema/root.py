@@ -14,34 +14,34 @@ from strawberry.types.graphql import OperationType
 
 from schema import limits
 from schema.accounts import AccountMutations, AccountQueries
-from schema.activations import ActivationMutations
 from schema.context import OperationScope
-from schema.dataset_making import DatasetMutations
-from schema.datasets import DatasetQueries
-from schema.derivations import DerivationMutations, DerivationQueries
+from schema.data.dataset_making import DatasetMutations
+from schema.data.datasets import DatasetQueries
+from schema.data.derivations import DerivationMutations, DerivationQueries
+from schema.data.examining import ExaminationMutations
+from schema.data.inspections import InspectionQueries
+from schema.data.previews import PreviewQueries
+from schema.data.uploads import UploadMutations, UploadQueries
 from schema.errors import coded_all
-from schema.evaluations import EvaluationMutations, EvaluationQueries
-from schema.examining import ExaminationMutations
-from schema.exports import ExportMutations, ExportQueries
-from schema.generations import (
+from schema.lookup import NodeQueries
+from schema.problems import HANDLERS
+from schema.registry.activations import ActivationMutations
+from schema.registry.evaluations import EvaluationMutations, EvaluationQueries
+from schema.registry.exports import ExportMutations, ExportQueries
+from schema.registry.generations import (
     GenerationMutations,
     GenerationQueries,
     GenerationSubscriptions,
 )
-from schema.inspections import InspectionQueries
-from schema.lookup import NodeQueries
-from schema.models import ModelMutations, ModelQueries
-from schema.previews import PreviewQueries
-from schema.problems import HANDLERS
+from schema.registry.models import ModelMutations, ModelQueries
+from schema.registry.version_comparisons import VersionComparisonQueries
+from schema.registry.versions import VersionMutations, VersionQueries
+from schema.runs.subscriptions import DatasetSubscriptions, TrainingSubscriptions
+from schema.runs.training_control import ControlMutations
+from schema.runs.training_events import EVENT_TYPES
+from schema.runs.training_runs import TrainingMutations, TrainingQueries
+from schema.runs.workers import WorkerQueries
 from schema.scalars import SCALARS
-from schema.subscriptions import DatasetSubscriptions, TrainingSubscriptions
-from schema.training_control import ControlMutations
-from schema.training_events import EVENT_TYPES
-from schema.training_runs import TrainingMutations, TrainingQueries
-from schema.uploads import UploadMutations, UploadQueries
-from schema.version_comparisons import VersionComparisonQueries
-from schema.versions import VersionMutations, VersionQueries
-from schema.workers import WorkerQueries
 
 __all__ = ["Schema", "build_schema"]
 

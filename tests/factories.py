@@ -7,12 +7,13 @@ from uuid import uuid4
 
 from argon2 import PasswordHasher
 
-from jobs import datasets, lifecycle, lineage
 from jobs.access import Role, Viewer
+from jobs.data import datasets, lineage
+from jobs.data.datasets import Draft
 from jobs.database import transaction
-from jobs.datasets import Draft
-from jobs.lifecycle import RunRequest
 from jobs.models import BaseModel, Dataset, TrainingJob, User
+from jobs.runs import lifecycle
+from jobs.runs.lifecycle import RunRequest
 from jobs.service import Service
 from jobs.status import TaskStatus
 from training.config import DataType, TrainingType

@@ -9,7 +9,7 @@ from jobs.models import Dataset, Examination, TokenExamination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.tasks import perform
+from jobs.work.tasks import perform
 from tests.jobs.stage import eventually
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from jobs.settings import Settings
-from schema.dry_runs import DropReason
+from schema.runs.dry_runs import DropReason
 from training.data.doctor.checks import Code, Strategy
 from training.timing.estimate import TimeMethod
 
@@ -22,10 +22,10 @@ FINDING_SOURCES = (
     "training/preview/findings.py",
     "training/templates/checks.py",
     "training/validation.py",
-    "jobs/datasets.py",
-    "jobs/lifecycle.py",
-    "jobs/starts.py",
-    "jobs/workers.py",
+    "jobs/data/datasets.py",
+    "jobs/runs/lifecycle.py",
+    "jobs/runs/starts.py",
+    "jobs/fleet/workers.py",
 )
 NO_FINDINGS = {
     "DATA_TYPE_DIFFERS",  # of making a dataset, not of a run

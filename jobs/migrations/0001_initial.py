@@ -1,12 +1,14 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 from jobs.access import Role
-from jobs.status import JobStatus, TaskStatus, VersionStatus
+from jobs.status import ActivationKind, JobStatus, TaskStatus, UploadStatus, VersionStatus
 from orjson import loads
 from tortoise.fields.base import OnDelete
 from tortoise.fields.data import JSON_DUMPS
-from training.config import DataType
-from training.export.spec import ExportFormat
+from training.config import DataType, TrainOn
+from training.data.containers.prose import Division
+from training.data.ingest.spec import OnInvalid
+from training.export.spec import ExportFormat, WeightType
 from uuid import uuid4
 from tortoise import fields
 from tortoise.indexes import Index
@@ -96,6 +98,8 @@ class Migration(migrations.Migration):
                 ("facts", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
                 ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
                 ("version_counter", fields.IntField(default=0, db_default=0)),
+                ("activation_counter", fields.IntField(default=0, db_default=0)),
+                ("gate", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
                 (
                     "owner",
                     fields.ForeignKeyField(
@@ -125,20 +129,69 @@ class Migration(migrations.Migration):
                     fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
                 ),
                 ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("worker_id", fields.CharField(null=True, max_length=64)),
+                (
+                    "lease_expires_at",
+                    fields.DatetimeField(null=True, auto_now=False, auto_now_add=False),
+                ),
+                ("attempt", fields.IntField(default=0, db_default=0)),
+                ("crashes", fields.IntField(default=0, db_default=0)),
                 ("name", fields.CharField(max_length=100)),
                 ("description", fields.TextField(null=True, unique=False)),
                 (
+                    "status",
+                    fields.CharEnumField(
+                        default=TaskStatus.READY,
+                        description="QUEUED: QUEUED\nRUNNING: RUNNING\nREADY: READY\nFAILED: FAILED",
+                        db_default=TaskStatus.READY,
+                        enum_type=TaskStatus,
+                        max_length=16,
+                    ),
+                ),
+                ("progress", fields.FloatField(default=100.0, db_default=100.0)),
+                ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("upload_id", fields.UUIDField(null=True)),
+                ("source_name", fields.CharField(null=True, max_length=255)),
+                ("source_bytes", fields.BigIntField(null=True)),
+                (
+                    "division",
+                    fields.CharEnumField(
+                        default=Division.PASSAGES,
+                        description="PASSAGES: PASSAGES\nPARAGRAPHS: PARAGRAPHS\nLINES: LINES\nWHOLE: WHOLE",
+                        db_default=Division.PASSAGES,
+                        enum_type=Division,
+                        max_length=16,
+                    ),
+                ),
+                ("hub", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "on_invalid",
+                    fields.CharEnumField(
+                        default=OnInvalid.ERROR,
+                        description="ERROR: ERROR\nDROP: DROP",
+                        db_default=OnInvalid.ERROR,
+                        enum_type=OnInvalid,
+                        max_length=16,
+                    ),
+                ),
+                ("container", fields.CharField(null=True, max_length=16)),
+                ("compression", fields.CharField(null=True, max_length=16)),
+                ("mapping", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("left_out", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                (
                     "data_type",
                     fields.CharEnumField(
+                        null=True,
                         description="TEXT: TEXT\nCODE: CODE\nQA: QA\nCOMPLETION: COMPLETION\nCHAT: CHAT",
                         enum_type=DataType,
                         max_length=16,
                     ),
                 ),
-                ("record_count", fields.IntField()),
-                ("size_bytes", fields.BigIntField()),
-                ("sha256", fields.CharField(max_length=64)),
-                ("statistics", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                ("record_count", fields.IntField(default=0, db_default=0)),
+                ("size_bytes", fields.BigIntField(default=0, db_default=0)),
+                ("sha256", fields.CharField(null=True, max_length=64)),
+                ("statistics", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("rejected_count", fields.IntField(default=0, db_default=0)),
                 ("rejected", fields.JSONField(default=list, encoder=JSON_DUMPS, decoder=loads)),
                 ("uses", fields.IntField(default=0, db_default=0)),
                 ("deleting", fields.BooleanField(default=False, db_default=False)),
@@ -160,11 +213,212 @@ class Migration(migrations.Migration):
                 "indexes": [
                     Index(fields=["owner_id", "created_at"]),
                     Index(fields=["created_at", "id"]),
+                    Index(fields=["upload_id"]),
                 ],
                 "pk_attr": "id",
-                "table_description": "`statistics` is a `training.data.records.Statistics`, `rejected` a list of `Rejected`, as JSON.",
+                "table_description": "READY once its records are whole, and null in what is not known of them before.",
+            },
+            bases=["Leased"],
+        ),
+        ops.CreateModel(
+            name="DatasetVersion",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                (
+                    "dataset",
+                    fields.OneToOneField(
+                        "jobs.Dataset",
+                        source_field="dataset_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="as_version",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+                (
+                    "parent",
+                    fields.ForeignKeyField(
+                        "jobs.DatasetVersion",
+                        source_field="parent_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="children",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+                ("root_id", fields.UUIDField(db_index=True)),
+                ("number", fields.IntField()),
+                ("name", fields.CharField(max_length=100)),
+                ("sha256", fields.CharField(max_length=64)),
+                ("record_count", fields.IntField()),
+                ("changes", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+            ],
+            options={
+                "table": "dataset_versions",
+                "app": "jobs",
+                "pk_attr": "id",
+                "table_description": "A dataset that others were derived from, or that was derived, and what it was made by.",
             },
             bases=["Base"],
+        ),
+        ops.CreateModel(
+            name="Derivation",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                (
+                    "dataset",
+                    fields.OneToOneField(
+                        "jobs.Dataset",
+                        source_field="dataset_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="derivation",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                ("parent_id", fields.UUIDField(db_index=True)),
+                ("added_dataset_id", fields.UUIDField(null=True, db_index=True)),
+                ("removal", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                ("records", fields.TextField(null=True, unique=False)),
+            ],
+            options={
+                "table": "derivations",
+                "app": "jobs",
+                "pk_attr": "id",
+                "table_description": "What a dataset is to be derived from, by the same id, until it is READY.",
+            },
+            bases=["Base"],
+        ),
+        ops.CreateModel(
+            name="Examination",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("worker_id", fields.CharField(null=True, max_length=64)),
+                (
+                    "lease_expires_at",
+                    fields.DatetimeField(null=True, auto_now=False, auto_now_add=False),
+                ),
+                ("attempt", fields.IntField(default=0, db_default=0)),
+                ("crashes", fields.IntField(default=0, db_default=0)),
+                (
+                    "dataset",
+                    fields.OneToOneField(
+                        "jobs.Dataset",
+                        source_field="dataset_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="examination",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                (
+                    "status",
+                    fields.CharEnumField(
+                        default=TaskStatus.QUEUED,
+                        description="QUEUED: QUEUED\nRUNNING: RUNNING\nREADY: READY\nFAILED: FAILED",
+                        enum_type=TaskStatus,
+                        max_length=16,
+                    ),
+                ),
+                ("progress", fields.FloatField(default=0.0, db_default=0.0)),
+                ("report", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+            ],
+            options={
+                "table": "examinations",
+                "app": "jobs",
+                "indexes": [Index(fields=["status", "lease_expires_at"])],
+                "pk_attr": "id",
+                "table_description": "A look at the records of a dataset that is READY, by the same id.",
+            },
+            bases=["Leased"],
+        ),
+        ops.CreateModel(
+            name="TokenExamination",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("worker_id", fields.CharField(null=True, max_length=64)),
+                (
+                    "lease_expires_at",
+                    fields.DatetimeField(null=True, auto_now=False, auto_now_add=False),
+                ),
+                ("attempt", fields.IntField(default=0, db_default=0)),
+                ("crashes", fields.IntField(default=0, db_default=0)),
+                ("key", fields.CharField(unique=True, max_length=64)),
+                (
+                    "dataset",
+                    fields.ForeignKeyField(
+                        "jobs.Dataset",
+                        source_field="dataset_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="token_examinations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                (
+                    "model",
+                    fields.ForeignKeyField(
+                        "jobs.BaseModel",
+                        source_field="model_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="token_examinations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                ("chat_template", fields.TextField(null=True, unique=False)),
+                (
+                    "train_on",
+                    fields.CharEnumField(
+                        description="ASSISTANT: ASSISTANT\nLAST_ASSISTANT: LAST_ASSISTANT\nALL: ALL",
+                        enum_type=TrainOn,
+                        max_length=16,
+                    ),
+                ),
+                ("max_sequence_length", fields.IntField()),
+                (
+                    "status",
+                    fields.CharEnumField(
+                        default=TaskStatus.QUEUED,
+                        description="QUEUED: QUEUED\nRUNNING: RUNNING\nREADY: READY\nFAILED: FAILED",
+                        enum_type=TaskStatus,
+                        max_length=16,
+                    ),
+                ),
+                ("progress", fields.FloatField(default=0.0, db_default=0.0)),
+                ("report", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+            ],
+            options={
+                "table": "token_examinations",
+                "app": "jobs",
+                "indexes": [
+                    Index(fields=["status", "lease_expires_at"]),
+                    Index(fields=["dataset_id", "created_at"]),
+                ],
+                "pk_attr": "id",
+                "table_description": "A look at the rows of tokens that a dataset's records become for a model, rendered in one way.",
+            },
+            bases=["Leased"],
         ),
         ops.CreateModel(
             name="TrainingJob",
@@ -206,13 +460,30 @@ class Migration(migrations.Migration):
                 ),
                 ("dataset_name", fields.CharField(max_length=100)),
                 ("dataset_sha256", fields.CharField(max_length=64)),
+                ("dataset_version", fields.IntField(default=1, db_default=1)),
+                (
+                    "validation_dataset",
+                    fields.ForeignKeyField(
+                        "jobs.Dataset",
+                        source_field="validation_dataset_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="validated_jobs",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+                ("validation_name", fields.CharField(null=True, max_length=100)),
+                ("validation_sha256", fields.CharField(null=True, max_length=64)),
+                ("validation_version", fields.IntField(null=True)),
                 ("config", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                ("devices", fields.IntField(default=1, db_default=1)),
                 ("libraries", fields.JSONField(default=dict, encoder=JSON_DUMPS, decoder=loads)),
                 (
                     "status",
                     fields.CharEnumField(
                         default=JobStatus.QUEUED,
-                        description="QUEUED: QUEUED\nPREPARING: PREPARING\nTRAINING: TRAINING\nVALIDATING: VALIDATING\nCANCELLING: CANCELLING\nCOMPLETED: COMPLETED\nFAILED: FAILED\nCANCELLED: CANCELLED",
+                        description="QUEUED: QUEUED\nPREPARING: PREPARING\nTRAINING: TRAINING\nVALIDATING: VALIDATING\nPAUSING: PAUSING\nPAUSED: PAUSED\nCANCELLING: CANCELLING\nCOMPLETED: COMPLETED\nFAILED: FAILED\nCANCELLED: CANCELLED",
                         enum_type=JobStatus,
                         max_length=16,
                     ),
@@ -237,7 +508,15 @@ class Migration(migrations.Migration):
                 ("stopped_early", fields.BooleanField(default=False, db_default=False)),
                 ("final_epoch", fields.IntField(null=True)),
                 ("samples", fields.JSONField(default=list, encoder=JSON_DUMPS, decoder=loads)),
+                ("estimate", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("usage", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
                 ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("saves_asked", fields.IntField(default=0, db_default=0)),
+                ("saves_passed_on", fields.IntField(default=0, db_default=0)),
+                ("start_job_id", fields.UUIDField(null=True)),
+                ("start_version_id", fields.UUIDField(null=True)),
+                ("start_checkpoint_id", fields.UUIDField(null=True)),
+                ("start_name", fields.CharField(null=True, max_length=64)),
                 ("log_offset", fields.BigIntField(default=0, db_default=0)),
                 ("last_seq", fields.BigIntField(default=0, db_default=0)),
                 (
@@ -259,6 +538,7 @@ class Migration(migrations.Migration):
                     Index(fields=["owner_id", "created_at"]),
                     Index(fields=["status", "lease_expires_at"]),
                     Index(fields=["created_at", "id"]),
+                    Index(fields=["start_checkpoint_id"]),
                 ],
                 "pk_attr": "id",
                 "table_description": "One asked-for training run, over all its attempts.",
@@ -289,8 +569,10 @@ class Migration(migrations.Migration):
                 ("step", fields.IntField()),
                 ("validation_loss", fields.FloatField(null=True)),
                 ("accuracy", fields.FloatField(null=True)),
+                ("score", fields.FloatField(null=True)),
                 ("size_bytes", fields.BigIntField()),
                 ("best", fields.BooleanField(default=False)),
+                ("requested", fields.BooleanField(default=False, db_default=False)),
             ],
             options={
                 "table": "checkpoints",
@@ -439,6 +721,161 @@ class Migration(migrations.Migration):
             bases=["Base"],
         ),
         ops.CreateModel(
+            name="Activation",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                (
+                    "model",
+                    fields.ForeignKeyField(
+                        "jobs.BaseModel",
+                        source_field="model_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="activations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                ("number", fields.IntField()),
+                (
+                    "kind",
+                    fields.CharEnumField(
+                        description="ACTIVATION: ACTIVATION\nROLLBACK: ROLLBACK",
+                        enum_type=ActivationKind,
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "version",
+                    fields.ForeignKeyField(
+                        "jobs.ModelVersion",
+                        source_field="version_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="activations",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+                ("version_name", fields.CharField(max_length=32)),
+                ("previous_id", fields.UUIDField(null=True)),
+                (
+                    "below",
+                    fields.ForeignKeyField(
+                        "jobs.Activation",
+                        source_field="below_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="above",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+                ("reason", fields.TextField(null=True, unique=False)),
+                ("forced", fields.BooleanField(default=False, db_default=False)),
+                (
+                    "actor",
+                    fields.ForeignKeyField(
+                        "jobs.User",
+                        source_field="actor_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="activations",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+            ],
+            options={
+                "table": "activations",
+                "app": "jobs",
+                "unique_together": (("model", "number"),),
+                "pk_attr": "id",
+                "table_description": "One change of the version in production, numbered from 1 for each model.",
+            },
+            bases=["Base"],
+        ),
+        ops.CreateModel(
+            name="Evaluation",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("worker_id", fields.CharField(null=True, max_length=64)),
+                (
+                    "lease_expires_at",
+                    fields.DatetimeField(null=True, auto_now=False, auto_now_add=False),
+                ),
+                ("attempt", fields.IntField(default=0, db_default=0)),
+                ("crashes", fields.IntField(default=0, db_default=0)),
+                (
+                    "version",
+                    fields.ForeignKeyField(
+                        "jobs.ModelVersion",
+                        source_field="version_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="evaluations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                (
+                    "dataset",
+                    fields.ForeignKeyField(
+                        "jobs.Dataset",
+                        source_field="dataset_id",
+                        null=True,
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="evaluations",
+                        on_delete=OnDelete.SET_NULL,
+                    ),
+                ),
+                ("dataset_name", fields.CharField(max_length=100)),
+                ("dataset_sha256", fields.CharField(max_length=64)),
+                ("options", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "status",
+                    fields.CharEnumField(
+                        default=TaskStatus.QUEUED,
+                        description="QUEUED: QUEUED\nRUNNING: RUNNING\nREADY: READY\nFAILED: FAILED",
+                        enum_type=TaskStatus,
+                        max_length=16,
+                    ),
+                ),
+                ("progress", fields.FloatField(default=0.0, db_default=0.0)),
+                ("result", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "owner",
+                    fields.ForeignKeyField(
+                        "jobs.User",
+                        source_field="owner_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="evaluations",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+            ],
+            options={
+                "table": "evaluations",
+                "app": "jobs",
+                "indexes": [
+                    Index(fields=["status", "lease_expires_at"]),
+                    Index(fields=["created_at", "id"]),
+                ],
+                "pk_attr": "id",
+                "table_description": "A version measured on the records of a dataset.",
+            },
+            bases=["Leased"],
+        ),
+        ops.CreateModel(
             name="Export",
             fields=[
                 (
@@ -467,12 +904,22 @@ class Migration(migrations.Migration):
                 (
                     "format",
                     fields.CharEnumField(
-                        description="SAFETENSORS: SAFETENSORS",
+                        description="SAFETENSORS: SAFETENSORS\nPYTORCH: PYTORCH\nONNX: ONNX\nGGUF: GGUF",
                         enum_type=ExportFormat,
                         max_length=16,
                     ),
                 ),
                 ("adapter_only", fields.BooleanField(default=False, db_default=False)),
+                (
+                    "weight_type",
+                    fields.CharEnumField(
+                        null=True,
+                        description="INT8: INT8\nF32: F32\nBF16: BF16\nF16: F16\nQ8_0: Q8_0\nQ6_K: Q6_K\nQ5_K_M: Q5_K_M\nQ4_K_M: Q4_K_M\nQ4_0: Q4_0",
+                        enum_type=WeightType,
+                        max_length=16,
+                    ),
+                ),
+                ("shard_bytes", fields.BigIntField(null=True)),
                 (
                     "status",
                     fields.CharEnumField(
@@ -505,5 +952,140 @@ class Migration(migrations.Migration):
                 "table_description": "READY only after the files were loaded and agreed with the trained model.",
             },
             bases=["Leased"],
+        ),
+        ops.CreateModel(
+            name="Generation",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("worker_id", fields.CharField(null=True, max_length=64)),
+                (
+                    "lease_expires_at",
+                    fields.DatetimeField(null=True, auto_now=False, auto_now_add=False),
+                ),
+                ("attempt", fields.IntField(default=0, db_default=0)),
+                ("crashes", fields.IntField(default=0, db_default=0)),
+                (
+                    "version",
+                    fields.ForeignKeyField(
+                        "jobs.ModelVersion",
+                        source_field="version_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="generations",
+                        on_delete=OnDelete.CASCADE,
+                    ),
+                ),
+                ("of_base", fields.BooleanField(default=False, db_default=False)),
+                ("messages", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                ("parameters", fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "status",
+                    fields.CharEnumField(
+                        default=TaskStatus.QUEUED,
+                        description="QUEUED: QUEUED\nRUNNING: RUNNING\nREADY: READY\nFAILED: FAILED",
+                        enum_type=TaskStatus,
+                        max_length=16,
+                    ),
+                ),
+                ("abandoned", fields.BooleanField(default=False, db_default=False)),
+                ("text", fields.TextField(default="", db_default="", unique=False)),
+                ("ending", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("error", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                (
+                    "owner",
+                    fields.ForeignKeyField(
+                        "jobs.User",
+                        source_field="owner_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="generations",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+            ],
+            options={
+                "table": "generations",
+                "app": "jobs",
+                "indexes": [
+                    Index(fields=["status", "lease_expires_at"]),
+                    Index(fields=["version_id", "created_at"]),
+                ],
+                "pk_attr": "id",
+                "table_description": "A conversation that a version goes on with, or its base.",
+            },
+            bases=["Leased"],
+        ),
+        ops.CreateModel(
+            name="Upload",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("name", fields.CharField(max_length=255)),
+                (
+                    "status",
+                    fields.CharEnumField(
+                        default=UploadStatus.RECEIVING,
+                        description="RECEIVING: RECEIVING\nREADY: READY",
+                        enum_type=UploadStatus,
+                        max_length=16,
+                    ),
+                ),
+                ("size_bytes", fields.BigIntField(null=True)),
+                ("sha256", fields.CharField(null=True, max_length=64)),
+                ("received_bytes", fields.BigIntField(default=0, db_default=0)),
+                (
+                    "expires_at",
+                    fields.DatetimeField(db_index=True, auto_now=False, auto_now_add=False),
+                ),
+                (
+                    "owner",
+                    fields.ForeignKeyField(
+                        "jobs.User",
+                        source_field="owner_id",
+                        db_constraint=True,
+                        to_field="id",
+                        related_name="uploads",
+                        on_delete=OnDelete.RESTRICT,
+                    ),
+                ),
+            ],
+            options={
+                "table": "uploads",
+                "app": "jobs",
+                "indexes": [Index(fields=["owner_id", "sha256"])],
+                "pk_attr": "id",
+                "table_description": "A file that arrives in parts, and is gone once a dataset was made of it.",
+            },
+            bases=["Base"],
+        ),
+        ops.CreateModel(
+            name="Worker",
+            fields=[
+                (
+                    "id",
+                    fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True),
+                ),
+                ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=True)),
+                ("name", fields.CharField(unique=True, max_length=64)),
+                ("devices", fields.IntField()),
+                ("devices_in_use", fields.IntField(default=0, db_default=0)),
+                ("slots", fields.IntField()),
+                ("machine", fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
+                ("seen_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
+            ],
+            options={
+                "table": "workers",
+                "app": "jobs",
+                "pk_attr": "id",
+                "table_description": "A worker that says now and then that it is there, and what it has. Gone once it has left.",
+            },
+            bases=["Base"],
         ),
     ]

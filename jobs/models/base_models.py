@@ -15,7 +15,7 @@ class BaseModel(Leased):
     """A model that can be trained: READY once a child process has seen that it loads.
 
     `facts` is a `training.models.facts.ModelFacts` as JSON, `error` a `training.events.Failure`, and
-    `gate` a `jobs.gates.Gate`. Whoever changes the version in production counts
+    `gate` a `jobs.registry.gates.Gate`. Whoever changes the version in production counts
     `activation_counter` up from what was read.
     """
 

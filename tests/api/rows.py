@@ -6,8 +6,8 @@ from typing import Any
 from tortoise.transactions import in_transaction
 
 from jobs.access import Viewer
-from jobs.history import Entry, append
 from jobs.models import Checkpoint, Epoch, Export, ModelVersion, TrainingJob
+from jobs.runs.history import Entry, append
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus, VersionStatus
 from tests.factories import make_job

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from jobs.fleet.workers import say_present
 from jobs.models import TrainingJob
-from jobs.workers import say_present
 from schema import ids
 from tests.api.clients import Client
 from tests.factories import make_dataset, make_model, make_viewer

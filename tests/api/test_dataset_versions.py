@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs import datasets
 from jobs.access import Role, Viewer
+from jobs.data import deletion
 from jobs.models import Dataset, TrainingJob
 from jobs.status import JobStatus
 from schema import ids
@@ -154,7 +154,7 @@ async def test_a_line_of_descent_is_told_from_both_ends(client: Client, owner: V
         },
     }
     _, key = ids.parse(second) or pytest.fail("no id")
-    await datasets.delete(owner, key, artifacts=client.service.artifacts)
+    await deletion.delete(owner, key, artifacts=client.service.artifacts)
     found = (await mine.data(DESCENT, id=third))["getDataset"]
     assert (found["version"], found["parent"]) == (3, None)
     assert found["derivation"]["parent"] == {"number": 2, "name": "sums", "dataset": None}
@@ -242,7 +242,7 @@ async def test_a_job_tells_what_it_trained_on_and_tested_with_after_both_are_del
     await TrainingJob.all().update(status=JobStatus.CANCELLED)
     for each in (second["id"], tests):
         _, key = ids.parse(each) or pytest.fail("no id")
-        await datasets.delete(owner, key, artifacts=client.service.artifacts)
+        await deletion.delete(owner, key, artifacts=client.service.artifacts)
     after = (await mine.data(JOB, id=started["id"]))["getTrainingStatus"]
     assert after["dataset"] is None
     assert after["validationData"]["dataset"] is None

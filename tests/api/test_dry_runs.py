@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jobs.access import Viewer
-from jobs.forecasts import Forecast
 from jobs.models import BaseModel, Dataset, TrainingJob
+from jobs.runs.forecasts import Forecast
 from jobs.service import Service
 from jobs.status import TaskStatus
 from schema import ids
@@ -77,7 +77,7 @@ async def model(
     viewer: Viewer, source: Path, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> BaseModel:
     """A model whose tokenizer the warm process has loaded. Other tests may keep that from answering."""
-    monkeypatch.setattr("jobs.dry_runs.WARM_SECONDS", 20.0)
+    monkeypatch.setattr("jobs.preview.dry_runs.WARM_SECONDS", 20.0)
     dataset = await make_dataset(viewer, service, records=QA[:1])
     question = PreviewQuestion(
         model_path=str(source),
@@ -458,7 +458,7 @@ async def test_a_process_that_does_not_answer_in_time_refuses_nothing(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs.dry_runs.STARTING_SECONDS", 0.01)
+    monkeypatch.setattr("jobs.preview.dry_runs.STARTING_SECONDS", 0.01)
     dataset = await make_dataset(viewer, service)
     asked = sent(await make_model(viewer, source=str(source)), dataset)
     found = await validated(client, viewer, asked)

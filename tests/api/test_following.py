@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from jobs import control
 from jobs.access import Role, Viewer
-from jobs.history import move
 from jobs.models import Dataset, JobEvent, ModelVersion, TrainingJob
+from jobs.runs import control
+from jobs.runs.history import move
 from jobs.service import Service
 from jobs.status import JobStatus
 from schema import ids

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs import inspections
+from jobs.data import inspections
 from tests.api.clients import Client
 from tests.api.sending import CONTENT, announce, send
 from tests.factories import make_viewer

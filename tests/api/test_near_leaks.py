@@ -37,7 +37,7 @@ def near_leaks(found: dict[str, Any]) -> list[dict[str, Any]]:
 async def test_near_leaks_are_told_of_a_run_and_of_two_datasets_once_both_are_examined(
     client: Client, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.dry_runs.STARTING_SECONDS", 20.0)
+    monkeypatch.setattr("jobs.preview.dry_runs.STARTING_SECONDS", 20.0)
     owner = await make_viewer()
     mine = await client.as_viewer(owner)
     trained, tested = [SKY, RIVER, *QA[:10]], [RIVER_AGAIN, *QA[15:], SKY]

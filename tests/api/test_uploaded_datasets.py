@@ -16,7 +16,7 @@ import pytest
 from backports import zstd
 
 from jobs.models import Dataset, Upload
-from jobs.sweep import sweep
+from jobs.work.sweep import sweep
 from schema import ids
 from tests.api.clients import Client, subscribe, values
 from tests.api.sending import CONTENT, announce, create, made, send

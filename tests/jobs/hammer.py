@@ -10,12 +10,12 @@ import sys
 from collections import Counter
 from uuid import UUID
 
-from jobs.claims import claim, release
 from jobs.database import connect
-from jobs.history import Lease, move
 from jobs.models import TrainingJob
+from jobs.runs.history import Lease, move
 from jobs.settings import Settings
 from jobs.status import JobStatus
+from jobs.work.claims import claim, release
 
 
 async def main(worker: str, rounds: int, jobs: list[UUID]) -> None:

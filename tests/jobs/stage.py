@@ -15,7 +15,7 @@ from jobs.models import JobEvent, TrainingJob, User
 from jobs.service import Service
 from jobs.settings import Settings
 from jobs.status import JobStatus
-from jobs.supervisor import Seat, supervise
+from jobs.work.supervisor import Seat, supervise
 from training.events import (
     CheckpointSaved,
     EpochCompleted,

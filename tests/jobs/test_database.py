@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -10,16 +11,16 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from tortoise import Tortoise
+from tortoise import Tortoise, connections
 from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.utils import get_schema_sql
 
-from jobs import database, dataset_files
-from jobs.artifacts import Artifacts
+from jobs import database
 from jobs.database import connect, migrate
-from jobs.models import Dataset, Examination, TrainingJob
+from jobs.errors import Unavailable
+from jobs.models import TrainingJob
 from jobs.service import Service
 from jobs.settings import Settings
-from jobs.status import TaskStatus
 from tests.conftest import SECRET
 from tests.factories import make_job
 from tests.jobs.stage import as_environment, make_viewer, start_python
@@ -107,6 +108,17 @@ async def test_processes_that_migrate_at_once_do_it_once(tmp_path: Path) -> None
     assert sorted((json.loads(output) for output, _ in outputs), key=len) == [[], [], MIGRATIONS]
 
 
+async def test_every_index_of_the_models_is_there(service: Service) -> None:
+    file = service.settings.home / "tunery.db"
+    declared = get_schema_sql(connections.get("default"), safe=False)
+    made = {str(name) for name, _ in indexes(file)}
+    assert made == set(re.findall(r'CREATE (?:UNIQUE )?INDEX "(\w+)"', declared))
+    for name in made:
+        look(file, f'DROP INDEX "{name}"')
+    assert await _migrate_elsewhere(service.settings) == []
+    assert {str(name) for name, _ in indexes(file)} == made
+
+
 async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +142,17 @@ async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
     assert look(copy / "tunery.db", "PRAGMA foreign_key_check") == []
 
 
+async def test_a_database_of_another_release_is_refused_by_name(settings: Settings) -> None:
+    with sqlite3.connect(settings.home / "tunery.db") as other:
+        other.execute(
+            "INSERT INTO tortoise_migrations (app, name, applied_at)"
+            " VALUES ('jobs', '0900_of_tomorrow', '2030-01-01')"
+        )
+    with pytest.raises(Unavailable, match="another release of Tunery; unknown here: 0900_of_tomorrow") as raised:
+        await _migrate_elsewhere(settings)
+    assert "TUNERY_HOME" in str(raised.value.remedy)
+
+
 async def test_an_index_that_a_migration_takes_away_stays_away(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,46 +163,6 @@ async def test_an_index_that_a_migration_takes_away_stays_away(
     kept = indexes(file) - {("idx_of_old", "users")}
     assert await _migrate_elsewhere(settings) == ["9999_rebuild"]
     assert indexes(file) == kept
-
-
-OLD_ROWS = f"""
-INSERT INTO users (id, created_at, email, password_hash, role)
-VALUES ('{"a" * 32}', '2026-01-01 00:00:00', 'a@example.org', 'none', 'TRAINER');
-INSERT INTO datasets (id, created_at, name, data_type, record_count, size_bytes, sha256, statistics,
-                      rejected, owner_id)
-VALUES ('{"b" * 32}', '2026-01-01 00:00:00', 'sums', 'QA', 3, 40, '{"0" * 64}', '{{}}',
-        '[{{"line": 2, "code": "X", "message": "x", "excerpt": ""}},
-          {{"line": 5, "code": "Y", "message": "y", "excerpt": ""}}]', '{"a" * 32}');
-"""
-
-
-async def test_datasets_from_before_ingest_are_ready_with_their_rejected_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "earlier_migrations"
-    shutil.copytree(Path(database.__file__).parent / "migrations", package)
-    for file in package.glob("0*.py"):
-        if file.name >= "0007":
-            file.unlink()
-    monkeypatch.syspath_prepend(tmp_path)
-    settings = Settings(home=tmp_path / "home", secret=SECRET)
-    with monkeypatch.context() as earlier:
-        earlier.setitem(database._APP, "migrations", "earlier_migrations")
-        assert (await _migrate_elsewhere(settings))[-1] == "0006_uploads"
-    with sqlite3.connect(settings.home / "tunery.db") as other:
-        other.executescript(OLD_ROWS)
-    assert "0007_ingest" in await _migrate_elsewhere(settings)
-    async with connect(settings):
-        dataset = await Dataset.get()
-        examination = await Examination.get()
-        page = await dataset_files.rejected(
-            dataset, first=5, after=1, artifacts=Artifacts(settings.artifacts)
-        )
-    assert (dataset.status, dataset.progress, dataset.record_count) == (TaskStatus.READY, 100.0, 3)
-    assert (dataset.rejected_count, dataset.mapping, dataset.attempt) == (2, None, 0)
-    assert [(number, each.line, each.code) for number, each in page] == [(2, 5, "Y")]
-    assert (examination.id, examination.dataset_id) == (dataset.id, dataset.id)
-    assert (examination.status, examination.attempt) == (TaskStatus.QUEUED, 0)
 
 
 def _add_migration(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:

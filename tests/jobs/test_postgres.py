@@ -15,15 +15,13 @@ import asyncpg
 import pytest
 from tortoise.backends.base.executor import EXECUTOR_CACHE
 
-from jobs import control, datasets, examining, lifecycle, uploads
 from jobs.access import Viewer
-from jobs.cleanup import Cleaned, clean_up
+from jobs.data import deletion, uploads
+from jobs.data.datasets import OnInvalid
+from jobs.data.derivation import DerivationDraft, derive
+from jobs.data.uploads import Announced
 from jobs.database import migrate, transaction
-from jobs.datasets import OnInvalid
-from jobs.derivation import DerivationDraft, derive
 from jobs.errors import Conflict, InUse, InvalidInput, NotFound, QuotaExceeded
-from jobs.examining import ExaminationRequest
-from jobs.lifecycle import RunRequest
 from jobs.models import (
     Checkpoint,
     Dataset,
@@ -34,17 +32,25 @@ from jobs.models import (
     TrainingJob,
     Upload,
 )
-from jobs.run_examinations import Known, known
+from jobs.preview import examining
+from jobs.preview.examining import ExaminationRequest
+from jobs.preview.run_examinations import Known, known
+from jobs.runs import control, lifecycle
+from jobs.runs.cleanup import Cleaned, clean_up
+from jobs.runs.lifecycle import RunRequest
+from jobs.runs.starts import StartRequest
 from jobs.service import Service, open_service
 from jobs.settings import Settings
-from jobs.starts import StartRequest
 from jobs.status import JobStatus, TaskStatus
-from jobs.sweep import sweep
-from jobs.uploads import Announced
+from jobs.work.sweep import sweep
 from tests.api.rows import make_completed_job
 from tests.factories import make_dataset, make_job, make_model
 from tests.hub import hub_for_children
 from tests.ingesting import examine, ingest
+from tests.jobs.data.test_hub_datasets import queued as from_hub
+from tests.jobs.data.test_ingest import queued, uploaded
+from tests.jobs.data.test_uploads import put
+from tests.jobs.runs.test_events import WRITER, last_seq, seen_by
 from tests.jobs.stage import (
     Step,
     as_environment,
@@ -62,10 +68,6 @@ from tests.jobs.stage import (
     start_python,
 )
 from tests.jobs.test_database import MIGRATE, MIGRATIONS
-from tests.jobs.test_events import WRITER, last_seq, seen_by
-from tests.jobs.test_hub_datasets import queued as from_hub
-from tests.jobs.test_ingest import queued, uploaded
-from tests.jobs.test_uploads import put
 from tests.jobs.test_worker import END
 from training.config import StartKind, TrainingType, resolve
 from training.data.derivation import LineRange
@@ -307,7 +309,7 @@ async def test_a_dataset_is_examined_and_gone_with_its_report(postgres: Service)
     examination = await examine(postgres, dataset.id)
     assert examination.status is TaskStatus.READY
     assert Report.model_validate(examination.report).statistics.records == dataset.record_count
-    await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
+    await deletion.delete(viewer, dataset.id, artifacts=postgres.artifacts)
     assert await Examination.all().count() == 0
 
 
@@ -334,7 +336,7 @@ async def test_tokens_are_examined_once_for_all_who_ask_at_once_and_gone_with_th
     assert await known(dataset.id, model.id, config) == Known(asked=rows[0], ready=None)
     with pytest.raises(InvalidInput):
         await ask(chat_template=template)
-    await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
+    await deletion.delete(viewer, dataset.id, artifacts=postgres.artifacts)
     assert await TokenExamination.all().count() == 0
 
 
@@ -366,7 +368,7 @@ async def test_datasets_derived_at_once_are_of_one_line(postgres: Service) -> No
     assert [version.number for version in versions] == [1, *[2] * 4]
     assert {version.root_id for version in versions} == {versions[0].id}
     for each in (*made[:2], first, *made[2:]):
-        await datasets.delete(viewer, each.id, artifacts=postgres.artifacts)
+        await deletion.delete(viewer, each.id, artifacts=postgres.artifacts)
     assert await DatasetVersion.all().count() == 0
 
 
@@ -381,7 +383,7 @@ async def test_of_a_derivation_and_a_deletion_at_once_one_is_done(postgres: Serv
         parent = await make_dataset(viewer, postgres)
         made, deleted = await asyncio.gather(
             _derive(viewer, postgres, parent, remove=[LineRange(1, 1)]),
-            datasets.delete(viewer, parent.id, artifacts=postgres.artifacts),
+            deletion.delete(viewer, parent.id, artifacts=postgres.artifacts),
             return_exceptions=True,
         )
         if isinstance(made, BaseException):
@@ -390,7 +392,7 @@ async def test_of_a_derivation_and_a_deletion_at_once_one_is_done(postgres: Serv
         else:
             assert isinstance(deleted, Conflict)
             for each in (made, parent):
-                await datasets.delete(viewer, each.id, artifacts=postgres.artifacts)
+                await deletion.delete(viewer, each.id, artifacts=postgres.artifacts)
     assert (await Dataset.all().count(), await Derivation.all().count()) == (0, 0)
 
 
@@ -426,5 +428,5 @@ async def test_jobs_that_train_and_test_with_each_others_datasets_do_not_wait_fo
     assert len(jobs) == 20
     for dataset in (a, b):
         with pytest.raises(InUse) as caught:
-            await datasets.delete(viewer, dataset.id, artifacts=postgres.artifacts)
+            await deletion.delete(viewer, dataset.id, artifacts=postgres.artifacts)
         assert len(caught.value.job_ids) == 20

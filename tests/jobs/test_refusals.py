@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs import lifecycle
 from jobs.access import Viewer
 from jobs.errors import InvalidInput
-from jobs.lifecycle import RunRequest
+from jobs.fleet.workers import say_present
 from jobs.models import TrainingJob
+from jobs.runs import lifecycle
+from jobs.runs.lifecycle import RunRequest
 from jobs.service import Service
-from jobs.workers import say_present
 from tests.factories import QA, make_dataset, make_model
 from tests.jobs.stage import make_viewer
 from tests.training.advice.configs import choices, machines, methods

@@ -3,8 +3,8 @@
 import pytest
 
 from jobs.errors import Conflict, LeaseLost, NotFound
-from jobs.history import Lease, finished, move
 from jobs.models import TrainingJob
+from jobs.runs.history import Lease, finished, move
 from jobs.service import Service
 from jobs.status import ENDED, HELD, MOVES, JobStatus, sources
 from tests.factories import make_job

@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 
 from api.local.redis_server import find_binary
+from jobs.fleet.workers import roomiest
 from jobs.models import TrainingJob
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.status import JobStatus
 from jobs.worker import Lane
-from jobs.workers import roomiest
 from tests.factories import make_job
 from tests.jobs.stage import (
     CANCELLED,

@@ -74,7 +74,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerBase
 
-from jobs.child import Child
+from jobs.processes.child import Child
 from tests.training.jobs import of_kind, qa_rows, read_events, run_here, spec_of
 from tests.training.weights import difference, weights_of
 from training import preparation

@@ -13,9 +13,9 @@ from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.factories import make_dataset, make_model, make_viewer
+from tests.jobs.registry.test_activation import made
+from tests.jobs.registry.test_evaluations import MEASURED, SAID
 from tests.jobs.stage import eventually
-from tests.jobs.test_activation import made
-from tests.jobs.test_evaluations import MEASURED, SAID
 from training.evaluation.classes import Choice, judged
 from training.evaluation.spec import PREDICTIONS, AnswerFigures, Seen
 

@@ -11,7 +11,7 @@ from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.factories import make_model, make_viewer
-from tests.jobs.test_activation import LOSSES, made
+from tests.jobs.registry.test_activation import LOSSES, made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from api.cli import making
 from jobs.access import Role, Viewer
-from jobs.leaks import NOT_EXAMINED, FoundLeaks
+from jobs.data.leaks import NOT_EXAMINED, FoundLeaks
 from jobs.models import Dataset, TrainingJob
 from jobs.service import Service
 from schema import ids
@@ -87,7 +87,7 @@ async def test_nearly_equal_records_are_shown_with_the_lines_of_both(
     async def between(*_of: UUID, **_by: object) -> FoundLeaks:
         return FoundLeaks(Leaks(equal=0, near=3, pairs=tuple(pairs)))
 
-    monkeypatch.setattr("jobs.leaks.between", between)
+    monkeypatch.setattr("jobs.data.leaks.between", between)
     await make_dataset(ada, service)
     await make_dataset(ada, service, name="tests", records=NEW)
     compared = await shell.run("compare", "sums", "tests", "--first", "1")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from api.cli.watching import line, watch
 from api.client.events import Event, parse
-from schema.training_events import EVENT_TYPES
+from schema.runs.training_events import EVENT_TYPES
 from tests import factories
 
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC).isoformat()

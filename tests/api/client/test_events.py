@@ -11,8 +11,8 @@ from api.client import client as module
 from api.client.events import Event, JobFinished, ProgressReported
 from api.client.results import Session
 from api.local.ports import free_port
-from jobs.history import finished
 from jobs.models import TrainingJob
+from jobs.runs.history import finished
 from jobs.service import Service
 from jobs.status import JobStatus
 from schema import ids

@@ -1,0 +1,1 @@
+"""What would become of records in a run, before it is started."""

@@ -1,0 +1,1 @@
+"""Bases and versions: registered, measured, tried, activated, exported."""

@@ -1,0 +1,1 @@
+"""Training jobs as their owners see them: asked for, steered, followed."""

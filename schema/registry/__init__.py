@@ -1,0 +1,1 @@
+"""GraphQL of bases, versions, and what is made of them."""
