@@ -120,6 +120,9 @@ def test_each_stored_type_has_its_bound() -> None:
         EXACT,
         ROUNDED,
     )
+    assert bounds_of(WeightType.F32) == Bounds(kl_divergence=1e-8, top1_agreement=0.999)
+    assert bounds_of(WeightType.F32, gelu_from_table=True) == EXACT
+    assert bounds_of(WeightType.F16) == Bounds(kl_divergence=5e-5, top1_agreement=0.99)
     assert bounds_of(WeightType.INT8) == Bounds(kl_divergence=2e-2, top1_agreement=0.95)
 
 

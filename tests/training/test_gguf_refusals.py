@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from gguf import GGUFReader
 from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, pre_tokenizers
@@ -105,6 +106,16 @@ def test_embeddings_that_were_not_resized_are_named(model: Path, tmp_path: Path)
     )
 
 
+def test_an_embedding_with_rows_to_spare_is_the_same_model(model: Path, tmp_path: Path) -> None:
+    folder = changed(model, tmp_path / "model", config={"vocab_size": 384 + 8})
+    weights = load_file(folder / "model.safetensors")
+    rows = weights["model.embed_tokens.weight"]
+    weights["model.embed_tokens.weight"] = torch.cat([rows, rows[:8]])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    files = written(spec_of(folder), tmp_path / "files")
+    assert judge(parity(spec_of(folder), files), EXACT).tokens_equal
+
+
 def test_rows_without_a_token_get_a_name_that_none_has() -> None:
     assert vocabulary._free(7, set()) == "[PAD7]"
     assert vocabulary._free(7, {"[PAD7]"}) == "[[PAD7]]"
@@ -161,6 +172,14 @@ def test_a_wrong_bos_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ends = writing.ends
     monkeypatch.setattr(writing, "ends", lambda *given: ends(*given)._replace(adds_bos=False))
     assert "its tokenizer gives other tokens; first, ''" in refused(model, tmp_path)
+
+
+def test_a_bos_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    model = with_sentencepiece(tmp_path / "model", "llama", "never")
+    template = model / "chat_template.jinja"
+    assert template.read_text().startswith("{{ bos_token }}{%")
+    template.write_text("{{ bos_token }}" + template.read_text())
+    assert "its prompts begin with more than one BOS token" in refused(model, tmp_path)
 
 
 def test_a_template_is_told_that_there_is_no_bos(model: Path, tmp_path: Path) -> None:

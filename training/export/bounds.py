@@ -20,12 +20,12 @@ EXACT: Final = Bounds(kl_divergence=1e-5, top1_agreement=0.99)
 ROUNDED: Final = Bounds(kl_divergence=1e-2, top1_agreement=0.97)
 """For weights stored in bf16, which keeps 8 bits of each number."""
 
-FULL: Final = Bounds(kl_divergence=1e-6, top1_agreement=0.999)
-"""For GGUF in fp32. Most models come below 1e-10; llama.cpp takes GELU from a table in fp16."""
+FULL: Final = Bounds(kl_divergence=1e-8, top1_agreement=0.999)
+"""For GGUF in fp32. A model of 135 million parameters came to 4e-11."""
 
-HALF: Final = Bounds(kl_divergence=1e-4, top1_agreement=0.99)
-"""For GGUF in fp16: llama.cpp rounds to it what it multiplies with the weights, too. A tuned model of 135
-million parameters was 2e-5 away."""
+HALF: Final = Bounds(kl_divergence=5e-5, top1_agreement=0.99)
+"""For GGUF in fp16: llama.cpp rounds to it what it multiplies with the weights, too. A model of 135 million
+parameters that was tuned to be sure of itself was 1.7e-5 away, and by its rounded weights alone 0.8e-5."""
 
 _BOUNDS: Final[Mapping[str, Bounds]] = {
     "bfloat16": ROUNDED,
@@ -41,6 +41,9 @@ _BOUNDS: Final[Mapping[str, Bounds]] = {
 }
 
 
-def bounds_of(dtype: str) -> Bounds:
-    """What holds for weights that are stored so."""
+def bounds_of(dtype: str, *, gelu_from_table: bool = False) -> Bounds:
+    """What holds for weights that are stored so, and for GGUF where llama.cpp takes the model's
+    activation from a table in fp16: that alone came to 1e-6 in twelve layers."""
+    if dtype == WeightType.F32 and gelu_from_table:
+        return EXACT
     return _BOUNDS.get(dtype, EXACT)

@@ -5,12 +5,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from transformers import AutoConfig
+
 from training.errors import DiskFull, ParityFailed
 from training.export import pytorch, safetensors
-from training.export.bounds import bounds_of
+from training.export.bounds import Bounds, bounds_of
 from training.export.errors import NoRoomForExport
 from training.export.exporters import Exporter
 from training.export.gguf import exporter as gguf
+from training.export.gguf.architectures import GELU_FROM_TABLE
 from training.export.onnx import folder as onnx
 from training.export.parity import check_parity
 from training.export.spec import (
@@ -80,10 +83,17 @@ def _proved(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
 
 
 def _parity(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
-    bounds = bounds_of(_dtype(spec, exporter.stored(folder)))
+    bounds = _bounds(spec, _dtype(spec, exporter.stored(folder)))
     asker = exporter.asker(spec, folder)
     with TemporaryDirectory(".partial", ".parity.", folder.parent) as scratch:
         return check_parity(spec, asker, scratch=Path(scratch), bounds=bounds)
+
+
+def _bounds(spec: ExportSpec, dtype: str) -> Bounds:
+    if spec.format is not ExportFormat.GGUF:
+        return bounds_of(dtype)
+    config = AutoConfig.from_pretrained(local_folder(spec.model_path), trust_remote_code=False)
+    return bounds_of(dtype, gelu_from_table=config.model_type in GELU_FROM_TABLE)
 
 
 def _result(

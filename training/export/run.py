@@ -8,11 +8,20 @@ there is a result file, 75 where another process works on the folder.
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
-from training.export.spec import ExportResult, ExportSpec
+from training.export.spec import ExportFormat, ExportResult, ExportSpec
 from training.files import write_whole
-from training.libraries import imported_at_once, memory_failures_named, prepare_environment, silence
+from training.lean_imports import lean_imports
+from training.libraries import (
+    imported_at_once,
+    leave_out_bitsandbytes,
+    leave_out_pandas,
+    memory_failures_named,
+    prepare_environment,
+    silence,
+)
 from training.locking import EXIT_BUSY, folder_lock
 from training.outcomes import outcome_of
 from training.progress.pulse import Pulse
@@ -39,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _export(export_dir: Path) -> ExportResult:
     spec = ExportSpec.model_validate_json((export_dir / "export.json").read_bytes())
     prepare_environment(spec.model_path)
-    with imported_at_once():
+    if not spec.quantised:
+        leave_out_bitsandbytes()
+    leave_out_pandas()
+    compiles = spec.format is ExportFormat.ONNX  # its exporter is a part of torch's compiler
+    with imported_at_once(), nullcontext() if compiles else lean_imports(alone=True):
         silence()
         from training.export import making  # torch and transformers, seconds of imports
 

@@ -311,29 +311,31 @@ async def test_what_a_format_does_not_do_is_refused_all_at_once(
     assert await Export.all().count() == 0
 
 
-async def test_exports_asked_at_once_are_made_one_after_the_other(
+async def test_a_hundred_exports_asked_at_once_are_queued_and_made_one_after_the_other(
     service: Service, viewer: Viewer
 ) -> None:
     steps: list[Step] = [["sleep", 0.05], ["answer", {"result": {"size": 1}}]]
     version = await version_of(viewer, service, steps)
     wanted = ExportRequest(ExportFormat.SAFETENSORS)
-    made = [
-        await exports.request(viewer, version.id, wanted, queue=service.queue) for _ in range(5)
-    ]
+    asked = (exports.request(viewer, version.id, wanted, queue=service.queue) for _ in range(100))
+    await asyncio.gather(*asked)
+    assert await Export.filter(status=TaskStatus.QUEUED).count() == 100
     pool = open_pool(0, 1, ())
     lane = open_lanes("worker", service.settings, service.queue, pool)[Work.EXPORT]
     running = asyncio.create_task(lane.run())
     at_once: set[int] = set()
 
-    async def all_are_ready() -> bool:
+    async def some_are_ready() -> bool:
         at_once.add(await Export.filter(status=TaskStatus.RUNNING).count())
-        return await Export.filter(status=TaskStatus.READY).count() == len(made)
+        return await Export.filter(status=TaskStatus.READY).count() >= 5
 
-    await eventually(all_are_ready)
+    await eventually(some_are_ready)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert max(at_once) == 1
-    assert len(starts(service.artifacts.resolve(version.path))) == len(made)
+    ready = await Export.filter(status=TaskStatus.READY).count()
+    assert await Export.filter(status=TaskStatus.QUEUED).count() >= 99 - ready
+    assert len(starts(service.artifacts.resolve(version.path))) <= ready + 1
 
 
 async def test_an_exporter_that_dies_leaves_no_half_file_and_a_reason(

@@ -14,7 +14,14 @@ from transformers import PretrainedConfig
 from training.export.gguf.errors import NotInGguf
 from training.export.gguf.rope import write_rope
 
-__all__ = ["ARCHITECTURES", "context_length", "head_size", "target", "write_shape"]
+__all__ = [
+    "ARCHITECTURES",
+    "GELU_FROM_TABLE",
+    "context_length",
+    "head_size",
+    "target",
+    "write_shape",
+]
 
 ARCHITECTURES: Final[Mapping[str, MODEL_ARCH]] = {
     "llama": MODEL_ARCH.LLAMA,
@@ -31,6 +38,8 @@ _ACTIVATIONS: Final[Mapping[str, frozenset[str]]] = {
     "gpt2": frozenset({"gelu_new", "gelu_pytorch_tanh"}),
     "gemma2": frozenset({"gelu_pytorch_tanh", "gelu_new"}),
 }
+GELU_FROM_TABLE: Final = frozenset(_ACTIVATIONS)
+"""Those whose activation llama.cpp looks up by its argument in fp16, instead of computing it."""
 _SILU: Final = frozenset({"silu", "swish"})
 
 _GEMMA2_27B_LAYERS: Final = 46
