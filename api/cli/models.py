@@ -13,7 +13,7 @@ from api.client.downloads import download
 from api.client.exports import Export, ExportOptions
 from api.client.results import Model
 from jobs.status import TaskStatus
-from training.export.spec import ExportFormat, WeightType
+from training.export.spec import ExportFormat, MergeBase, WeightType
 
 __all__ = ["add_to", "exported", "registered"]
 
@@ -129,6 +129,10 @@ def export(  # noqa: PLR0913 - each is an option of the command
     shard_bytes: Annotated[
         int | None, typer.Option(help="The largest weight file; with SAFETENSORS.")
     ] = None,
+    merge_base: Annotated[
+        MergeBase | None,
+        typer.Option(case_sensitive=False, help="What an adapter is merged into; with QLORA."),
+    ] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -139,6 +143,7 @@ def export(  # noqa: PLR0913 - each is an option of the command
         adapter_only=adapter_only,
         weight_type=weights,
         shard_bytes=shard_bytes,
+        merge_base=merge_base,
     )
 
     async def work(client: Client) -> Export:

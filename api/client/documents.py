@@ -59,7 +59,7 @@ _JOB = f"""
   error {FAILURE} modelVersion {{ id version status }} {_START}
 """
 _EXPORT = f"""
-  id format adapterOnly weightType status progress error {FAILURE} sizeBytes compressionRatio
+  id format adapterOnly weightType mergeBase status progress error {FAILURE} sizeBytes compressionRatio
   dtype bitsPerWeight weights {{ name tensors parameters sizeBytes }} sha256
   files {{ name sizeBytes sha256 downloadUrl }}
   parity {{
@@ -184,7 +184,7 @@ query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
 LIST_WORKERS: Final = f"""
 query ListWorkers($first: Int!, $after: String) {{
   listWorkers(first: $first, after: $after) {{
-    edges {{ node {{ name devices devicesInUse slots startedAt seenAt
+    edges {{ node {{ name devices devicesInUse slots exportFormats startedAt seenAt
       machine {{ device bfloat16 threads availableBytes operationsPerSecond }} }} }} {PAGE}
   }}
 }}

@@ -6,7 +6,7 @@ from pydantic.alias_generators import to_camel
 from api.client.record import Record
 from api.client.results import Failure
 from jobs.status import TaskStatus
-from training.export.spec import ExportFormat, WeightType
+from training.export.spec import ExportFormat, MergeBase, WeightType
 
 __all__ = ["Export", "ExportFile", "ExportOptions", "Parity", "StoredWeights"]
 
@@ -22,6 +22,7 @@ class ExportOptions(BaseModel):
     adapter_only: bool = False
     weight_type: WeightType | None = None
     shard_bytes: int | None = None
+    merge_base: MergeBase | None = None
 
 
 class ExportFile(Record):
@@ -64,6 +65,7 @@ class Export(Record):
     format: ExportFormat
     adapter_only: bool
     weight_type: WeightType | None
+    merge_base: MergeBase | None
     status: TaskStatus
     progress: float
     error: Failure | None

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from api.client.record import Record
 from training.estimates import EstimateMethod
+from training.export.spec import ExportFormat
 from training.timing.estimate import TimeMethod
 
 __all__ = [
@@ -82,5 +83,6 @@ class Worker(Record):
     devices_in_use: int
     slots: int
     machine: Machine | None
+    export_formats: tuple[ExportFormat, ...] | None
     started_at: datetime
     seen_at: datetime

@@ -15,6 +15,7 @@ from jobs.fleet.workers import forget, say_present
 from jobs.processes.child import Child
 from jobs.settings import Settings
 from training.devices.machine import Machine, Rate, look
+from training.export.errors import available_formats
 
 __all__ = ["measured_rate", "present_forever"]
 
@@ -45,6 +46,7 @@ async def present_forever(worker_id: str, settings: Settings, pool: DevicePool) 
                     devices_in_use=pool.in_use,
                     slots=settings.worker_slots,
                     machine=machine,
+                    export_formats=await asyncio.to_thread(available_formats),
                 )
             except AWAY as error:
                 logger.warning("cannot say that this worker is there: %s", error)

@@ -1,5 +1,6 @@
 """Which workers there are, and what a job must know of them before it waits for one."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -8,6 +9,7 @@ from jobs.pages import Page, Slice, newest_first
 from jobs.status import JobStatus
 from training.config import TrainingConfig
 from training.devices.machine import Machine
+from training.export.spec import ExportFormat
 from training.findings import PATHS, Finding, Severity, patch_for
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "host_of",
     "listing",
     "most_devices",
+    "none_can_write",
     "roomiest",
     "say_present",
 ]
@@ -43,12 +46,21 @@ class Place(NamedTuple):
 
 
 async def say_present(
-    name: str, *, devices: int, devices_in_use: int, slots: int, machine: Machine | None = None
+    name: str,
+    *,
+    devices: int,
+    devices_in_use: int,
+    slots: int,
+    machine: Machine | None = None,
+    export_formats: Sequence[ExportFormat] | None = None,
 ) -> None:
-    """Note that a worker is there, and what it has."""
+    """Note that a worker is there, what it has, and what it can write."""
     now = datetime.now(UTC)
     figures = {"devices": devices, "devices_in_use": devices_in_use, "slots": slots}
-    known = {"machine": machine.model_dump(mode="json") if machine else None}
+    known = {
+        "machine": machine.model_dump(mode="json") if machine else None,
+        "export_formats": None if export_formats is None else list(export_formats),
+    }
     await Worker.update_or_create(name=name, defaults=figures | known | {"seen_at": now})
 
 
@@ -89,6 +101,14 @@ async def roomiest(devices: int, lease_seconds: float) -> Place | None:
     enough = [row for row in alive if row.devices >= devices] or alive
     places = [Place(row.name, Machine.model_validate(row.machine)) for row in enough if row.machine]
     return max(places, key=lambda each: each.machine.available_bytes, default=None)
+
+
+async def none_can_write(wanted: ExportFormat, lease_seconds: float) -> bool:
+    """Whether workers are there, and each says that it lacks what the format needs."""
+    alive = await Worker.filter(seen_at__gte=_alive_since(lease_seconds))
+    return bool(alive) and all(
+        row.export_formats is not None and wanted not in row.export_formats for row in alive
+    )
 
 
 def host_of(worker: str) -> str:

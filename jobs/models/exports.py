@@ -9,7 +9,7 @@ from jobs.models.base import Leased
 from jobs.models.base_models import ModelVersion
 from jobs.models.users import User
 from jobs.status import TaskStatus
-from training.export.spec import ExportFormat, WeightType
+from training.export.spec import ExportFormat, MergeBase, WeightType
 
 
 class Export(Leased):
@@ -26,6 +26,7 @@ class Export(Leased):
     adapter_only = fields.BooleanField(default=False, db_default=False)
     weight_type = fields.CharEnumField(WeightType, max_length=16, null=True)
     shard_bytes = fields.BigIntField(null=True)
+    merge_base = fields.CharEnumField(MergeBase, max_length=16, null=True)
     status = fields.CharEnumField(TaskStatus, max_length=16, default=TaskStatus.QUEUED)
     progress = fields.FloatField(default=0.0, db_default=0.0)
     result: dict[str, Any] | None = fields.JSONField(null=True)

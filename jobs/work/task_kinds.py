@@ -16,7 +16,7 @@ from jobs.models.base import Leased
 from jobs.task import Task
 from training.config import TrainingConfig
 from training.events import TrainingResult
-from training.export.spec import SHARD_BYTES, ExportSpec
+from training.export.spec import SHARD_BYTES, ExportSpec, MergeBase
 
 __all__ = ["CheckModel", "ExportVersion"]
 
@@ -56,11 +56,12 @@ class ExportVersion(Task):
         export = await Export.get(id=row_id)
         version = await ModelVersion.get(id=export.version_id)
         model = await BaseModel.get(id=version.model_id)
+        quantised = TrainingConfig.model_validate(version.config).quantised
         spec = ExportSpec(
             version_path=str(artifacts.resolve(version.path)),
             model_path=model.source,
             adapter=TrainingResult.model_validate(version.result).adapter,
-            quantised=TrainingConfig.model_validate(version.config).quantised,
+            quantised=quantised and export.merge_base is not MergeBase.ORIGINAL,
             format=export.format,
             adapter_only=export.adapter_only,
             weight_type=export.weight_type,

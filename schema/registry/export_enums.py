@@ -1,9 +1,9 @@
 """What an export can be, as GraphQL enums with every value described."""
 
 from schema.enums import describe
-from training.export.spec import ExportFormat, WeightType
+from training.export.spec import ExportFormat, MergeBase, WeightType
 
-__all__ = ["ExportFormat", "WeightType"]
+__all__ = ["ExportFormat", "MergeBase", "WeightType"]
 
 describe(
     ExportFormat,
@@ -13,6 +13,15 @@ describe(
         "PYTORCH": "A state_dict that torch.load reads with weights_only, its configuration beside it.",
         "ONNX": "A graph in fp32 with a cache of keys and values, for onnxruntime.",
         "GGUF": "One file for llama.cpp and what is built on it, with a Modelfile for Ollama.",
+    },
+)
+describe(
+    MergeBase,
+    "What an adapter is merged into that QLORA trained beside a base in 4 bits.",
+    {
+        "QUANTISED": "The values that the 4 bits stand for: the model as it was trained.",
+        "ORIGINAL": "The weights that the 4 bits were made of: another model than was trained, though near "
+        "it.",
     },
 )
 describe(

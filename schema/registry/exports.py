@@ -14,7 +14,7 @@ from schema.enums import Role, TaskStatus
 from schema.nodes import Failure, Node, failure, required
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
-from schema.registry.export_enums import ExportFormat, WeightType
+from schema.registry.export_enums import ExportFormat, MergeBase, WeightType
 from schema.scalars import BigInt
 from training.export.spec import ExportResult
 
@@ -93,6 +93,9 @@ class Export(Node):
     weight_type: WeightType | None = strawberry.field(
         description="What it was asked to store weights in; null where that was left to the format."
     )
+    merge_base: MergeBase | None = strawberry.field(
+        description="What it was asked to merge an adapter of QLORA into; null where that was not said."
+    )
     status: TaskStatus = strawberry.field(description="READY only after it passed its parity.")
     progress: float = strawberry.field(description="How far it is, 0 to 100.")
     error: Failure | None = strawberry.field(description="Why it FAILED.")
@@ -130,6 +133,7 @@ class Export(Node):
             format=row.format,
             adapter_only=row.adapter_only,
             weight_type=row.weight_type,
+            merge_base=row.merge_base,
             status=row.status,
             progress=row.progress,
             error=failure(row.error),
@@ -191,6 +195,11 @@ class ExportModelInput:
         description="The largest weight file, from 1000000; a tensor is never divided. SAFETENSORS "
         "only; null: 5000000000.",
     )
+    merge_base: MergeBase | None = strawberry.field(
+        default=None,
+        description="QLORA only, and not with `adapterOnly`. With ORIGINAL the file is compared with the "
+        "adapter beside the base before its quantisation; null: QUANTISED.",
+    )
 
 
 ExportModelResult: TypeAlias = Annotated[
@@ -237,7 +246,9 @@ class ExportMutations:
                 adapter_only=sent.adapter_only,
                 weight_type=sent.weight_type,
                 shard_bytes=sent.shard_bytes,
+                merge_base=sent.merge_base,
             ),
             queue=info.context.service.queue,
+            lease_seconds=info.context.service.settings.lease_seconds,
         )
         return Export.of(row)

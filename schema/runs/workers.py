@@ -1,6 +1,6 @@
 """The workers that are there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import strawberry
@@ -12,6 +12,7 @@ from schema.context import Info
 from schema.enums import Role
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
+from schema.registry.export_enums import ExportFormat
 from schema.scalars import BigInt
 from training.devices import machine
 
@@ -55,6 +56,9 @@ class Worker:
     machine: Machine | None = strawberry.field(
         description="What each of its devices is; null where that is not known."
     )
+    export_formats: list[ExportFormat] | None = strawberry.field(
+        description="What it has the libraries to export; null where it does not say."
+    )
     started_at: datetime = strawberry.field(description="Since when it is there.")
     seen_at: datetime = strawberry.field(description="When it last said so.")
 
@@ -66,9 +70,14 @@ class Worker:
             devices_in_use=row.devices_in_use,
             slots=row.slots,
             machine=None if row.machine is None else Machine.of(row.machine),
+            export_formats=_formats(row.export_formats),
             started_at=row.created_at,
             seen_at=row.seen_at,
         )
+
+
+def _formats(names: Sequence[str] | None) -> list[ExportFormat] | None:
+    return None if names is None else [ExportFormat(name) for name in names]
 
 
 @strawberry.type

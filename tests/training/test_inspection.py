@@ -92,12 +92,13 @@ def test_the_shape_of_a_known_architecture_is_found(kind: str, tmp_path: Path) -
     assert (shape.hidden_size, shape.heads, shape.vocabulary_size) == (64, 4, 384)
     assert (shape.head_is_tied, shape.head_parameters) == (False, 384 * 64)
     linear = sum(each.inputs * each.outputs for each in shape.linears)
-    assert facts.linear_parameters == 3 * linear
+    assert (facts.linear_parameters, facts.fused_experts) == (3 * linear, False)
     assert shape.squashes_logits is (kind == "gemma2")
 
 
 def test_an_architecture_that_is_not_known_has_no_shape(tmp_path: Path) -> None:
     facts = architecture.facts(str(make_architecture(tmp_path, "mixtral")))
+    assert facts.fused_experts is True
     assert facts.shape is None
     assert facts.tokenizer is not None
 

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from training.errors import TrainingError
-from training.export.spec import ExportFormat
+from training.export.spec import NEEDED_PACKAGES, ExportFormat
 
 __all__ = [
     "ExporterUnavailable",
     "NoRoomForExport",
     "NotExportable",
+    "available_formats",
     "require",
     "short_writes_named",
 ]
@@ -20,11 +21,11 @@ __all__ = [
 class ExporterUnavailable(TrainingError):
     """The libraries that write or load a format are not installed where the export is made."""
 
-    def __init__(self, wanted: ExportFormat, missing: Sequence[str], extra: str) -> None:
+    def __init__(self, wanted: ExportFormat, missing: Sequence[str]) -> None:
         super().__init__(
             "EXPORTER_UNAVAILABLE",
             f"{wanted} needs {', '.join(missing)}, which the worker does not have.",
-            f"Install tunery[{extra}] in the worker's environment, or choose another format.",
+            f"Install tunery[{wanted.lower()}] in the worker's environment, or choose another format.",
         )
 
 
@@ -50,11 +51,19 @@ class NoRoomForExport(TrainingError):
         )
 
 
-def require(wanted: ExportFormat, packages: Sequence[str], *, extra: str) -> None:
-    """Raise `ExporterUnavailable` unless all of these can be imported."""
-    missing = [name for name in packages if find_spec(name) is None]
-    if missing:
-        raise ExporterUnavailable(wanted, missing, extra)
+def require(wanted: ExportFormat) -> None:
+    """Raise `ExporterUnavailable` unless all that a format needs can be imported."""
+    if missing := _missing(wanted):
+        raise ExporterUnavailable(wanted, missing)
+
+
+def available_formats() -> tuple[ExportFormat, ...]:
+    """The formats that can be written with what is installed here."""
+    return tuple(wanted for wanted in ExportFormat if not _missing(wanted))
+
+
+def _missing(wanted: ExportFormat) -> list[str]:
+    return [name for name in NEEDED_PACKAGES.get(wanted, ()) if find_spec(name) is None]
 
 
 @contextmanager

@@ -30,6 +30,13 @@ class WeightType(StrEnum):
     Q4_0 = "Q4_0"
 
 
+class MergeBase(StrEnum):
+    """What an adapter is merged into that was trained beside a base in 4 bits."""
+
+    QUANTISED = "QUANTISED"
+    ORIGINAL = "ORIGINAL"
+
+
 WEIGHT_TYPES: Final[Mapping[ExportFormat, frozenset[WeightType]]] = {
     ExportFormat.SAFETENSORS: frozenset(),
     ExportFormat.PYTORCH: frozenset(),
@@ -41,6 +48,24 @@ ADAPTER_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS, ExportFormat.GGUF}
 """The formats that can hold an adapter alone."""
 SHARDED_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})
 """The formats whose weights can be divided among several files."""
+
+NEEDED_PACKAGES: Final[Mapping[ExportFormat, tuple[str, ...]]] = {
+    ExportFormat.ONNX: ("onnx", "onnxscript", "onnxruntime"),
+    ExportFormat.GGUF: ("gguf", "llama_cpp"),
+}
+"""What writing and loading a format takes beside what every worker has."""
+GGUF_ARCHITECTURES: Final = frozenset(
+    {
+        "GPT2LMHeadModel",
+        "Gemma2ForCausalLM",
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "Phi3ForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+    }
+)
+"""The models that there are GGUF files of, by transformers' classes."""
 
 SHARD_BYTES: Final = 5_000_000_000
 """A shard's longest unless another is asked for: model hubs take files of this size everywhere."""
@@ -57,7 +82,8 @@ class ExportSpec(Frozen):
     adapter: bool
     """Whether `version_path` holds an adapter rather than whole weights."""
     quantised: bool = False
-    """Whether the adapter was trained beside its base in 4 bits, which is then part of the model."""
+    """Whether the model's base is in 4 bits: the adapter was trained beside them, and is not to be
+    merged into the weights that they were made of (`MergeBase.ORIGINAL`)."""
     format: ExportFormat = ExportFormat.SAFETENSORS
     adapter_only: bool = False
     """Write the adapter alone, for use beside its base."""

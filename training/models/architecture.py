@@ -18,7 +18,7 @@ from training.files import sha256_of
 from training.models.base_models import load_base
 from training.models.facts import ModelFacts
 from training.models.licences import declared_licence
-from training.models.modules import decoder_layers, linear_parameters
+from training.models.modules import decoder_layers, has_fused_experts, linear_parameters
 from training.models.shape import shape_of
 from training.models.sources import local_folder
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
@@ -41,6 +41,7 @@ def facts(source: str) -> ModelFacts:
         architecture=type(model).__name__,
         parameter_count=sum(each.numel() for each in model.parameters()),
         layer_count=len(decoder_layers(model)) or None,
+        fused_experts=has_fused_experts(model),
         linear_parameters=linear_parameters(model),
         shape=shape_of(model),
         tokenizer=tokenizer_facts(tokenizer),

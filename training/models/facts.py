@@ -62,6 +62,9 @@ class ModelFacts(Frozen):
     """Distinct parameters: a tied output head counts once."""
     layer_count: int | None = None
     """Decoder layers, where they can be found."""
+    fused_experts: bool | None = None
+    """Whether each layer holds the experts of a mixture in one parameter; None for a model
+    inspected before this was noted."""
     linear_parameters: int | None = None
     """Weights of the decoder's linear layers, which are all that 4 bits make smaller."""
     shape: ModelShape | None = None

@@ -11,6 +11,7 @@ import pytest
 from jobs.access import Viewer
 from jobs.errors import Conflict, InvalidInput, NotFound
 from jobs.fleet.devices import open_pool
+from jobs.fleet.workers import say_present
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.queue import Work
 from jobs.registry import exports
@@ -33,6 +34,7 @@ from training.export.spec import (
     ExportFormat,
     ExportResult,
     ExportSpec,
+    MergeBase,
     Parity,
     WeightType,
 )
@@ -93,6 +95,7 @@ async def queued_export(viewer: Viewer, service: Service, *scripts: list[Step]) 
         *(viewer, version.id),
         ExportRequest(ExportFormat.SAFETENSORS),
         queue=service.queue,
+        lease_seconds=30,
     )
 
 
@@ -256,7 +259,7 @@ async def test_an_export_is_refused_for_a_version_one_may_not_see_or_without_an_
     service: Service, viewer: Viewer
 ) -> None:
     version = await version_of(viewer, service, [["exit", 0]])
-    ask = partial(exports.request, queue=service.queue)
+    ask = partial(exports.request, queue=service.queue, lease_seconds=30)
     stranger = await make_viewer()
     with pytest.raises(NotFound):
         await ask(stranger, version.id, ExportRequest(ExportFormat.SAFETENSORS))
@@ -299,6 +302,10 @@ async def test_an_export_is_refused_for_a_version_one_may_not_see_or_without_an_
             ExportRequest(ExportFormat.SAFETENSORS, shard_bytes=999_999),
             {"SHARDS_TOO_SMALL": "shardBytes is 999999, below 1000000."},
         ),
+        (
+            ExportRequest(ExportFormat.PYTORCH, merge_base=MergeBase.ORIGINAL),
+            {"MERGE_BASE_NOT_OFFERED": "LORA trains beside a base that is not quantised."},
+        ),
     ],
 )
 async def test_what_a_format_does_not_do_is_refused_all_at_once(
@@ -306,9 +313,79 @@ async def test_what_a_format_does_not_do_is_refused_all_at_once(
 ) -> None:
     version = await version_of(viewer, service)
     with pytest.raises(InvalidInput) as caught:
-        await exports.request(viewer, version.id, wanted, queue=service.queue)
+        await exports.request(viewer, version.id, wanted, queue=service.queue, lease_seconds=30)
     assert {each.code: each.message for each in caught.value.findings} == found
     assert await Export.all().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (
+            ExportFormat.ONNX,
+            "it computes all of its experts at once, which no operation of ONNX does.",
+        ),
+        (ExportFormat.GGUF, "known are GPT2LMHeadModel, Gemma2ForCausalLM, LlamaForCausalLM, "),
+    ],
+)
+async def test_a_model_that_a_format_cannot_express_is_refused_when_it_is_asked_for(
+    service: Service, viewer: Viewer, wanted: ExportFormat, reason: str
+) -> None:
+    version = await version_of(viewer, service)
+    mixed = {"architecture": "MixtralForCausalLM", "fused_experts": True}
+    facts = FACTS.model_copy(update=mixed).model_dump(mode="json")
+    await BaseModel.filter(id=version.model_id).update(facts=facts)
+    ask = partial(exports.request, queue=service.queue, lease_seconds=30)
+    with pytest.raises(InvalidInput) as caught:
+        await ask(viewer, version.id, ExportRequest(wanted))
+    (finding,) = caught.value.findings
+    assert finding.code == "NOT_EXPORTABLE"
+    assert finding.message.startswith(f"MixtralForCausalLM cannot be written as {wanted}: {reason}")
+    await ask(viewer, version.id, ExportRequest(ExportFormat.SAFETENSORS))
+    assert await Export.all().count() == 1
+
+
+async def test_a_format_that_no_worker_can_write_is_refused_until_one_can(
+    service: Service, viewer: Viewer
+) -> None:
+    version = await version_of(viewer, service)
+    ask = partial(exports.request, queue=service.queue, lease_seconds=30)
+    wanted = ExportRequest(ExportFormat.GGUF)
+    await ask(viewer, version.id, wanted)  # it waits for a worker, none of which is there
+    present = partial(say_present, devices=1, devices_in_use=0, slots=1)
+    await present("first", export_formats=[ExportFormat.SAFETENSORS, ExportFormat.ONNX])
+    with pytest.raises(InvalidInput) as caught:
+        await ask(viewer, version.id, wanted)
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.path) == ("EXPORTER_UNAVAILABLE", ("format",))
+    assert finding.message == "GGUF needs gguf, llama_cpp, which no worker that is there has."
+    assert finding.remedy is not None
+    assert "tunery[gguf]" in finding.remedy
+    await ask(viewer, version.id, ExportRequest(ExportFormat.ONNX))
+    await present("second", export_formats=[ExportFormat.GGUF])
+    await ask(viewer, version.id, wanted)
+    assert await Export.all().count() == 3
+
+
+async def test_an_adapter_of_qlora_is_merged_into_the_base_that_was_chosen(
+    service: Service, viewer: Viewer
+) -> None:
+    version = await version_of(viewer, service)
+    config = resolve(TrainingType.QLORA, {}).model_dump(mode="json")
+    await ModelVersion.filter(id=version.id).update(config=config)
+    ask = partial(exports.request, queue=service.queue, lease_seconds=30)
+    for merge_base in (None, MergeBase.QUANTISED, MergeBase.ORIGINAL):
+        wanted = ExportRequest(ExportFormat.SAFETENSORS, merge_base=merge_base)
+        export = await ask(viewer, version.id, wanted)
+        folder = service.artifacts.export(export.id)
+        await ExportVersion().command(export.id, folder, service.artifacts)
+        spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())
+        assert spec.quantised is (merge_base is not MergeBase.ORIGINAL)
+    alone = ExportRequest(
+        ExportFormat.SAFETENSORS, adapter_only=True, merge_base=MergeBase.ORIGINAL
+    )
+    with pytest.raises(InvalidInput, match="An adapter alone is merged into nothing"):
+        await ask(viewer, version.id, alone)
 
 
 async def test_a_hundred_exports_asked_at_once_are_queued_and_made_one_after_the_other(
@@ -317,7 +394,10 @@ async def test_a_hundred_exports_asked_at_once_are_queued_and_made_one_after_the
     steps: list[Step] = [["sleep", 0.05], ["answer", {"result": {"size": 1}}]]
     version = await version_of(viewer, service, steps)
     wanted = ExportRequest(ExportFormat.SAFETENSORS)
-    asked = (exports.request(viewer, version.id, wanted, queue=service.queue) for _ in range(100))
+    asked = (
+        exports.request(viewer, version.id, wanted, queue=service.queue, lease_seconds=30)
+        for _ in range(100)
+    )
     await asyncio.gather(*asked)
     assert await Export.filter(status=TaskStatus.QUEUED).count() == 100
     pool = open_pool(0, 1, ())
@@ -387,7 +467,9 @@ async def test_an_exporter_is_told_what_was_asked_for(service: Service, viewer: 
         ExportRequest(ExportFormat.ONNX, weight_type=WeightType.INT8),
         ExportRequest(ExportFormat.SAFETENSORS, shard_bytes=1_000_000),
     ):
-        export = await exports.request(viewer, version.id, wanted, queue=service.queue)
+        export = await exports.request(
+            viewer, version.id, wanted, queue=service.queue, lease_seconds=30
+        )
         folder = service.artifacts.export(export.id)
         await ExportVersion().command(export.id, folder, service.artifacts)
         spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())

@@ -72,7 +72,7 @@ def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> No
     Raises `ExporterUnavailable`, `NotExportable` naming what llama.cpp would compute otherwise,
     `WeightsOverflow` and `QuantisationFailed`.
     """
-    require(ExportFormat.GGUF, ("gguf", "llama_cpp"), extra="gguf")
+    require(ExportFormat.GGUF)
     if spec.adapter_only:
         _write_adapter(spec, folder)
     else:

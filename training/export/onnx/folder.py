@@ -21,7 +21,7 @@ __all__ = ["asker", "stored", "write"]
 def write(spec: ExportSpec, folder: Path, *, full_precision: bool = False) -> None:
     """Write the graph in fp32, or with its linear layers in 8 bits."""
     del full_precision  # it is anyway
-    require(ExportFormat.ONNX, ("onnx", "onnxscript", "onnxruntime"), extra="onnx")
+    require(ExportFormat.ONNX)
     from training.export.onnx.graph import write_graph  # onnx is an extra, which may be missing
     from training.export.onnx.stripping import strip
 
