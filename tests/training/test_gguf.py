@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from gguf import GGUFReader
 from transformers.activations import GELUTanh, NewGELUActivation
 
 from tests.sentencepiece import Blanks
@@ -21,6 +22,7 @@ from tests.training.gguf_files import (
 from training.export.bounds import bounds_of
 from training.export.gguf import exporter
 from training.export.gguf.architectures import ARCHITECTURES
+from training.export.gguf.header import tensors
 from training.export.parity import judge
 from training.export.spec import WeightType
 
@@ -197,6 +199,10 @@ def test_each_type_is_near_the_model_and_says_what_it_holds(
     assert 0 < found.kl_divergence < kl_divergence
     stored = exporter.stored(files)
     assert {each.name: each.tensors for each in stored} == held
+    listed = GGUFReader(next(files.glob("*.gguf"))).tensors
+    assert list(tensors(next(files.glob("*.gguf")))) == [
+        (each.tensor_type.name, each.n_elements, each.n_bytes) for each in listed
+    ]
     size_bytes = sum(each.size_bytes for each in stored)
     assert 8 * size_bytes / sum(each.parameters for each in stored) == pytest.approx(bits, abs=0.1)
     assert f"| {stored[0].name} | {stored[0].tensors} |" in (files / "README.md").read_text()

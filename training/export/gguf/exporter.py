@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from gguf import GGUFReader
-
 from training.export.cards import base_name, write_card
 from training.export.errors import require
-from training.export.exporters import Tensor, tallied
+from training.export.exporters import tallied
 from training.export.gguf.adapter import write_adapter
 from training.export.gguf.cards import adapter_further, adapter_usage, further, usage
 from training.export.gguf.errors import NotInGguf, QuantisationFailed
+from training.export.gguf.header import tensors
 from training.export.gguf.modelfile import modelfile
 from training.export.gguf.naming import file_stem
 from training.export.gguf.texts import treatment
@@ -96,10 +95,7 @@ def asker(spec: ExportSpec, folder: Path) -> list[str]:
 
 def stored(folder: Path) -> tuple[StoredType, ...]:
     """By the header of the file: llama.cpp's quantiser takes other types where rows do not fit."""
-    return tallied(
-        Tensor(each.tensor_type.name, int(each.n_elements), int(each.n_bytes))
-        for each in GGUFReader(_file(folder)).tensors
-    )
+    return tallied(tensors(_file(folder)))
 
 
 def _declaring(spec: ExportSpec) -> str:
