@@ -13,6 +13,7 @@ LLAMA_VERSION := 0.3.36
 WHEELS ?= $(HOME)/.cache/tunery/wheels
 DEMO_PACKAGES := .demo/packages/.installed
 BENCH_PEERS := .bench/peers/.installed
+BENCH_LLAMA := .bench/llama.cpp/.installed
 PACKAGES := api schema jobs training
 
 .PHONY: install llama format check test quick demo serve build schema migration bench-peers clean
@@ -75,15 +76,26 @@ $(DEMO_PACKAGES):
 demo: $(INSTALLED) $(DEMO_PACKAGES)
 	$(BIN)/python -P -m api.demo
 
-$(BENCH_PEERS): benchmarks/training/peers.txt
-	@echo "==> Setting up the peers of the training benchmark in $(@D)."
+$(BENCH_PEERS): benchmarks/training/peers.txt benchmarks/export/peers.txt
+	@echo "==> Setting up the peers of the benchmarks in $(@D)."
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(@D)/bin/python -m pip install torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	$(@D)/bin/python -m pip install --requirement $<
+	$(@D)/bin/python -m pip install $(addprefix --requirement ,$^)
 	@touch $@
 
-bench-peers: $(INSTALLED) $(DEMO_PACKAGES) $(BENCH_PEERS)
+# llama.cpp's converter is in the source archive of llama-cpp-python, and in nothing that is installed.
+$(BENCH_LLAMA):
+	@mkdir -p $(@D)
+	$(BIN)/python -m pip download --no-deps --no-binary :all: --dest .bench \
+		llama-cpp-python==$(LLAMA_VERSION)
+	tar --extract --gzip --file .bench/llama_cpp_python-$(LLAMA_VERSION).tar.gz --directory $(@D) \
+		--strip-components 3 llama_cpp_python-$(LLAMA_VERSION)/vendor/llama.cpp/conversion \
+		llama_cpp_python-$(LLAMA_VERSION)/vendor/llama.cpp/gguf-py \
+		llama_cpp_python-$(LLAMA_VERSION)/vendor/llama.cpp/convert_hf_to_gguf.py
+	@touch $@
+
+bench-peers: $(INSTALLED) $(DEMO_PACKAGES) $(BENCH_PEERS) $(BENCH_LLAMA)
 
 serve: $(INSTALLED)
 	$(BIN)/tunery up

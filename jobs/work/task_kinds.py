@@ -57,11 +57,13 @@ class ExportVersion(Task):
         version = await ModelVersion.get(id=export.version_id)
         model = await BaseModel.get(id=version.model_id)
         quantised = TrainingConfig.model_validate(version.config).quantised
+        merged_into_original = export.merge_base is MergeBase.ORIGINAL
         spec = ExportSpec(
             version_path=str(artifacts.resolve(version.path)),
             model_path=model.source,
             adapter=TrainingResult.model_validate(version.result).adapter,
-            quantised=quantised and export.merge_base is not MergeBase.ORIGINAL,
+            quantised=quantised and not merged_into_original,
+            merged_into_original=merged_into_original,
             format=export.format,
             adapter_only=export.adapter_only,
             weight_type=export.weight_type,

@@ -85,8 +85,12 @@ def test_an_adapter_is_not_merged_into_the_base_before_its_quantisation(
     spec = trained(make_job, tmp_path, variant)
     safetensors.write(spec.model_copy(update={"quantised": False}), tmp_path)
     assert parity(spec, tmp_path).max_logit_difference > 1e-2
-    beside_original = spec.model_copy(update={"quantised": False})
-    assert judge(parity(beside_original, tmp_path), EXACT).kl_divergence < 1e-12
+    original = {"quantised": False, "merged_into_original": True}
+    chosen, files = spec.model_copy(update=original), tmp_path / "chosen"
+    files.mkdir()
+    safetensors.write(chosen, files)
+    assert judge(parity(chosen, files), EXACT).kl_divergence < 1e-12
+    assert "this is not\nthe model that was trained." in (files / "README.md").read_text()
 
 
 def test_a_quantised_adapter_alone_is_exported_beside_its_base_in_four_bits(

@@ -30,6 +30,7 @@ def write_card(spec: ExportSpec, folder: Path, *, usage: str, library: str, more
         front_matter="\n".join(front_matter),
         name=" ".join(spec.model_name.split()),
         base_name=base_name(spec),
+        caution=_ORIGINAL if spec.merged_into_original else "",
         usage=usage.strip(),
         more=f"\n{more}" if more else "",
     )
@@ -52,6 +53,11 @@ def generation(spec: ExportSpec) -> str:
     return (_CHAT if has_template(spec) else _TEXT) + _GENERATION
 
 
+_ORIGINAL: Final = """
+The adapter was trained beside this base in 4 bits, and is merged into the base as it was before: this is not
+the model that was trained.
+"""
+
 _CHAT: Final = """\
 messages = [{"role": "user", "content": "Hello"}]
 inputs = tokenizer.apply_chat_template(
@@ -72,7 +78,7 @@ _CARD: Final = """\
 # {name}
 
 Fine-tuned from {base_name}.
-
+{caution}
 ```python
 {usage}
 ```

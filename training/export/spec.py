@@ -82,8 +82,10 @@ class ExportSpec(Frozen):
     adapter: bool
     """Whether `version_path` holds an adapter rather than whole weights."""
     quantised: bool = False
-    """Whether the model's base is in 4 bits: the adapter was trained beside them, and is not to be
-    merged into the weights that they were made of (`MergeBase.ORIGINAL`)."""
+    """Whether the model's base is in 4 bits, beside which the adapter was trained."""
+    merged_into_original: bool = False
+    """Whether it was trained so, but is merged into the weights that the 4 bits were made of; then
+    `quantised` is false, and the model is that adapter beside that base."""
     format: ExportFormat = ExportFormat.SAFETENSORS
     adapter_only: bool = False
     """Write the adapter alone, for use beside its base."""

@@ -380,7 +380,8 @@ async def test_an_adapter_of_qlora_is_merged_into_the_base_that_was_chosen(
         folder = service.artifacts.export(export.id)
         await ExportVersion().command(export.id, folder, service.artifacts)
         spec = ExportSpec.model_validate_json((folder / "export.json").read_bytes())
-        assert spec.quantised is (merge_base is not MergeBase.ORIGINAL)
+        original = merge_base is MergeBase.ORIGINAL
+        assert (spec.quantised, spec.merged_into_original) == (not original, original)
     alone = ExportRequest(
         ExportFormat.SAFETENSORS, adapter_only=True, merge_base=MergeBase.ORIGINAL
     )
