@@ -11,10 +11,10 @@ from jobs.registry import exports
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, TaskStatus
+from schema.export_enums import ExportFormat, MergeBase, WeightType
 from schema.nodes import Failure, Node, failure, required
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
-from schema.registry.export_enums import ExportFormat, MergeBase, WeightType
 from schema.scalars import BigInt
 from training.export.spec import ExportResult
 

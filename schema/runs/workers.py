@@ -10,9 +10,9 @@ from jobs.models import Worker as WorkerRow
 from jobs.pages import Page
 from schema.context import Info
 from schema.enums import Role
+from schema.export_enums import ExportFormat
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
-from schema.registry.export_enums import ExportFormat
 from schema.scalars import BigInt
 from training.devices import machine
 
