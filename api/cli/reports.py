@@ -9,10 +9,9 @@ import typer
 from api.cli.connecting import DEFAULT_URL, AsJson, Url, dataset_id, run
 from api.cli.names import Dataset, ids_of
 from api.cli.output import percent, print_json
-from api.cli.previews import ChatTemplate, Length, Train, template_text
-from api.cli.token_reports import examined_tokens, statistics_lines, unexamined_tokens
+from api.cli.previews import ChatTemplate, Train, rendering_of
+from api.cli.token_reports import Limit, examined_tokens, statistics_lines, unexamined_tokens
 from api.client import Client, ClientError
-from api.client.previews import PreviewOptions
 from api.client.record import Record
 from api.client.reports import DataFinding, DatasetReport, ExaminedDataset
 from api.client.token_reports import TokenExamination
@@ -40,7 +39,7 @@ def examine(  # noqa: PLR0913  # each is an option of the verb
     ] = None,
     chat_template: ChatTemplate = None,
     train_on: Train = None,
-    max_sequence_length: Length = None,
+    max_sequence_length: Limit = None,
     again: Annotated[
         bool, typer.Option("--again", help="Look at the records again, if that came to nothing.")
     ] = False,
@@ -52,11 +51,7 @@ def examine(  # noqa: PLR0913  # each is an option of the verb
     as_json: AsJson = False,
 ) -> None:
     """Show what was found in a dataset's records and tokens, before anything is trained on them."""
-    options = PreviewOptions(
-        chat_template=template_text(chat_template),
-        train_on=train_on,
-        max_sequence_length=max_sequence_length,
-    )
+    options = rendering_of(chat_template, train_on, max_sequence_length)
     if model is None and options.as_input():
         raise ClientError("These options say how a model's tokens are made.", "Add --model.")
 

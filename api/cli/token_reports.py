@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from api.cli.output import percent_bar
 from api.client import Client, ClientError
@@ -10,9 +12,20 @@ from api.client.previews import PreviewOptions
 from api.client.results import Validation
 from api.client.token_reports import TokenExamination, TokenStatistics
 
-__all__ = ["count_for", "examined_tokens", "is_uncounted", "statistics_lines", "unexamined_tokens"]
+__all__ = [
+    "Limit",
+    "count_for",
+    "examined_tokens",
+    "is_uncounted",
+    "statistics_lines",
+    "unexamined_tokens",
+]
 
 POLL_SECONDS: Final = 0.3
+
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="The limit that records are compared with, in tokens.")
+]
 
 
 async def examined_tokens(
