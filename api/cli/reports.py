@@ -16,6 +16,7 @@ from api.client.record import Record
 from api.client.reports import DataFinding, DatasetReport, ExaminedDataset
 from api.client.token_reports import TokenExamination
 from jobs.status import TaskStatus
+from training.wording import counted
 
 __all__ = ["add_to", "examined", "examined_lines"]
 
@@ -82,7 +83,7 @@ def _tell(told: Examined, *, as_json: bool) -> None:
     if as_json:
         print_json(found if tokens is None else told)
     elif found.report is not None:
-        typer.echo(f"{found.name}: {found.record_count} records")
+        typer.echo(f"{found.name}: {counted(found.record_count, 'records')}")
         for line in examined_lines(found.report):
             typer.echo(line)
     if tokens is not None and tokens.report is not None and not as_json:
@@ -130,7 +131,8 @@ def examined_lines(report: DatasetReport) -> Iterator[str]:
         if found.records:
             largest = found.largest[0]
             yield (
-                f"  {found.records} records are {name} to an earlier one, in {found.groups} groups; "
+                f"  {counted(found.records, 'records are')} {name} to an earlier one, in "
+                f"{counted(found.groups, 'groups')}; "
                 f"the largest has {largest.count}, the first at line {largest.lines[0]}"
             )
     if report.languages is not None:

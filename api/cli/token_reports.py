@@ -11,6 +11,7 @@ from api.client import Client, ClientError
 from api.client.previews import PreviewOptions
 from api.client.results import Validation
 from api.client.token_reports import TokenExamination, TokenStatistics
+from training.wording import counted
 
 __all__ = [
     "Limit",
@@ -75,7 +76,7 @@ async def count_for(
 def statistics_lines(found: TokenStatistics) -> Iterator[str]:
     """How many tokens there are, and how they are spread."""
     yield (
-        f"  {found.tokens} tokens in {found.rows} rows, {found.trained_tokens} of them trained and "
+        f"  {found.tokens} tokens in {counted(found.rows, 'rows')}, {found.trained_tokens} of them trained and "
         f"{found.masked_tokens} masked"
     )
     if found.length_percentiles:
@@ -86,7 +87,7 @@ def statistics_lines(found: TokenStatistics) -> Iterator[str]:
     over = found.over_limit
     if over.records:
         yield (
-            f"  {over.records} are longer than {over.max_length}: {over.tokens} tokens lie beyond, "
+            f"  {counted(over.records, 'are longer')} than {over.max_length}: {over.tokens} tokens lie beyond, "
             f"{over.trained_tokens} of them trained; the longest row has {over.longest}"
         )
 

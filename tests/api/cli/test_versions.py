@@ -141,6 +141,14 @@ async def test_what_would_be_left_out_is_told_without_leaving_it_out(
             ("derive", "sums", "--add", __file__, "--add-dataset", "sums"),
             "Both a file and a dataset are to be added.",
         ),
+        (
+            ("derive", "sums", "--drop", "TOO_LONG"),
+            "TOO_LONG is found in a model's tokens.",
+        ),
+        (
+            ("derive", "sums", "--drop", "NOT_NFC", "--model", "tiny"),
+            "Nothing that is found in tokens is to be dropped or refused.",
+        ),
         (("derive", "nothing", "--remove", "1"), "There is no dataset 'nothing'"),
         (("compare", "sums", "dataset_nothing"), "'dataset_nothing' is no dataset"),
     ],
