@@ -63,9 +63,7 @@ def derive(  # noqa: PLR0913  # each is an option of the verb
     add_dataset: Annotated[
         str | None, typer.Option(help="Another dataset to add, by name or id.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="[default: the name it was derived from]")
-    ] = None,
+    name: Annotated[str | None, typer.Option(show_default="the name it was derived from")] = None,
     drop_invalid: DropInvalid = False,
     row_format: RowFormat = None,
     column: Columns = None,
@@ -181,15 +179,17 @@ def _derived_lines(made: Dataset) -> Iterator[str]:
         return
     yield f"  version {made.version}: {derivation.removed} removed, {derivation.added} added"
     if derivation.examined_tokens is not None:
-        yield f"  by their tokens: {_rendered(derivation.examined_tokens)}"
+        yield f"  by the tokens of {_rendered(derivation.examined_tokens)}"
     for each in derivation.removals:
         why = each.finding or each.cause
         yield f"  {each.count} for {why}, {on_lines(each.count, each.lines)}"
 
 
 def _rendered(found: ExaminedTokens) -> str:
-    template = "" if found.chat_template is None else ", by a template that was chosen"
-    return f"of {found.model}{template}, {found.train_on}, at most {found.max_sequence_length}"
+    template = "" if found.chat_template is None else " by a template that was chosen"
+    return (
+        f"{found.model}{template}: {found.train_on}, at most {found.max_sequence_length} a record"
+    )
 
 
 def _strategies(drop: Sequence[Code], refuse: Sequence[Code]) -> dict[Code, Strategy]:

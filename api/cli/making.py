@@ -56,14 +56,14 @@ SHOWN_COLUMNS: Final = 10
 
 DataTypeOption = Annotated[
     DataType | None,
-    typer.Option("--type", help="What the records must come to. [default: what they do]"),
+    typer.Option("--type", help="What the records must come to.", show_default="what they do"),
 ]
 DropInvalid = Annotated[
     bool, typer.Option("--drop-invalid", help="Leave out bad rows instead of refusing all.")
 ]
 RowFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="What a row means. [default: found from the columns]"),
+    typer.Option("--format", help="What a row means.", show_default="found from the columns"),
 ]
 Columns = Annotated[
     list[str] | None,

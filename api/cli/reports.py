@@ -46,7 +46,9 @@ def examine(  # noqa: PLR0913  # each is an option of the verb
     ] = False,
     wait: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds to wait for a worker at most. [default: without end]"),
+        typer.Option(
+            min=0, help="Seconds to wait for a worker at most.", show_default="without end"
+        ),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
@@ -67,7 +69,11 @@ def examine(  # noqa: PLR0913  # each is an option of the verb
         tokens = await examined_tokens(client, key, model_id, options, patience_seconds=wait)
         return Examined(dataset=found, tokens=tokens)
 
-    _tell(run(url, look), as_json=as_json)
+    told = run(url, look)
+    _tell(told, as_json=as_json)
+    if told.has_findings and not as_json:
+        of_tokens = "" if told.tokens is None else f" --model {model}, and the same options"
+        typer.echo(f"to leave these out: tunery derive {dataset} --drop CODE{of_tokens}")
 
 
 class Examined(Record):
@@ -75,6 +81,13 @@ class Examined(Record):
 
     dataset: ExaminedDataset
     tokens: TokenExamination | None = None
+
+    @property
+    def has_findings(self) -> bool:
+        """Whether anything was found."""
+        in_tokens = None if self.tokens is None else self.tokens.report
+        reports = (self.dataset.report, in_tokens)
+        return any(each is not None and each.findings for each in reports)
 
 
 def _tell(told: Examined, *, as_json: bool) -> None:

@@ -75,7 +75,7 @@ def inspect(  # noqa: PLR0913  # each is an option of the verb
 def upload(  # noqa: PLR0913  # each is an option of the verb
     file: File,
     data_type: DataTypeOption = None,
-    name: Annotated[str | None, typer.Option(help="[default: the file's name]")] = None,
+    name: Annotated[str | None, typer.Option(show_default="the file's name")] = None,
     drop_invalid: DropInvalid = False,
     row_format: RowFormat = None,
     column: Columns = None,

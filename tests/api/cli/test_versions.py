@@ -193,3 +193,8 @@ async def test_a_configuration_that_names_a_dataset_to_test_with_is_checked_with
     refused = await shell.run("check-config", str(file), "--records", "500")
     assert refused.code == 1
     assert "TWO_VALIDATION_SOURCES" in refused.out
+
+
+async def test_what_is_taken_where_nothing_is_said_is_in_the_help(shell: Shell) -> None:
+    ran = await shell.run("derive", "--help")
+    assert "[default: (the name it" in ran.out

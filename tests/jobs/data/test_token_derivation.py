@@ -11,7 +11,7 @@ import pytest
 from jobs.access import Viewer
 from jobs.data import derivation
 from jobs.data.derivation import DerivationDraft
-from jobs.data.strategies import Choice
+from jobs.data.strategies import Choice, chosen
 from jobs.errors import InvalidInput, NotFound
 from jobs.models import BaseModel, Dataset, DatasetVersion, Derivation, TokenExamination
 from jobs.preview import examining
@@ -23,7 +23,7 @@ from tests.ingesting import ingest
 from tests.tiny_model import make_tiny_model
 from training.config import TrainOn
 from training.data.derivation import Cause, Changes, ExaminedTokens, LineRange, Removal
-from training.data.doctor.checks import Code, Strategy
+from training.data.doctor.checks import ROW_CODES, Code, Strategy
 from training.data.doctor.spec import KEPT, TokenExaminationSpec
 from training.data.doctor.token_examination import examine_tokens, renderer_of
 
@@ -195,3 +195,12 @@ async def test_a_look_of_which_nothing_is_kept_fails_the_dataset_and_is_taken_ag
     assert failed.error["code"] == "TOKENS_NOT_KEPT"
     again = await asked(viewer, service, parent, model)
     assert (again.id, again.status, again.progress) == (look.id, TaskStatus.QUEUED, 0.0)
+
+
+def test_what_is_in_the_records_is_not_told_by_their_tokens() -> None:
+    choices = [Choice(Code.TOO_LONG, DROP), Choice(Code.EMAIL_ADDRESS, DROP)]
+    with pytest.raises(InvalidInput) as caught:
+        chosen(choices, ["strategies"], looked_for=ROW_CODES)
+    (found,) = caught.value.findings
+    assert (found.code, found.path) == ("FINDING_UNKNOWN", ("strategies", "1"))
+    assert found.message == "Which records have EMAIL_ADDRESS is not told by their tokens."

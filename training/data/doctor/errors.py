@@ -49,8 +49,14 @@ class FoundInAll(TrainingError):
             "FOUND_IN_ALL",
             f"{CHECKS[finding].message} ({finding}): that is all {records} of them, so it comes of how "
             "they are rendered, not of any one of them.",
-            CHECKS[finding].remedy,
+            f"Have the tokens examined with {_RENDERED_BY.get(finding, _TEMPLATE)}, and derive by that.",
         )
+
+
+_TEMPLATE: Final = "another chatTemplate or trainOn"
+_RENDERED_BY: Final = dict.fromkeys(
+    (Code.TOO_LONG, Code.ANSWER_CUT, Code.NO_TRAINED_TOKEN_LEFT), "a greater maxSequenceLength"
+)
 
 
 class StrategyNotOffered(TrainingError):
