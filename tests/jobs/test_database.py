@@ -148,7 +148,9 @@ async def test_a_database_of_another_release_is_refused_by_name(settings: Settin
             "INSERT INTO tortoise_migrations (app, name, applied_at)"
             " VALUES ('jobs', '0900_of_tomorrow', '2030-01-01')"
         )
-    with pytest.raises(Unavailable, match="another release of Tunery; unknown here: 0900_of_tomorrow") as raised:
+    with pytest.raises(
+        Unavailable, match="another release of Tunery; unknown here: 0900_of_tomorrow"
+    ) as raised:
         await _migrate_elsewhere(settings)
     assert "TUNERY_HOME" in str(raised.value.remedy)
 
