@@ -118,7 +118,7 @@ async def migrate(settings: Settings) -> list[str]:
     """Bring the database up to date; the names of the migrations that this applied.
 
     Safe to call from several processes at once. Raises `Unavailable` where a migration left a
-    dangling reference.
+    dangling reference, or the database has migrations that this release does not know.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     with _file_lock(settings.home / "migrate.lock"):
@@ -164,8 +164,22 @@ async def _apply(connection: BaseDBAsyncClient) -> list[str]:
         if event == "apply_done":
             applied.append(name)
 
-    await MigrationExecutor(connection, {"jobs": _APP}).migrate(direction="forward", progress=note)
+    executor = MigrationExecutor(connection, {"jobs": _APP})
+    await _refuse_another_history(executor)
+    await executor.migrate(direction="forward", progress=note)
     return applied
+
+
+async def _refuse_another_history(executor: MigrationExecutor) -> None:
+    """Tables that a migration unknown here has changed may lack or hold what this code does not expect."""
+    await executor.loader.build_graph()
+    known = executor.loader.graph.nodes
+    strange = [key.name for key in await executor.recorder.applied_migrations() if key not in known]
+    if strange:
+        raise Unavailable(
+            f"The database is of another release of Tunery; unknown here: {', '.join(strange)}.",
+            "Use the release that made it, or begin anew with another TUNERY_HOME or TUNERY_DATABASE_URL.",
+        )
 
 
 def _postgres_url(url: str) -> str:

@@ -17,6 +17,7 @@ from tortoise.utils import get_schema_sql
 
 from jobs import database
 from jobs.database import connect, migrate
+from jobs.errors import Unavailable
 from jobs.models import TrainingJob
 from jobs.service import Service
 from jobs.settings import Settings
@@ -139,6 +140,19 @@ async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
     ddl = look(copy / "tunery.db", "SELECT sql FROM sqlite_master WHERE name='training_jobs'")
     assert "VARCHAR(200)" in str(ddl[0][0])
     assert look(copy / "tunery.db", "PRAGMA foreign_key_check") == []
+
+
+async def test_a_database_of_another_release_is_refused_by_name(settings: Settings) -> None:
+    with sqlite3.connect(settings.home / "tunery.db") as other:
+        other.execute(
+            "INSERT INTO tortoise_migrations (app, name, applied_at)"
+            " VALUES ('jobs', '0900_of_tomorrow', '2030-01-01')"
+        )
+    with pytest.raises(
+        Unavailable, match="another release of Tunery; unknown here: 0900_of_tomorrow"
+    ) as raised:
+        await _migrate_elsewhere(settings)
+    assert "TUNERY_HOME" in str(raised.value.remedy)
 
 
 async def test_an_index_that_a_migration_takes_away_stays_away(
