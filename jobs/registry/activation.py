@@ -39,11 +39,12 @@ class Wish:
 async def activate(viewer: Viewer, version_id: UUID, wish: Wish) -> Activation:
     """Put a version into production; the one that was there becomes DEPRECATED.
 
-    NotFound; Forbidden where the one there is somebody else's; Conflict where it is ACTIVE already,
-    or another is than was expected; InvalidInput with what keeps it from passing the gate.
+    NotFound; Forbidden where the one there is somebody else's; Conflict where it is not trained, or
+    ACTIVE already, or another is than was expected; InvalidInput with what keeps it from passing the
+    gate.
     """
     reason = _checked_reason(wish)
-    version = await versions.get(viewer, version_id)
+    version = await versions.trained(viewer, version_id)
     model = await BaseModel.get(id=version.model_id)
     active = await _active(model)
     if active is not None and active.id == version.id:
