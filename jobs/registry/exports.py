@@ -42,8 +42,9 @@ class ExportRequest:
 async def request(
     viewer: Viewer, version_id: UUID, wanted: ExportRequest, *, queue: Queue
 ) -> Export:
-    """Queue an export. NotFound for the version, InvalidInput for what the format does not do."""
-    version = await versions.get(viewer, version_id)
+    """Queue an export. NotFound for the version, Conflict where it is not trained, InvalidInput for
+    what the format does not do."""
+    version = await versions.trained(viewer, version_id)
     found = list(_findings(wanted, TrainingResult.model_validate(version.result), version.version))
     if found:
         raise InvalidInput(" ".join(finding.message for finding in found), found)

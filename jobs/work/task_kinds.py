@@ -13,6 +13,7 @@ from uuid import UUID
 from jobs.artifacts import Artifacts
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.models.base import Leased
+from jobs.registry import versions
 from jobs.task import Task
 from training.config import TrainingConfig
 from training.events import TrainingResult
@@ -57,7 +58,7 @@ class ExportVersion(Task):
         version = await ModelVersion.get(id=export.version_id)
         model = await BaseModel.get(id=version.model_id)
         spec = ExportSpec(
-            version_path=str(artifacts.resolve(version.path)),
+            version_path=str(versions.folder(version, artifacts)),
             model_path=model.source,
             adapter=TrainingResult.model_validate(version.result).adapter,
             quantised=TrainingConfig.model_validate(version.config).quantised,
