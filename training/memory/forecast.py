@@ -50,6 +50,8 @@ class Workload:
     """What is held for their gradients."""
     begin: Callable[[int | None], Callable[[Rows], object]]
     """What computes micro-batches one after the other, through so many layers or through all."""
+    recorded: int = 0
+    """What is held on a GPU for passes that are replayed, beside what they compute with."""
     split: Split | None = None
     """What comes of a model's being split; None where it lies whole."""
 
@@ -76,7 +78,7 @@ def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate | None
         return None
     method, most = highest
     slack, growth = (1.0, 0) if hardware.device == "cuda" else (CPU_SLACK, CPU_GROWTH_BYTES)
-    base = growth + bytes_beside((*work.weights, *work.optimizer), hardware)
+    base = growth + work.recorded + bytes_beside((*work.weights, *work.optimizer), hardware)
     split = work.split or Split()
     weights = held_bytes(work.weights, hardware)
     saving = base + weights + work.gradients + work.optimizer_bytes + split.saved
