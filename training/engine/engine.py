@@ -8,7 +8,7 @@ import torch
 from training.data.rows import TokenRow
 from training.engine.choice import Choice, Passes
 from training.engine.gradients import Gradients
-from training.engine.graphs import fitted, graphs_for
+from training.engine.graphs import fitted, graphs_for, shape_of_rows
 from training.engine.lanes import Lanes
 from training.engine.packs import Pack, divide, make_pack
 from training.engine.trainable import TrainableWeights
@@ -77,7 +77,15 @@ class Engine:
     def laid_out(self, rows: Sequence[TokenRow]) -> Pack:
         """A micro-batch on the device as its backward pass takes it: padded where that may be recorded."""
         pack = self.packed(rows)
-        return fitted(pack) if self._graphs is not None and self._graphs.serve(pack) else pack
+        return fitted(pack) if self._replays(pack.tokens) else pack
+
+    def sizes(self, rows: Sequence[TokenRow]) -> tuple[int, int]:
+        """Tokens of a micro-batch so laid out, and those of them that the head is applied to."""
+        tokens = sum(row.tokens for row in rows)
+        if not self._replays(tokens):
+            return tokens, sum(row.trained_tokens for row in rows)
+        shape = shape_of_rows(rows)
+        return shape.tokens, shape.labels
 
     def recorded_bytes(self, packs: Iterable[Sequence[TokenRow]]) -> int:
         """What will be held, once these micro-batches were computed, to replay the like of them."""
@@ -109,9 +117,12 @@ class Engine:
 
     def _passes(self, pack: Pack) -> Passes:
         """What makes a pack's backward pass."""
-        if self._graphs is not None and self._graphs.serve(pack):
+        if self._graphs is not None and self._graphs.serve(pack.tokens):
             return self._graphs
         return self.choice.computes
+
+    def _replays(self, tokens: int) -> bool:
+        return self._graphs is not None and self._graphs.serve(tokens)
 
     def collect(self) -> None:
         """Hand the step's gradients to the masters."""

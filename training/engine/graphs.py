@@ -72,9 +72,9 @@ class Graphs:
         self._fails = False
         self._apart(self._set_up)
 
-    def serve(self, pack: Pack) -> bool:
-        """Whether a pack is computed here."""
-        return pack.tokens < SMALL and not self._fails
+    def serve(self, tokens: int) -> bool:
+        """Whether a pack of so many tokens is computed here."""
+        return tokens < SMALL and not self._fails
 
     def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
         """Add the gradient of `share` times the pack's summed loss; the sums as they are."""

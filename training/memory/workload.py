@@ -49,6 +49,7 @@ def workload(prepared: Prepared) -> Workload:
         optimizer=optimizer,
         optimizer_bytes=optimizer_bytes(run.config.optimizer, _sizes(masters)),
         rounds=rounds,
+        sizes=engine.sizes,
         recorded=engine.recorded_bytes(chain.from_iterable(rounds)),
         gradients=engine.lanes * size_of(masters),
         begin=partial(_begin, engine),

@@ -10,7 +10,7 @@ from training.engine.choice import choose
 from training.engine.engine import Engine
 from training.engine.graphs import Shape, kept_bytes, padded, shape_of, shape_of_rows
 from training.engine.lanes import Lanes
-from training.engine.packs import Pack, make_pack
+from training.engine.packs import make_pack
 from training.engine.reading import read
 from training.engine.trainable import TrainableWeights
 
@@ -65,8 +65,8 @@ def test_of_more_shapes_than_are_kept_the_largest_count() -> None:
 class Serving:
     """Stands for graphs, which only a GPU has."""
 
-    def serve(self, pack: Pack) -> bool:
-        return pack.tokens < 100
+    def serve(self, tokens: int) -> bool:
+        return tokens < 100
 
 
 def test_what_may_be_recorded_is_laid_out_as_it_will_be() -> None:
@@ -75,9 +75,10 @@ def test_what_may_be_recorded_is_laid_out_as_it_will_be() -> None:
     choice = choose(model, rows, device)
     weights = TrainableWeights(model, torch.float32)
     engine = Engine(choice, weights, Lanes(1), budget=512, device=device)
-    assert engine.laid_out(rows).tokens == 63
+    assert (engine.laid_out(rows).tokens, engine.sizes(rows)) == (63, (63, 32))
     assert engine.recorded_bytes([rows, rows]) == 0
     engine._graphs = Serving()
-    assert engine.laid_out(rows).tokens == 64
+    assert (engine.laid_out(rows).tokens, engine.sizes(rows)) == (64, (64, 32))
+    assert engine.sizes(make_rows(40, 30)) == (128, 64)
     assert engine.laid_out(make_rows(100)).tokens == 100
     engine.close()
