@@ -31,7 +31,7 @@ from training.memory.dry_run import (
     dry_run_as_written,
     real_run,
 )
-from training.memory.forecast import Workload, _dry, heaviest, memory_estimate
+from training.memory.forecast import Rows, Workload, _dry, heaviest, memory_estimate
 from training.memory.ledger import Holding, Ledger
 from training.memory.operations import (
     DeviceMatters,
@@ -102,7 +102,12 @@ def workload_of(model: PreTrainedModel, computes: Computes | None = None) -> Wor
         rounds=[[ROWS]],
         gradients=4 * sum(each.numel() for each in trained),
         begin=begin,
+        sizes=sizes,
     )
+
+
+def sizes(rows: Rows) -> tuple[int, int]:
+    return sum(row.tokens for row in rows), sum(row.trained_tokens for row in rows)
 
 
 def told_and_real(model: PreTrainedModel) -> tuple[Holding, Holding]:
@@ -267,6 +272,8 @@ def test_a_model_that_cannot_run_dry_is_measured_on_short_rows() -> None:
 
 def test_the_heaviest_rounds_are_those_with_most_tokens_labels_or_length() -> None:
     many, long, trained = [[row(60, 1)] * 5], [[row(200, 1)]], [[row(100, 100)]]
-    assert heaviest([[[row(9, 1)]], many, long, trained]) == [many, trained, long]
-    assert heaviest([many]) == [many]
-    assert heaviest([]) == []
+    assert heaviest([[[row(9, 1)]], many, long, trained], sizes) == [many, trained, long]
+    assert heaviest([many], sizes) == [many]
+    as_long = [[row(90, 10)]], [[row(99, 5)]], [[row(80, 40)]]  # once they are padded
+    assert heaviest(as_long, lambda rows: (128, sizes(rows)[1])) == [as_long[2], as_long[1]]
+    assert heaviest([], sizes) == []
