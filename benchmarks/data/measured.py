@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.5
+"""A look takes some four milliseconds for each process."""
 
 
 class Stopwatch:
@@ -58,18 +58,25 @@ def _cpu_seconds() -> float:
 
 def _children() -> list[str]:
     """The processes that this one started and that are there; none of them starts others."""
-    listed = Path("/proc/self/task").glob("*/children")
-    return [pid for each in listed for pid in each.read_text().split()]
+    return [
+        pid
+        for each in Path("/proc/self/task").iterdir()
+        for pid in _text(each / "children").split()
+    ]
 
 
 def _share_of_memory(pid: str) -> int:
     """What a process has resident, in bytes; of what several share, its share of each page."""
-    try:
-        memory = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:  # it has left
-        return 0
-    share = re.search(r"^Pss:\s+(\d+) kB", memory, re.MULTILINE)
+    share = re.search(r"^Pss:\s+(\d+) kB", _text(Path(f"/proc/{pid}/smaps_rollup")), re.MULTILINE)
     return int(share[1]) * 1024 if share else 0
+
+
+def _text(path: Path) -> str:
+    """Of a file of a thread or process; none where that has left."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def lines_proof(lines: Iterable[bytes]) -> dict[str, Any]:

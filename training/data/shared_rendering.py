@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -38,6 +39,9 @@ _MOST: Final = 3
 _AHEAD: Final = 3
 """Batches for each process that are asked for and not yet handed on."""
 
+_CAN_FORK: Final = sys.platform == "linux"
+"""On macOS a system library may end a process that was forked and goes on."""
+
 _logger: Final = logging.getLogger(__name__)
 
 
@@ -61,7 +65,7 @@ def in_order(
     for batch in batches:
         yield batch, work(batch.lines)
         alone_bytes += batch.size_bytes
-        if alone_bytes >= _ALONE_BYTES and processes > 1:
+        if alone_bytes >= _ALONE_BYTES and processes > 1 and _CAN_FORK:
             yield from _shared(batches, work, min(processes, _MOST))
 
 

@@ -79,9 +79,9 @@ class TokenWriter:
         self._stream = stream
 
     def write(self, parts: Sequence[Columns]) -> None:
-        """Append some rows as one batch."""
+        """Append some rows, or none, as one batch."""
         lines, ids, lengths, spans, span_lengths, contents, trained_tokens = zip(
-            columns_of(()), *parts, strict=True
+            *(parts or [columns_of(())]), strict=True
         )
         each = np.concatenate(lengths)
         columns = [
