@@ -97,7 +97,7 @@ def _asked(pool: ProcessPoolExecutor, batch: Batch) -> Future[Columns] | None:
         return None
     try:
         return pool.submit(_do, batch.lines)
-    except BrokenProcessPool:
+    except (BrokenProcessPool, OSError):  # one was lost, or the system allows no more
         return None
 
 

@@ -1,5 +1,6 @@
 """What several processes make of records is what one makes, and none of them outlives its parent."""
 
+import errno
 import os
 import signal
 import time
@@ -194,6 +195,15 @@ def test_without_a_process_that_was_lost_the_rest_is_done(caplog: pytest.LogCapt
     assert [columns.lines.tolist() for _, columns in made] == [[line] for line in range(1, 41)]
     assert not active_children()
     assert "was lost" in caplog.text
+
+
+def test_where_no_fork_is_allowed_one_process_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    made = list(in_order(batches(20), one_row, processes=2))
+    assert [columns.lines.tolist() for _, columns in made] == [[line] for line in range(1, 21)]
 
 
 def work_for_ever(folder: Path) -> None:
