@@ -104,7 +104,7 @@ def _add(total: Tensor, gradient: Tensor) -> None:
         total.add_(gradient)
         return
     rows = max(1, _SMALL // (gradient.numel() // len(gradient)))
-    for part, added in zip(total.split(rows), gradient.split(rows), strict=True):
+    for part, added in zip(torch.split(total, rows), torch.split(gradient, rows), strict=True):
         part.add_(added)
 
 

@@ -90,21 +90,16 @@ class Head:
     ) -> tuple[Tensor, list[Sums]]:
         """The gradient by the logits of a group, in the dtype of `weight`, and each chunk's sums."""
         chunks = self._chunks(hidden, targets, weight)
-        places: Sequence[Tensor | None] = (None,)
-        if len(chunks) > 1:
-            together = weight.new_empty(len(hidden), len(weight))
-            places = together.tensor_split(len(chunks))
-        parts = []
+        together = weight.new_empty(len(hidden), len(weight)) if len(chunks) > 1 else None
+        narrow, parts = [], []
+        places = [None] if together is None else together.tensor_split(len(chunks))
         for (rows, wanted), place in zip(chunks, places, strict=True):
             by_logits, sums = self._by_logits(rows, wanted, weight, factor)
             parts.append(sums)
             if self.trained_bias is not None:
                 gradients.add(self.trained_bias, by_logits.sum(0, dtype=torch.float32))
-            if place is None:
-                together = by_logits.to(weight.dtype)
-            else:
-                place.copy_(by_logits)
-        return together, parts
+            narrow.append(by_logits.to(weight.dtype) if place is None else place.copy_(by_logits))
+        return narrow[0] if together is None else together, parts
 
     def _by_logits(
         self, rows: Tensor, wanted: Tensor, weight: Tensor, factor: float | Tensor
