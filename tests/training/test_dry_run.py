@@ -16,7 +16,7 @@ from training.data.rendering import IGNORED, Row
 from training.devices.hardware import probe
 from training.devices.layout import layout
 from training.devices.world import directly
-from training.engine.bounds import LOGITS_BYTES, LONG_ROW
+from training.engine.bounds import LONG_ROW, logits_chunks
 from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
 from training.engine.generic import GenericDecoder
@@ -149,12 +149,13 @@ def test_layers_that_are_trained_and_frozen_ones_are_told_apart(
 def test_without_a_device_a_pass_holds_to_the_byte_what_it_does_on_one(
     method: TrainingType, dtype: torch.dtype
 ) -> None:
-    model = model_of("qwen3", method, tie_word_embeddings=True, vocab_size=60_000).to(dtype)
+    size = 120_000
+    model = model_of("qwen3", method, tie_word_embeddings=True, vocab_size=size).to(dtype)
     one, other = (
         _as_written(each, *written(model, ROWS)) for each in (FakeOperations, MetaOperations)
     )
     assert one == other
-    assert one.passing > LOGITS_BYTES  # more than one chunk of tokens goes through the head
+    assert logits_chunks(sum(row.trained_tokens for row in ROWS), size, on_cpu=True) > 1
 
 
 def test_a_pass_in_which_the_device_matters_is_run_on_one() -> None:
