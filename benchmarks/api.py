@@ -10,7 +10,8 @@ import sys
 import time
 from typing import Any, Final
 
-from benchmarks.server import Server, describe_machine, running_server
+from benchmarks.machine import describe_machine
+from benchmarks.server import Server, running_server
 from jobs.service import open_service
 from jobs.settings import Settings
 from schema import ids

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.api import Connection
-from benchmarks.server import Server, describe_machine, running_server
+from benchmarks.machine import describe_machine
+from benchmarks.server import Server, running_server
 from jobs.models import BaseModel, Dataset, Upload
 from jobs.service import Service, open_service
 from jobs.settings import Settings

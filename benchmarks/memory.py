@@ -12,7 +12,8 @@ from typing import Final
 
 import httpx
 
-from benchmarks.server import Server, describe_machine, resident_bytes, running_server
+from benchmarks.machine import describe_machine
+from benchmarks.server import Server, resident_bytes, running_server
 from jobs.runs import control
 from jobs.service import open_service
 from jobs.settings import Settings

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from benchmarks.server import describe_machine
+from benchmarks.machine import describe_machine
 from tests.tiny_model import make_tiny_model
 from training import events
 from training.config import DataType, JobSpec, Sharding, TrainingType, resolve

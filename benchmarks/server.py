@@ -6,7 +6,6 @@ yardstick, and the CPU seconds that the process has used.
 
 import asyncio
 import os
-import platform
 import secrets
 import socket
 import subprocess
@@ -31,7 +30,7 @@ from jobs.database import migrate
 from jobs.settings import Settings
 from tests.valkey import Valkey
 
-__all__ = ["Server", "describe_machine", "resident_bytes", "running_server"]
+__all__ = ["Server", "resident_bytes", "running_server"]
 
 
 @dataclass(frozen=True)
@@ -82,12 +81,6 @@ def resident_bytes(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024
-
-
-def describe_machine() -> str:
-    """The figures that results depend on."""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{os.cpu_count()} cores, load {load}, {platform.platform()}, Python {platform.python_version()}"
 
 
 async def _raw(_request: Request) -> Response:

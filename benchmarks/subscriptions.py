@@ -19,7 +19,8 @@ from tortoise.transactions import in_transaction
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from benchmarks.server import Server, describe_machine, resident_bytes, running_server
+from benchmarks.machine import describe_machine
+from benchmarks.server import Server, resident_bytes, running_server
 from jobs.runs.history import Entry, append
 from jobs.service import Service, open_service
 from schema import ids

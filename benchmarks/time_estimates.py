@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.machine import describe_machine
 from benchmarks.memory_estimates import Shape
-from benchmarks.server import describe_machine
 from training import events
 from training.config import DataType, JobSpec, TrainingConfig, TrainingType, resolve
 from training.data.records import statistics

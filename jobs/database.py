@@ -1,13 +1,15 @@
 """Connections and migrations.
 
 Tortoise rebuilds a SQLite table by creating a new one, copying and dropping the old. With foreign
-keys enforced, the drop cascades into child tables; and secondary indexes are not made again. So
-migrations run with foreign keys off, under a lock, and the result is checked before it counts.
+keys enforced, the drop cascades into child tables; and neither secondary indexes nor UNIQUE constraints
+are made again. So migrations run with foreign keys off, under a lock, and what is missing is made, and
+the result checked, before it counts.
 """
 
 import fcntl
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +46,14 @@ BUSY_MILLISECONDS: Final = 5000
 _APP = {"models": ["jobs.models"], "migrations": "jobs.migrations", "default_connection": "default"}
 _ADVISORY_LOCK = 7_461_033
 _INDEX = "INDEX IF NOT EXISTS"
+_UNIQUES: Final = """
+SELECT tables.name AS "table", (
+    SELECT group_concat(name) FROM (SELECT name FROM pragma_index_info(indexes.name) ORDER BY seqno)
+) AS "columns"
+FROM sqlite_master AS tables, pragma_index_list(tables.name) AS indexes
+WHERE tables.type = 'table' AND indexes."unique" AND indexes.origin != 'pk'
+"""
+"""What must be unique in which table, its columns separated by commas."""
 
 
 def orm_config(url: str, *, foreign_keys: bool = True) -> dict[str, Any]:
@@ -142,6 +152,7 @@ async def _migrate_postgres(connection: BaseDBAsyncClient) -> list[str]:
 async def _migrate_sqlite(connection: BaseDBAsyncClient) -> list[str]:
     applied = await _apply(connection)
     await _make_missing_indexes(connection)
+    await _make_missing_uniques(connection)
     dangling = await connection.execute_query_dict("PRAGMA foreign_key_check")
     if dangling:
         raise Unavailable(
@@ -155,6 +166,18 @@ async def _make_missing_indexes(connection: BaseDBAsyncClient) -> None:
     """SQLite alters a column by a new table, and Tortoise gives that one no indexes."""
     statements = get_schema_sql(connection, safe=True).split(";")
     await connection.execute_script(";".join(each for each in statements if _INDEX in each))
+
+
+async def _make_missing_uniques(connection: BaseDBAsyncClient) -> None:
+    """Nor does Tortoise give it the UNIQUE constraints; an index keeps the same promise."""
+    with closing(sqlite3.connect(":memory:")) as asked:
+        asked.executescript(get_schema_sql(connection, safe=True))
+        wanted = set(asked.execute(_UNIQUES).fetchall())
+    there = await connection.execute_query_dict(_UNIQUES)
+    for table, columns in sorted(wanted - {(row["table"], row["columns"]) for row in there}):
+        name = f"uid_{table}_{columns.replace(',', '_')}"
+        listed = ", ".join(f'"{column}"' for column in columns.split(","))
+        await connection.execute_script(f'CREATE UNIQUE INDEX "{name}" ON "{table}" ({listed})')
 
 
 async def _apply(connection: BaseDBAsyncClient) -> list[str]:

@@ -20,9 +20,10 @@ def checked(kind: type[FrozenT], values: Mapping[str, object], path: Sequence[st
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = to_camel(str(first["loc"][0]))
+        places = [to_camel(str(each)) for each in first["loc"]]
+        name = ".".join(places)
         raise InvalidInput.at(
-            (*path, name),
+            (*path, *places),
             f"{name} is {first['input']!r}: {first['msg']}.",
             code="OUT_OF_RANGE",
             remedy="Send another value, or leave it out.",

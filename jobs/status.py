@@ -39,13 +39,22 @@ class UploadStatus(StrEnum):
 
 
 class VersionStatus(StrEnum):
-    """Where a model version stands; one ACTIVE version a model."""
+    """Where a model version stands; one ACTIVE version a model.
+
+    It is TRAINING while its job goes on or rests, and leaves that with it: READY where the job is
+    COMPLETED, FAILED where it ends otherwise. READY and DEPRECATED become ACTIVE, and ACTIVE
+    DEPRECATED.
+    """
 
     TRAINING = "TRAINING"
     READY = "READY"
     ACTIVE = "ACTIVE"
     DEPRECATED = "DEPRECATED"
     FAILED = "FAILED"
+
+
+TRAINED: Final = frozenset({VersionStatus.READY, VersionStatus.ACTIVE, VersionStatus.DEPRECATED})
+"""A version has files and figures in one of these."""
 
 
 class ActivationKind(StrEnum):

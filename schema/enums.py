@@ -230,11 +230,11 @@ describe(
     VersionStatus,
     "Where a model version stands.",
     {
-        "TRAINING": "Is being made.",
+        "TRAINING": "Is being made: its job goes on, or rests.",
         "READY": "Is trained, and not in production.",
         "ACTIVE": "Is the one in production; a model has at most one.",
         "DEPRECATED": "Was in production before.",
-        "FAILED": "Could not be made.",
+        "FAILED": "Was not made: its job has FAILED or was CANCELLED.",
     },
 )
 describe(

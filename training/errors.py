@@ -8,7 +8,8 @@
   x HubUnavailable         in `data.hub.errors`: a dataset of the hub is not there, or not for us
   x DatasetDamaged         the dataset file no longer holds what was validated
   x StrategyNotOffered     in `data.doctor.errors`: what was found cannot be dealt with so
-  x FindingUnknown, RecordsRefused    likewise: only a run can tell; it was said to be an error
+  x FindingUnknown, RecordsRefused    likewise: it was not looked for there; it was said to be an error
+  x FoundInAll, TokensNotKept    likewise: it is no record's own fault; nothing is left of the look
   x ModelUnreadable        the model folder or hub id cannot be loaded, or lies about its weights
   x NoChatTemplate         the data is a conversation and the tokenizer cannot render one
   x TemplateNotPrefixStable, StopTokenNotTrained    the chat template cannot be trained exactly

@@ -18,6 +18,9 @@ each; by default a thousand are kept, long after their lengths have gone."""
 _PRIMITIVE_CACHES: Final = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 """What bounds oneDNN's own cache, and the one by which torch holds on to the same kernels."""
 
+_UNUSED: Final = ("pandas", "scipy", "torchaudio", "torchvision")
+"""For tables given to pyarrow, for losses of models that find objects, for sounds and for pictures."""
+
 _ALLOCATION_FAILURES: Final = (
     "out of memory",
     "can't allocate memory",
@@ -63,10 +66,11 @@ def leave_out_bitsandbytes() -> None:
     sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # how Python notes an absence
 
 
-def leave_out_pandas() -> None:
-    """Keep pyarrow from importing it, as it does wherever it is installed, to see that it is not given a
-    table of its: that takes a fifth of a second."""
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # as above
+def leave_out_unused() -> None:
+    """Keep pyarrow and transformers from importing what no run has a use for, as they do wherever it is
+    installed. That takes a second and more and 160 MB: torchvision asks for all of torch's compiler."""
+    for name in _UNUSED:
+        sys.modules[name] = None  # type: ignore[assignment]  # as above
 
 
 def leave_out_torch() -> None:

@@ -30,7 +30,7 @@ from training.lean_imports import lean_imports
 from training.libraries import (
     imported_at_once,
     leave_out_bitsandbytes,
-    leave_out_pandas,
+    leave_out_unused,
     memory_failures_named,
     prepare_environment,
     refuse_slow_products,
@@ -128,7 +128,7 @@ def _run(job_dir: Path, log: EventLog, stop: StopRequest, place: Place = ALONE) 
     prepare_environment(spec.model_path)
     if not spec.config.needs_bitsandbytes:
         leave_out_bitsandbytes()
-    leave_out_pandas()
+    leave_out_unused()
     with imported_at_once(), lean_imports(alone=place.size == 1):
         silence()
         refuse_slow_products()

@@ -17,6 +17,7 @@ from training.data import records
 from training.findings import PATHS
 from training.held_out import HeldOut
 from training.validation import RunFacts, Severity, check
+from training.wording import counted
 
 __all__ = ["add_to", "read_options"]
 
@@ -65,7 +66,8 @@ def check_config(
         print(json.dumps({"valid": not refused, "findings": found}, indent=2, ensure_ascii=False))
     else:
         verdict = "cannot run" if refused else "can run"
-        typer.echo(f"{file} {verdict}: {len(findings)} findings for {record_count} records.")
+        records = counted(record_count, "records")
+        typer.echo(f"{file} {verdict}: {len(findings)} findings for {records}.")
         for line in finding_lines(findings):
             typer.echo(line)
     raise typer.Exit(1 if refused else 0)

@@ -14,6 +14,7 @@ from api.client.datasets import Dataset
 from api.client.downloads import download
 from api.client.exports import ExportFile
 from jobs.status import TaskStatus
+from training.wording import counted
 
 __all__ = ["add_to", "read_lines"]
 
@@ -77,7 +78,7 @@ def download_dataset(
         return found
 
     found = run(url, fetch)
-    typer.echo(f"{output}: {found.record_count} records, {size(found.size_bytes)}")
+    typer.echo(f"{output}: {counted(found.record_count, 'records')}, {size(found.size_bytes)}")
 
 
 def delete_dataset(

@@ -1,8 +1,8 @@
 """Datasets made of others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -18,20 +18,20 @@ from api.cli.making import (
     tell,
 )
 from api.cli.names import Dataset as DatasetName
-from api.cli.output import print_json
+from api.cli.names import ids_of
+from api.cli.outcomes import Foretold, on_lines, tell_outcomes
+from api.cli.previews import ChatTemplate, Train, rendering_of
+from api.cli.token_reports import Limit, examined_tokens, unexamined_tokens
 from api.cli.uploading import sent
 from api.client import Client, ClientError
 from api.client.dataset_versions import Derivation, Lines
-from api.client.datasets import Dataset
-from api.client.reports import DataOutcome
-from api.client.uploads import Upload
+from api.client.datasets import Dataset, ExaminedTokens
+from api.client.previews import PreviewOptions
 from jobs.status import TaskStatus
 from training.data.containers.prose import Division
-from training.data.doctor.checks import Code, Strategy
+from training.data.doctor.checks import ROW_CODES, Code, Strategy
 
 __all__ = ["add_to"]
-
-SHOWN_LINES: Final = 10
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,14 +63,21 @@ def derive(  # noqa: PLR0913  # each is an option of the verb
     add_dataset: Annotated[
         str | None, typer.Option(help="Another dataset to add, by name or id.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="[default: the name it was derived from]")
-    ] = None,
+    name: Annotated[str | None, typer.Option(show_default="the name it was derived from")] = None,
     drop_invalid: DropInvalid = False,
     row_format: RowFormat = None,
     column: Columns = None,
     ignore: Ignored = None,
     divide: Divided = Division.PASSAGES,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose tokens, where --drop or --refuse is about what is found in these."
+        ),
+    ] = None,
+    chat_template: ChatTemplate = None,
+    train_on: Train = None,
+    max_sequence_length: Limit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what --drop and --refuse would do.")
     ] = False,
@@ -91,18 +98,23 @@ def derive(  # noqa: PLR0913  # each is an option of the verb
         division=divide,
         drop_invalid=drop_invalid,
     )
+    options = rendering_of(chat_template, train_on, max_sequence_length)
+    in_tokens = _in_tokens(model, options, wanted.strategies)
     if dry_run:
-        _foretell(dataset, wanted, url=url, as_json=as_json)
+        told = run(url, lambda client: _foretold(client, dataset, wanted.strategies, in_tokens))
+        tell_outcomes(told, as_json=as_json)
         return
 
     async def make(client: Client) -> Dataset:
         parent = await dataset_id(client, dataset)
-        added: Upload | str | None = None
+        changes: dict[str, object] = {}
+        if in_tokens is not None:
+            changes["token_examination"] = await in_tokens.look(client, parent)
         if add is not None:
-            added = await sent(client, url, add)
+            changes["add"] = await sent(client, url, add)
         elif add_dataset is not None:
-            added = await dataset_id(client, add_dataset)
-        begun = await client.derive_dataset(parent, wanted.model_copy(update={"add": added}))
+            changes["add"] = await dataset_id(client, add_dataset)
+        begun = await client.derive_dataset(parent, wanted.model_copy(update=changes))
         return await taken_in(client, begun)
 
     made = run(url, make)
@@ -112,23 +124,53 @@ def derive(  # noqa: PLR0913  # each is an option of the verb
             typer.echo(line)
 
 
-def _foretell(dataset: str, wanted: Derivation, *, url: str, as_json: bool) -> None:
-    async def look(client: Client) -> DataOutcome | None:
-        return await client.data_outcome(await dataset_id(client, dataset), wanted.strategies)
+class _InTokens(NamedTuple):
+    """How records become the tokens that findings are about."""
 
-    found = run(url, look)
-    if found is None:
-        raise ClientError("It has not been examined yet.", f"Wait for: tunery examine {dataset}")
-    if as_json:
-        print_json(found)
-        return
-    typer.echo(f"{found.kept} would stay, {found.dropped.count} would be left out")
-    for reason in found.dropped.reasons:
-        typer.echo(f"  {reason.count} for {reason.finding}")
-    if found.dropped.count:
-        typer.echo(f"  {_on(found.dropped.count, found.dropped.lines)}")
-    for each in found.refused:
-        typer.echo(f"  {each.finding} would refuse all: {each.count} {_on(each.count, each.lines)}")
+    model: str
+    options: PreviewOptions
+
+    async def look(self, client: Client, parent: str) -> str:
+        """The id of the look at them, which a worker takes now where it was not taken before."""
+        model_id, _ = await ids_of(client, self.model, parent)
+        found = await examined_tokens(client, parent, model_id, self.options)
+        if found.report is None:
+            raise unexamined_tokens(found)
+        return found.id
+
+
+def _in_tokens(
+    model: str | None, options: PreviewOptions, strategies: Mapping[Code, Strategy]
+) -> _InTokens | None:
+    """None where no strategy is about tokens."""
+    about = sorted(ROW_CODES.intersection(strategies))
+    if about and model is None:
+        raise ClientError(f"{about[0]} is found in a model's tokens.", "Add --model.")
+    if not about and (model is not None or options.as_input()):
+        raise ClientError(
+            "Nothing that is found in tokens is to be dropped or refused.",
+            "Leave --model and its options out, or name such a finding with --drop or --refuse.",
+        )
+    return None if model is None else _InTokens(model, options)
+
+
+async def _foretold(
+    client: Client, dataset: str, strategies: Mapping[Code, Strategy], in_tokens: _InTokens | None
+) -> Foretold:
+    key = await dataset_id(client, dataset)
+    tokens = None
+    own = {code: each for code, each in strategies.items() if code in ROW_CODES}
+    if in_tokens is not None:
+        tokens = await client.token_outcome(await in_tokens.look(client, key), own)
+    others = {code: each for code, each in strategies.items() if code not in ROW_CODES}
+    if others or tokens is None:
+        records = await client.data_outcome(key, others)
+        if records is None:
+            raise ClientError(
+                "It has not been examined yet.", f"Wait for: tunery examine {dataset}"
+            )
+        return Foretold(records=records, tokens=tokens)
+    return Foretold(records=None, tokens=tokens)
 
 
 def _derived_lines(made: Dataset) -> Iterator[str]:
@@ -136,15 +178,18 @@ def _derived_lines(made: Dataset) -> Iterator[str]:
     if derivation is None:
         return
     yield f"  version {made.version}: {derivation.removed} removed, {derivation.added} added"
+    if derivation.examined_tokens is not None:
+        yield f"  by the tokens of {_rendered(derivation.examined_tokens)}"
     for each in derivation.removals:
         why = each.finding or each.cause
-        yield f"  {each.count} for {why}, {_on(each.count, each.lines)}"
+        yield f"  {each.count} for {why}, {on_lines(each.count, each.lines)}"
 
 
-def _on(count: int, lines: Sequence[int]) -> str:
-    shown = ", ".join(map(str, lines[:SHOWN_LINES]))
-    more = ", …" if count > SHOWN_LINES else ""
-    return f"on {'line' if count == 1 else 'lines'} {shown}{more}"
+def _rendered(found: ExaminedTokens) -> str:
+    template = "" if found.chat_template is None else " by a template that was chosen"
+    return (
+        f"{found.model}{template}: {found.train_on}, at most {found.max_sequence_length} a record"
+    )
 
 
 def _strategies(drop: Sequence[Code], refuse: Sequence[Code]) -> dict[Code, Strategy]:

@@ -18,6 +18,8 @@ from api.client.evaluations import (
     PredictedRecord,
 )
 from api.client.results import Page
+from training.data.errors import numbered
+from training.wording import counted
 
 __all__ = ["add_to"]
 
@@ -80,15 +82,13 @@ async def _finished(client: Client, asked: Evaluation) -> Evaluation:
 
 
 def _show(result: EvaluationResult) -> None:
-    typer.echo(f"{result.records} records, in {result.seconds:.1f} s")
+    typer.echo(f"{counted(result.records, 'records')}, in {result.seconds:.1f} s")
     if result.dropped:
-        lines = ", ".join(map(str, result.dropped_lines))
-        typer.echo(f"{result.dropped} records were left out: lines {lines}", err=True)
+        lines = numbered(result.dropped_lines, result.dropped)
+        typer.echo(f"{counted(result.dropped, 'records were left out')}: {lines}", err=True)
     if result.seen is not None and result.seen.count:
-        lines = ", ".join(map(str, result.seen.lines))
-        typer.echo(
-            f"{result.seen.count} records are in what it was trained on: lines {lines}", err=True
-        )
+        seen = counted(result.seen.count, "records are in what it was trained on")
+        typer.echo(f"{seen}: {numbered(result.seen.lines, result.seen.count)}", err=True)
     tuned, base = _rows(result.tuned), _rows(result.base) if result.base else {}
     rows = [(name, value, base.get(name, "-")) for name, value in tuned.items()]
     print_table(("FIGURE", "TUNED", "BASE"), rows)

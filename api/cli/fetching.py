@@ -30,13 +30,14 @@ def fetch(  # noqa: PLR0913  # each is an option of the verb
     hub_id: Annotated[str, typer.Argument(metavar="ID", help="OWNER/NAME at the hub.")],
     split: Annotated[str, typer.Option(help="The split.")] = "train",
     config: Annotated[
-        str | None, typer.Option(help="The configuration. [default: the only or the default one]")
+        str | None,
+        typer.Option(help="The configuration.", show_default="the only or the default one"),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="A branch, tag or commit. [default: the newest]")
+        str | None, typer.Option(help="A branch, tag or commit.", show_default="the newest")
     ] = None,
     data_type: DataTypeOption = None,
-    name: Annotated[str | None, typer.Option(help="[default: the id's last part]")] = None,
+    name: Annotated[str | None, typer.Option(show_default="the id's last part")] = None,
     drop_invalid: DropInvalid = False,
     row_format: RowFormat = None,
     column: Columns = None,

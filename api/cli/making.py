@@ -20,10 +20,12 @@ from api.client.datasets import (
     Rejected,
     UploadSource,
 )
+from api.client.results import Failure
 from jobs.status import TaskStatus
 from training.config import DataType
 from training.data.containers.prose import Division
 from training.data.formats.shapes import Format, Part
+from training.wording import counted
 
 __all__ = [
     "Columns",
@@ -35,12 +37,18 @@ __all__ = [
     "mapping_lines",
     "mapping_of",
     "rejected_lines",
+    "remedy_of",
     "taken_in",
     "tell",
 ]
 
 _DROP_THEM: Final = "Correct them or the mapping, or leave them out with --drop-invalid."
 """What a shell says in place of the API's own words."""
+_MAP_THEM: Final = (
+    "Say what a row means, such as: --format QUESTION_ANSWER --column QUESTION=NAME --column ANSWER=NAME; "
+    "name other columns with --ignore."
+)
+_OF_MAPPING: Final = ("FORMAT_UNKNOWN", "FORMAT_AMBIGUOUS")
 PATIENCE_SECONDS: Final = 10.0
 """So long is waited for what is found in the records, which can be looked at later."""
 POLL_SECONDS: Final = 0.3
@@ -48,14 +56,14 @@ SHOWN_COLUMNS: Final = 10
 
 DataTypeOption = Annotated[
     DataType | None,
-    typer.Option("--type", help="What the records must come to. [default: what they do]"),
+    typer.Option("--type", help="What the records must come to.", show_default="what they do"),
 ]
 DropInvalid = Annotated[
     bool, typer.Option("--drop-invalid", help="Leave out bad rows instead of refusing all.")
 ]
 RowFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="What a row means. [default: found from the columns]"),
+    typer.Option("--format", help="What a row means.", show_default="found from the columns"),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -107,7 +115,9 @@ def tell(dataset: Dataset, *, url: str, as_json: bool) -> None:
     if as_json:
         print_json(dataset)
     elif dataset.status is TaskStatus.READY:
-        typer.echo(f"{dataset.id}: {dataset.record_count} records, {size(dataset.size_bytes)}")
+        typer.echo(
+            f"{dataset.id}: {counted(dataset.record_count, 'records')}, {size(dataset.size_bytes)}"
+        )
         for line in _hub_lines(dataset.source):
             typer.echo(line)
         if dataset.derivation is None or dataset.derivation.added:
@@ -118,7 +128,7 @@ def tell(dataset: Dataset, *, url: str, as_json: bool) -> None:
     for line in rejected_lines(dataset.rejected, dataset.rejected_count):
         typer.echo(line, err=True)
     if dataset.error is not None:
-        remedy = _DROP_THEM if dataset.rejected_count else dataset.error.remedy
+        remedy = _DROP_THEM if dataset.rejected_count else remedy_of(dataset.error)
         raise ClientError(f"No dataset was made: {dataset.error.message}", remedy)
 
 
@@ -143,10 +153,15 @@ def mapping_lines(
     if mapping is not None:
         columns = ", ".join(f"{each.part}={each.column}" for each in mapping.columns)
         yield f"  taken for {mapping.format}, which makes {mapping.data_type}: {columns}"
-    shown = [f"{each.column} ({each.rows} rows)" for each in left_out[:SHOWN_COLUMNS]]
+    shown = [f"{each.column} ({counted(each.rows, 'rows')})" for each in left_out[:SHOWN_COLUMNS]]
     if shown:
         more = f" and {len(left_out) - SHOWN_COLUMNS} more" * (len(left_out) > SHOWN_COLUMNS)
         yield f"  left out: {', '.join(shown)}{more}"
+
+
+def remedy_of(problem: Failure) -> str | None:
+    """What to do about a file that is none as it stands, in the words of a shell."""
+    return _MAP_THEM if problem.code in _OF_MAPPING else problem.remedy
 
 
 def rejected_lines(rejected: Sequence[Rejected], count: int) -> Iterator[str]:

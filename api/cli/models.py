@@ -11,8 +11,8 @@ from api.cli.output import percent, print_json, print_page, size
 from api.client import Client, ClientError
 from api.client.downloads import download
 from api.client.exports import Export, ExportOptions
-from api.client.results import Model
-from jobs.status import TaskStatus
+from api.client.results import Model, Version
+from jobs.status import TaskStatus, VersionStatus
 from training.export.spec import ExportFormat, MergeBase, WeightType
 
 __all__ = ["add_to", "exported", "registered"]
@@ -86,31 +86,41 @@ async def registered(client: Client, name: str, source: str) -> Model:
 
 def versions(
     model: Annotated[str, typer.Argument(help="The model's name.")],
+    status: Annotated[
+        VersionStatus | None,
+        typer.Option(case_sensitive=False, help="Only those that stand there."),
+    ] = None,
     url: Url = DEFAULT_URL,
     first: First = 20,
     after: After = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the versions that were trained from a model."""
-    page = run(url, lambda client: client.versions(model, first=first, after=after))
+    """List the versions of a model: those trained, those being trained, and those that FAILED."""
+    page = run(url, lambda client: client.versions(model, status=status, first=first, after=after))
     if as_json:
         print_json(page.nodes)
         return
-    rows = [
-        (
-            each.id,
-            each.version,
-            each.status.value,
-            f"{each.metadata.loss:.4f}",
-            percent(each.accuracy),
-            "adapter" if each.metadata.adapter else "whole model",
-            size(each.metadata.size_bytes),
-            each.training_date.strftime("%Y-%m-%d %H:%M"),
-        )
-        for each in page.nodes
-    ]
-    columns = ("ID", "VERSION", "STATUS", "LOSS", "ACCURACY", "WEIGHTS", "SIZE", "MADE")
-    print_page(page, columns, rows)
+    columns = ("ID", "VERSION", "STATUS", "LOSS", "ACCURACY", "WEIGHTS", "SIZE", "BEGUN", "NOTE")
+    print_page(page, columns, map(_version_row, page.nodes))
+
+
+def _version_row(version: Version) -> tuple[str, ...]:
+    figures = version.metadata
+    begun = version.training_date.strftime("%Y-%m-%d %H:%M")
+    if figures is None:
+        why = version.error.message if version.error else f"by {version.job.id}"
+        return version.id, version.version, version.status.value, "-", "-", "-", "-", begun, why
+    return (
+        version.id,
+        version.version,
+        version.status.value,
+        f"{figures.loss:.4f}",
+        percent(version.accuracy),
+        "adapter" if figures.adapter else "whole model",
+        size(figures.size_bytes),
+        begun,
+        "",
+    )
 
 
 def export(  # noqa: PLR0913 - each is an option of the command

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -38,8 +38,12 @@ __all__ = [
     "print_page",
     "print_table",
     "progress_bar",
+    "shortened",
     "size",
 ]
+
+
+SHOWN_CHARACTERS: Final = 200
 
 
 def complain(message: str, remedy: str | None = None) -> None:
@@ -181,3 +185,9 @@ def time_estimate(time: TimeEstimate) -> str:
 def usage(used: ResourceUsage) -> str:
     """What an attempt needed."""
     return f"{size(used.peak_memory_bytes)} of memory, {duration(used.seconds)}"
+
+
+def shortened(value: object) -> str:
+    """The beginning of a value as JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -16,7 +16,16 @@ from api.client import Client
 from api.client.previews import DatasetPreview, PreviewedRecord, PreviewOptions
 from training.config import TrainOn
 
-__all__ = ["ChatTemplate", "Length", "Train", "add_to", "is_coloured", "parts", "template_text"]
+__all__ = [
+    "ChatTemplate",
+    "Length",
+    "Train",
+    "add_to",
+    "is_coloured",
+    "parts",
+    "rendering_of",
+    "template_text",
+]
 
 ChatTemplate = Annotated[
     str | None,
@@ -53,11 +62,7 @@ def preview(  # noqa: PLR0913  # each is an option of the verb
 
     What is trained is green and bold, or stands between ⟦ and ⟧ where there are no colours.
     """
-    options = PreviewOptions(
-        chat_template=template_text(chat_template),
-        train_on=train_on,
-        max_sequence_length=max_sequence_length,
-    )
+    options = rendering_of(chat_template, train_on, max_sequence_length)
 
     async def work(client: Client) -> DatasetPreview:
         model_id, dataset_id = await ids_of(client, model, dataset)
@@ -78,6 +83,17 @@ def preview(  # noqa: PLR0913  # each is an option of the verb
     if shown.has_next_page:
         more = f"{len(shown.records)} of {shown.total_count}; more with --after {shown.end_cursor}"
         Console(stderr=True, soft_wrap=True).print(more, markup=False, highlight=False)
+
+
+def rendering_of(
+    chat_template: str | None, train_on: TrainOn | None, max_sequence_length: int | None
+) -> PreviewOptions:
+    """How records are to be rendered, as these options say."""
+    return PreviewOptions(
+        chat_template=template_text(chat_template),
+        train_on=train_on,
+        max_sequence_length=max_sequence_length,
+    )
 
 
 def template_text(given: str | None) -> str | None:

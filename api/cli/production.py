@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from api.cli.connecting import DEFAULT_URL, After, AsJson, First, Url, run
+from api.cli.gate import gate
 from api.cli.output import print_json, print_page, print_table, size
 from api.client import ClientError
-from api.client.versions import Activation, ActivationGate
+from api.client.versions import Activation
 
 __all__ = ["add_to"]
 
@@ -72,30 +73,6 @@ def activations(
         for each in page.nodes
     ]
     print_page(page, ("NUMBER", "VERSION", "BY", "AT", "WHO", "WHY"), rows)
-
-
-def gate(  # each is an option of the verb
-    model: ModelName,
-    min_accuracy: Annotated[
-        float | None, typer.Option(help="The least share of held-out tokens foretold, 0 to 1.")
-    ] = None,
-    max_loss: Annotated[
-        float | None, typer.Option(help="The most loss over held-out rows, in nats a token.")
-    ] = None,
-    not_worse: Annotated[
-        bool, typer.Option("--not-worse", help="No more loss than the ACTIVE version has.")
-    ] = False,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
-    """Say what a model's versions must be to go into production; without options, that any may."""
-    wanted = ActivationGate(min_accuracy=min_accuracy, max_loss=max_loss, not_worse=not_worse)
-    any_may = min_accuracy is None and max_loss is None and not not_worse
-    found = run(url, lambda client: client.set_gate(model, None if any_may else wanted))
-    if as_json:
-        print_json(found or ActivationGate())
-    else:
-        typer.echo("any version may go into production" if found is None else "the gate is set")
 
 
 def compare_versions(

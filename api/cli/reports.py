@@ -9,14 +9,14 @@ import typer
 from api.cli.connecting import DEFAULT_URL, AsJson, Url, dataset_id, run
 from api.cli.names import Dataset, ids_of
 from api.cli.output import percent, print_json
-from api.cli.previews import ChatTemplate, Length, Train, template_text
-from api.cli.token_reports import examined_tokens, statistics_lines, unexamined_tokens
+from api.cli.previews import ChatTemplate, Train, rendering_of
+from api.cli.token_reports import Limit, examined_tokens, statistics_lines, unexamined_tokens
 from api.client import Client, ClientError
-from api.client.previews import PreviewOptions
 from api.client.record import Record
 from api.client.reports import DataFinding, DatasetReport, ExaminedDataset
 from api.client.token_reports import TokenExamination
 from jobs.status import TaskStatus
+from training.wording import counted
 
 __all__ = ["add_to", "examined", "examined_lines"]
 
@@ -40,23 +40,21 @@ def examine(  # noqa: PLR0913  # each is an option of the verb
     ] = None,
     chat_template: ChatTemplate = None,
     train_on: Train = None,
-    max_sequence_length: Length = None,
+    max_sequence_length: Limit = None,
     again: Annotated[
         bool, typer.Option("--again", help="Look at the records again, if that came to nothing.")
     ] = False,
     wait: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds to wait for a worker at most. [default: without end]"),
+        typer.Option(
+            min=0, help="Seconds to wait for a worker at most.", show_default="without end"
+        ),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Show what was found in a dataset's records and tokens, before anything is trained on them."""
-    options = PreviewOptions(
-        chat_template=template_text(chat_template),
-        train_on=train_on,
-        max_sequence_length=max_sequence_length,
-    )
+    options = rendering_of(chat_template, train_on, max_sequence_length)
     if model is None and options.as_input():
         raise ClientError("These options say how a model's tokens are made.", "Add --model.")
 
@@ -71,7 +69,11 @@ def examine(  # noqa: PLR0913  # each is an option of the verb
         tokens = await examined_tokens(client, key, model_id, options, patience_seconds=wait)
         return Examined(dataset=found, tokens=tokens)
 
-    _tell(run(url, look), as_json=as_json)
+    told = run(url, look)
+    _tell(told, as_json=as_json)
+    if told.has_findings and not as_json:
+        of_tokens = "" if told.tokens is None else f" --model {model}, and the same options"
+        typer.echo(f"to leave these out: tunery derive {dataset} --drop CODE{of_tokens}")
 
 
 class Examined(Record):
@@ -80,6 +82,13 @@ class Examined(Record):
     dataset: ExaminedDataset
     tokens: TokenExamination | None = None
 
+    @property
+    def has_findings(self) -> bool:
+        """Whether anything was found."""
+        in_tokens = None if self.tokens is None else self.tokens.report
+        reports = (self.dataset.report, in_tokens)
+        return any(each is not None and each.findings for each in reports)
+
 
 def _tell(told: Examined, *, as_json: bool) -> None:
     """Print what was found; ClientError, after that, where something was not looked at."""
@@ -87,7 +96,7 @@ def _tell(told: Examined, *, as_json: bool) -> None:
     if as_json:
         print_json(found if tokens is None else told)
     elif found.report is not None:
-        typer.echo(f"{found.name}: {found.record_count} records")
+        typer.echo(f"{found.name}: {counted(found.record_count, 'records')}")
         for line in examined_lines(found.report):
             typer.echo(line)
     if tokens is not None and tokens.report is not None and not as_json:
@@ -135,7 +144,8 @@ def examined_lines(report: DatasetReport) -> Iterator[str]:
         if found.records:
             largest = found.largest[0]
             yield (
-                f"  {found.records} records are {name} to an earlier one, in {found.groups} groups; "
+                f"  {counted(found.records, 'records are')} {name} to an earlier one, in "
+                f"{counted(found.groups, 'groups')}; "
                 f"the largest has {largest.count}, the first at line {largest.lines[0]}"
             )
     if report.languages is not None:

@@ -27,11 +27,13 @@ ResultT = TypeVar("ResultT")
 
 Home = Annotated[
     Path | None,
-    typer.Option(help="The folder that keeps everything. [default: ~/.local/share/tunery]"),
+    typer.Option(help="The folder that keeps everything.", show_default="~/.local/share/tunery"),
 ]
-Host = Annotated[str | None, typer.Option(help="The address to listen on. [default: 127.0.0.1]")]
+Host = Annotated[
+    str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
+]
 Port = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="The port to listen on. [default: 8000]")
+    int | None, typer.Option(min=0, max=65535, help="The port to listen on.", show_default="8000")
 ]
 ExitWithParent = Annotated[
     bool, typer.Option("--exit-with-parent", help="End when the standard input ends.")

@@ -2,17 +2,31 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from api.cli.output import percent_bar
 from api.client import Client, ClientError
 from api.client.previews import PreviewOptions
 from api.client.results import Validation
 from api.client.token_reports import TokenExamination, TokenStatistics
+from training.wording import counted
 
-__all__ = ["count_for", "examined_tokens", "is_uncounted", "statistics_lines", "unexamined_tokens"]
+__all__ = [
+    "Limit",
+    "count_for",
+    "examined_tokens",
+    "is_uncounted",
+    "statistics_lines",
+    "unexamined_tokens",
+]
 
 POLL_SECONDS: Final = 0.3
+
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="The limit that records are compared with, in tokens.")
+]
 
 
 async def examined_tokens(
@@ -62,7 +76,7 @@ async def count_for(
 def statistics_lines(found: TokenStatistics) -> Iterator[str]:
     """How many tokens there are, and how they are spread."""
     yield (
-        f"  {found.tokens} tokens in {found.rows} rows, {found.trained_tokens} of them trained and "
+        f"  {found.tokens} tokens in {counted(found.rows, 'rows')}, {found.trained_tokens} of them trained and "
         f"{found.masked_tokens} masked"
     )
     if found.length_percentiles:
@@ -73,7 +87,7 @@ def statistics_lines(found: TokenStatistics) -> Iterator[str]:
     over = found.over_limit
     if over.records:
         yield (
-            f"  {over.records} are longer than {over.max_length}: {over.tokens} tokens lie beyond, "
+            f"  {counted(over.records, 'are longer')} than {over.max_length}: {over.tokens} tokens lie beyond, "
             f"{over.trained_tokens} of them trained; the longest row has {over.longest}"
         )
 

@@ -1,9 +1,8 @@
 """Files on their way into datasets: looked at, sent, taken in, and what was made of them."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -18,18 +17,19 @@ from api.cli.making import (
     mapping_lines,
     mapping_of,
     rejected_lines,
+    remedy_of,
     taken_in,
     tell,
 )
-from api.cli.output import print_json, progress_bar
+from api.cli.output import print_json, progress_bar, shortened
 from api.client import Client
 from api.client.datasets import Dataset, Inspection
 from api.client.uploads import Upload, fingerprint, send
 from training.data.containers.prose import Division
+from training.wording import counted
 
 __all__ = ["add_to", "sent"]
 
-SHOWN_CHARACTERS: Final = 200
 
 File = Annotated[
     Path,
@@ -75,7 +75,7 @@ def inspect(  # noqa: PLR0913  # each is an option of the verb
 def upload(  # noqa: PLR0913  # each is an option of the verb
     file: File,
     data_type: DataTypeOption = None,
-    name: Annotated[str | None, typer.Option(help="[default: the file's name]")] = None,
+    name: Annotated[str | None, typer.Option(show_default="the file's name")] = None,
     drop_invalid: DropInvalid = False,
     row_format: RowFormat = None,
     column: Columns = None,
@@ -118,18 +118,15 @@ async def sent(client: Client, url: str, file: Path) -> Upload:
 def _inspected_lines(file: Path, found: Inspection) -> Iterator[str]:
     packed = f" in {found.compression}" if found.compression else ""
     kind = f"{found.container}{packed}" if found.container else "unknown"
-    yield f"{file}: {kind}; {found.sampled_rows} rows were looked at"
+    yield f"{file}: {kind}; {counted(found.sampled_rows, 'rows were looked at')}"
     yield from mapping_lines(found.mapping, found.left_out)
     for row in found.rows:
-        yield f"  line {row.line}: {_short(row.raw)}"
+        if row.raw is None:  # it is named below
+            continue
+        yield f"  line {row.line}: {shortened(row.raw)}"
         if row.record is not None:
-            yield f"    → {_short(row.record)}"
+            yield f"    → {shortened(row.record)}"
     yield from rejected_lines(found.rejected, len(found.rejected))
     if found.problem is not None:
         yield f"  {found.problem.code}: {found.problem.message}"
-        yield f"    → {found.problem.remedy}"
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+        yield f"    → {remedy_of(found.problem)}"

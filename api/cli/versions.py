@@ -1,16 +1,16 @@
 """Two datasets side by side."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from api.cli.connecting import DEFAULT_URL, AsJson, Url, dataset_id, run
-from api.cli.output import print_json
+from api.cli.output import print_json, shortened
 from api.client import Client, ClientError
 from api.client.dataset_versions import Comparison, DatasetLeaks, NumberedRecord
 from api.client.results import Page
+from training.wording import counted
 
 __all__ = ["add_to"]
 
@@ -44,7 +44,7 @@ def compare(
     if as_json:
         print_json(found)
         return
-    typer.echo(f"{found.in_both.total_count} records are in both")
+    typer.echo(f"{counted(found.in_both.total_count, 'records are in both')}")
     _show(f"only in {one}", found.only_in_a)
     _show(f"only in {other}", found.only_in_b)
     for line in _near_lines(found.leaks, one, other, first):
@@ -56,7 +56,11 @@ def _near_lines(leaks: DatasetLeaks, one: str, other: str, first: int) -> Iterat
     if leaks.near is None:
         yield f"nearly equal records: {leaks.unknown}"
         return
-    yield f"{leaks.near} of {other} are equal to none of {one}, and nearly equal to some"
+    if not leaks.near:
+        yield f"none of {other} is nearly equal to one of {one}"
+        return
+    are = "is" if leaks.near == 1 else "are"
+    yield f"{leaks.near} of {other} {are} equal to none of {one}, and nearly equal to some"
     for each in leaks.pairs[:first]:
         share = f"{each.similarity:.0%} in common"
         yield f"  line {each.line_in_b}, as line {each.line_in_a} of {one}: {share}"
@@ -65,8 +69,8 @@ def _near_lines(leaks: DatasetLeaks, one: str, other: str, first: int) -> Iterat
 
 
 def _show(where: str, records: Page[NumberedRecord]) -> None:
-    typer.echo(f"{records.total_count} are {where}")
+    typer.echo(f"{counted(records.total_count, 'are')} {where}")
     for each in records.nodes:
-        typer.echo(f"  line {each.line}: {json.dumps(each.content, ensure_ascii=False)}")
+        typer.echo(f"  line {each.line}: {shortened(each.content)}")
     if records.has_next_page:
         typer.echo(f"  … and {records.total_count - len(records.nodes)} more")

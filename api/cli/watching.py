@@ -32,6 +32,7 @@ from api.client.events import (
     WarningRaised,
 )
 from api.client.results import EpochMetrics
+from training.wording import counted
 
 __all__ = ["line", "watch"]
 
@@ -174,7 +175,7 @@ def _tokenising(event: DataProgress) -> str:
 
 def _prepared(event: DataPrepared) -> str:
     said = (
-        f"data: {event.training_records} records to train, {event.validation_records} held out, "
+        f"data: {counted(event.training_records, 'records')} to train, {event.validation_records} held out, "
         f"{event.trained_tokens:,} of {event.tokens:,} tokens trained, {event.total_steps} steps"
     )
     if event.sampled_records != event.dataset_records:
@@ -184,9 +185,9 @@ def _prepared(event: DataPrepared) -> str:
     if event.leaked_records:
         said += f", {event.leaked_records} on both sides left out"
     if event.truncated_records:
-        said += f", {event.truncated_records} records cut"
+        said += f", {counted(event.truncated_records, 'records')} cut"
     if event.dropped_records:
-        said += f", {event.dropped_records} records dropped"
+        said += f", {counted(event.dropped_records, 'records')} dropped"
     if event.tokens_reused:
         said += ", tokenised before"
     return said

@@ -27,7 +27,7 @@ from api.client.results import (
 )
 from api.client.runs import RunOptions
 from api.client.version_calls import VersionCalls
-from jobs.status import JobStatus
+from jobs.status import JobStatus, VersionStatus
 
 __all__ = ["Client"]
 
@@ -155,13 +155,16 @@ class Client(DatasetCalls, VersionCalls):
         return CleanedCheckpoints.model_validate(accepted(answer))
 
     async def versions(
-        self, model_name: str, *, first: int = 20, after: str | None = None
+        self,
+        model_name: str,
+        *,
+        status: VersionStatus | None = None,
+        first: int = 20,
+        after: str | None = None,
     ) -> Page[Version]:
-        """A model's versions, newest first."""
-        answer = await self._ask(
-            documents.LIST_MODEL_VERSIONS, modelName=model_name, first=first, after=after
-        )
-        return page(Version, answer)
+        """A model's versions, or those of one status, newest first."""
+        wanted = {"modelName": model_name, "status": status, "first": first, "after": after}
+        return page(Version, await self._ask(documents.LIST_MODEL_VERSIONS, **wanted))
 
     async def export_version(self, version_id: str, options: ExportOptions) -> Export:
         """Ask for a version in a file format; its `status` then tells how that went."""

@@ -149,11 +149,18 @@ class DatasetCalls(Protocol):
         self, dataset_id: str, strategies: Mapping[Code, Strategy]
     ) -> DataOutcome | None:
         """What a derivation by these strategies would leave out; None before the dataset is examined."""
-        answer = await self._ask(
-            dataset_documents.DATA_OUTCOME,
-            id=dataset_id,
-            strategies=strategies_input(strategies),
-        )
+        return await self._outcome(dataset_documents.DATA_OUTCOME, dataset_id, strategies)
+
+    async def token_outcome(
+        self, examination_id: str, strategies: Mapping[Code, Strategy]
+    ) -> DataOutcome | None:
+        """The same by what was found in tokens; None before these are examined."""
+        return await self._outcome(dataset_documents.TOKEN_OUTCOME, examination_id, strategies)
+
+    async def _outcome(
+        self, document: str, key: str, strategies: Mapping[Code, Strategy]
+    ) -> DataOutcome | None:
+        answer = await self._ask(document, id=key, strategies=strategies_input(strategies))
         if answer is None or answer["report"] is None:
             return None
         return DataOutcome.model_validate(answer["report"]["outcome"])

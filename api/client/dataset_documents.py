@@ -18,6 +18,7 @@ __all__ = [
     "LIST_DATASETS",
     "PREVIEW_DATASET",
     "TOKEN_EXAMINATION",
+    "TOKEN_OUTCOME",
 ]
 
 _DATASET = f"""
@@ -33,7 +34,10 @@ _SOURCE = """ source {
 _MADE_DATASET = f"""
   {_DATASET} {_SOURCE} container compression {_MAPPING} {_LEFT_OUT} downloadUrl
   rejected(first: 20) {{ totalCount edges {{ node {_REJECTED} }} }}
-  derivation {{ added removed removals {{ cause finding count lines }} }}
+  derivation {{
+    added removed removals {{ cause finding count lines }}
+    examinedTokens {{ model chatTemplate trainOn maxSequenceLength }}
+  }}
 """
 _RECORDS = f" {{ edges {{ node {{ line content }} }} {PAGE} }} "
 LIST_DATASETS: Final = f"""
@@ -99,16 +103,18 @@ query ExaminedDataset($id: ID!) {{
   }}
 }}
 """
-DATA_OUTCOME: Final = """
-query DataOutcome($id: ID!, $strategies: [DataStrategyInput!]!) {
-  getDataset(id: $id) {
-    report {
-      outcome(strategies: $strategies) {
-        kept refused { finding count lines } dropped { count reasons { finding count } lines }
-      }
-    }
-  }
-}
+_OUTCOME = """ outcome(strategies: $strategies) {
+  kept refused { finding count lines } dropped { count reasons { finding count } lines }
+} """
+DATA_OUTCOME: Final = f"""
+query DataOutcome($id: ID!, $strategies: [DataStrategyInput!]!) {{
+  getDataset(id: $id) {{ report {{ {_OUTCOME} }} }}
+}}
+"""
+TOKEN_OUTCOME: Final = f"""
+query TokenOutcome($id: ID!, $strategies: [DataStrategyInput!]!) {{
+  node(id: $id) {{ ... on TokenExamination {{ report {{ {_OUTCOME} }} }} }}
+}}
 """
 INSPECT_UPLOAD: Final = f"""
 query InspectUpload($uploadId: ID!, $mapping: DatasetMappingInput, $division: TextDivision!) {{

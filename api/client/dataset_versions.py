@@ -44,6 +44,8 @@ class Derivation(BaseModel):
     remove: tuple[Lines, ...] = ()
     strategies: Mapping[Code, Strategy] = Field(default_factory=dict)
     """What becomes of those of which this was found."""
+    token_examination: str | None = None
+    """By its id, where strategies are about what is found in tokens."""
     remove_duplicates: bool = False
     add: tuple[Any, ...] | Upload | str | None = None
     """Records, an upload, or the id of a dataset."""
@@ -61,6 +63,7 @@ class Derivation(BaseModel):
             "remove": {
                 "lines": [each.model_dump() for each in self.remove],
                 "strategies": strategies_input(self.strategies),
+                "tokenExaminationId": self.token_examination,
                 "duplicates": self.remove_duplicates,
             },
             "add": _added(self.add),

@@ -9,7 +9,7 @@ from pydantic import Field
 from api.client.record import Record
 from api.client.results import Failure
 from jobs.status import TaskStatus
-from training.config import DataType
+from training.config import DataType, TrainOn
 from training.data.containers.prose import Division
 from training.data.containers.reading import Container
 from training.data.containers.source import Compression
@@ -22,6 +22,7 @@ __all__ = [
     "DatasetDerivation",
     "DatasetMapping",
     "DeletedDataset",
+    "ExaminedTokens",
     "HubSource",
     "HubSplit",
     "InspectedRow",
@@ -125,12 +126,22 @@ class Removal(Record):
     lines: tuple[int, ...]
 
 
+class ExaminedTokens(Record):
+    """The look at tokens by which records went, as it was then."""
+
+    model: str
+    chat_template: str | None
+    train_on: TrainOn
+    max_sequence_length: int
+
+
 class DatasetDerivation(Record):
     """How many records a dataset has more and fewer than its parent, and why."""
 
     added: int
     removed: int
     removals: tuple[Removal, ...]
+    examined_tokens: ExaminedTokens | None
 
 
 class Dataset(Record):

@@ -38,7 +38,8 @@ _SAMPLES = " samples { prompt before after } "
 _START = " startedFrom { source name } "
 _CHECKPOINT = " id name epoch step score validationLoss sizeBytes best requested createdAt "
 _VERSION = f"""
-  id version status accuracy trainingDate trainingDataSize {_SAMPLES} {_START}
+  id version status error {FAILURE} job {{ id }} accuracy trainingDate trainingDataSize
+  {_SAMPLES} {_START}
   metadata {{
     loss validationAccuracy trainingDurationSeconds epochs bestEpoch sizeBytes adapter
     trainedTokens trainableParameters
@@ -175,8 +176,10 @@ mutation CleanupCheckpoints($jobId: ID!, $keepBest: Int!) {{
 }}
 """
 LIST_MODEL_VERSIONS: Final = f"""
-query ListModelVersions($modelName: String!, $first: Int!, $after: String) {{
-  listModelVersions(modelName: $modelName, first: $first, after: $after) {{
+query ListModelVersions(
+  $modelName: String!, $status: VersionStatus, $first: Int!, $after: String
+) {{
+  listModelVersions(modelName: $modelName, status: $status, first: $first, after: $after) {{
     edges {{ node {{ {_VERSION} }} }} {PAGE}
   }}
 }}

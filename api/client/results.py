@@ -139,16 +139,24 @@ class VersionMetadata(Record):
     trainable_parameters: int
 
 
+class NamedJob(Record):
+    """A job by its id."""
+
+    id: str
+
+
 class Version(Record):
-    """A model version."""
+    """A model version; without figures, unless it is trained."""
 
     id: str
     version: str
     status: VersionStatus
+    error: Failure | None
+    job: NamedJob
     accuracy: float | None
     training_date: datetime
-    training_data_size: int
-    metadata: VersionMetadata
+    training_data_size: int | None
+    metadata: VersionMetadata | None
     samples: tuple[Sample, ...]
     started_from: StartPoint | None
 

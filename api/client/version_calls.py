@@ -7,7 +7,13 @@ from api.client import version_documents as documents
 from api.client.answers import accepted, optional, page
 from api.client.evaluations import Evaluation, EvaluationOptions, PredictedRecord
 from api.client.results import Page
-from api.client.versions import Activation, ActivationGate, DeletedVersion, VersionComparison
+from api.client.versions import (
+    Activation,
+    ActivationGate,
+    DeletedVersion,
+    GateOptions,
+    VersionComparison,
+)
 
 __all__ = ["VersionCalls"]
 
@@ -32,9 +38,9 @@ class VersionCalls(Protocol):
         answer = await self._ask(documents.ROLLBACK_MODEL, modelName=model_name, reason=reason)
         return Activation.model_validate(accepted(answer))
 
-    async def set_gate(self, model_name: str, gate: ActivationGate | None) -> ActivationGate | None:
+    async def set_gate(self, model_name: str, gate: GateOptions | None) -> ActivationGate | None:
         """Say what versions of a model must be to go into production; none for any."""
-        given = gate and gate.model_dump(by_alias=True)
+        given = gate and gate.model_dump(mode="json", by_alias=True)
         answer = await self._ask(documents.SET_ACTIVATION_GATE, modelName=model_name, gate=given)
         return optional(ActivationGate, accepted(answer)["gate"])
 

@@ -41,7 +41,9 @@ SET_ACTIVATION_GATE: Final = f"""
 mutation SetActivationGate($modelName: String!, $gate: ActivationGateInput) {{
   setActivationGate(modelName: $modelName, gate: $gate) {{
     __typename
-    ... on Model {{ gate {{ minAccuracy maxLoss notWorse }} }}
+    ... on Model {{ gate {{
+      minAccuracy maxLoss notWorse figures {{ figure bound notWorse }} testDatasetSha256
+    }} }}
     {PROBLEMS}
   }}
 }}

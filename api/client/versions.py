@@ -4,9 +4,17 @@ from datetime import datetime
 from typing import Any
 
 from api.client.record import Record
+from jobs.registry.figures import Figure
 from jobs.status import ActivationKind
 
-__all__ = ["Activation", "ActivationGate", "DeletedVersion", "VersionComparison"]
+__all__ = [
+    "Activation",
+    "ActivationGate",
+    "DeletedVersion",
+    "FigureBound",
+    "GateOptions",
+    "VersionComparison",
+]
 
 
 class Account(Record):
@@ -27,12 +35,33 @@ class Activation(Record):
     by: Account | None
 
 
+class FigureBound(Record):
+    """What a figure of a version's newest evaluation must be: the least or the most, or no worse than
+    that of the version in production."""
+
+    figure: Figure
+    bound: float | None = None
+    not_worse: bool = False
+
+
+class GateOptions(Record):
+    """What a model's versions are to be to go into production."""
+
+    min_accuracy: float | None = None
+    max_loss: float | None = None
+    not_worse: bool = False
+    figures: tuple[FigureBound, ...] = ()
+    test_dataset_id: str | None = None
+
+
 class ActivationGate(Record):
     """What a version must be to go into production; anything, unless it is said."""
 
     min_accuracy: float | None = None
     max_loss: float | None = None
     not_worse: bool = False
+    figures: tuple[FigureBound, ...] = ()
+    test_dataset_sha256: str | None = None
 
 
 class DeletedVersion(Record):

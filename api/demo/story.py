@@ -14,7 +14,7 @@ from api.cli.watching import watch
 from api.client import Client, RunOptions
 from api.client.events import EpochCompleted, JobFinished
 from api.client.exports import Export, ExportOptions
-from api.client.results import EpochMetrics, Sample, Version
+from api.client.results import EpochMetrics, Sample, Version, VersionMetadata
 from api.client.runs import DataOptions, Hyperparameters
 from api.demo.assets import PROMPTS, model_folder, questions
 from api.demo.service import LocalService
@@ -130,17 +130,12 @@ def _show(steps: Steps, version: Version, export: Export) -> None:
     answers = Table("asked", "before", "after", title="Answers", show_lines=True, expand=True)
     for each in version.samples:
         answers.add_row(Text(each.prompt), Text(each.before or ""), Text(each.after or ""))
-    figures = version.metadata
     facts = Table(title="Made", show_header=False, expand=True)
     facts.add_column()
     facts.add_column(overflow="fold")
     rows = [
         ("version", f"{version.version} · {version.status.value} · {version.id}"),
-        ("loss", f"{figures.loss:.4f}, validation accuracy {percent(figures.validation_accuracy)}"),
-        (
-            "trained",
-            f"{figures.trainable_parameters:,} parameters, {figures.trained_tokens:,} tokens",
-        ),
+        *_figures(version.metadata),
         ("export", f"SafeTensors · {export.status.value} · {size(export.size_bytes)}"),
         ("sha256", export.sha256 or "-"),
     ]
@@ -161,3 +156,12 @@ def _show(steps: Steps, version: Version, export: Export) -> None:
     for name, value in rows:
         facts.add_row(name, Text(value))
     steps.console.print("", answers, facts)
+
+
+def _figures(found: VersionMetadata | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    return [
+        ("loss", f"{found.loss:.4f}, validation accuracy {percent(found.validation_accuracy)}"),
+        ("trained", f"{found.trainable_parameters:,} parameters, {found.trained_tokens:,} tokens"),
+    ]

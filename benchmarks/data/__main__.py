@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from benchmarks.data.workload import HOME, MODEL, Workload
-from benchmarks.server import describe_machine
+from benchmarks.machine import describe_machine
 from benchmarks.training.processes import run
 
 STAGES: Final = {

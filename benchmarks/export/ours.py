@@ -13,7 +13,7 @@ from training.lean_imports import lean_imports
 from training.libraries import (
     imported_at_once,
     leave_out_bitsandbytes,
-    leave_out_pandas,
+    leave_out_unused,
     prepare_environment,
     silence,
 )
@@ -32,7 +32,7 @@ def main() -> None:
     )
     prepare_environment(model)
     leave_out_bitsandbytes()
-    leave_out_pandas()
+    leave_out_unused()
     compiles = spec.format is ExportFormat.ONNX
     with imported_at_once(), nullcontext() if compiles else lean_imports(alone=True):
         silence()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks.server import describe_machine
+from benchmarks.machine import describe_machine
 from benchmarks.training.arms import OURS, PACKED
 from benchmarks.training.figures import Figures
 from benchmarks.training.processes import peers_wait

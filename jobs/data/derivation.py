@@ -9,8 +9,9 @@ from uuid import UUID
 
 from jobs import audit
 from jobs.access import Viewer
-from jobs.data import datasets, inline, strategies, uploads
+from jobs.data import datasets, foreseen, inline, strategies, uploads
 from jobs.data.datasets import OnInvalid, checked_name, refuse_bad_description, unready_findings
+from jobs.data.foreseen import Found
 from jobs.data.inline import Draft
 from jobs.data.strategies import Choice
 from jobs.database import transaction
@@ -21,15 +22,9 @@ from jobs.settings import Settings
 from jobs.status import TaskStatus
 from training.config import DataType
 from training.data.containers.prose import Division
-from training.data.derivation import LineRange, RemovalPlan, covered
-from training.data.doctor.errors import RecordsRefused
-from training.data.doctor.report import Report
-from training.data.doctor.strategies import foretell
+from training.data.derivation import LineRange, RemovalPlan
 from training.data.formats.mapping import Mapping
-from training.data.ingest.errors import NothingChanged, NothingLeft
 from training.data.ingest.mapping import CANONICAL
-from training.data.records import Statistics
-from training.errors import TrainingError
 
 __all__ = ["DerivationDraft", "derive"]
 
@@ -47,6 +42,8 @@ class DerivationDraft:
     description: str | None = None
     remove: Sequence[LineRange] = ()
     strategies: Sequence[Choice] = ()
+    token_examination_id: UUID | None = None
+    """By which strategies are chosen about what is found in tokens."""
     remove_duplicates: bool = False
     """Whether a record goes that is equal to an earlier one which stays."""
     records: Sequence[object] = ()
@@ -72,15 +69,10 @@ async def derive(
     name = checked_name(parent.name if draft.name is None else draft.name)
     refuse_bad_description(draft.description or "")
     _refuse_bad_ranges(draft.remove, parent)
-    report = await strategies.report_of(parent.id) if draft.strategies else None
-    plan = RemovalPlan(
-        lines=tuple(draft.remove),
-        strategies=strategies.chosen(draft.strategies, ("remove", "strategies")),
-        duplicates=draft.remove_duplicates,
-    )
+    plan, found = await _removal(draft, parent)
     assert parent.data_type is not None  # noqa: S101 - it is READY
     mapping, adds = await _addition(viewer, draft, parent.data_type)
-    _refuse_foreseeable(plan, parent, report, adds=adds)
+    foreseen.refuse_foreseeable(plan, parent, found, adds=adds)
     async with transaction():
         # always in the same order, so that no two wait for each other
         for held in sorted({parent.id, draft.added_dataset_id or parent.id}):
@@ -107,6 +99,23 @@ async def derive(
         await audit.record(viewer, "deriveDataset", dataset, dataset.id, parent=str(parent.id))
     await queue.enqueue(Work.INGEST, dataset.id, attempt=1)
     return dataset
+
+
+async def _removal(draft: DerivationDraft, parent: Dataset) -> tuple[RemovalPlan, Found]:
+    """What is to go, and what is known of it."""
+    found = await foreseen.found_in(
+        parent, draft.token_examination_id, by_findings=bool(draft.strategies)
+    )
+    plan = RemovalPlan(
+        lines=tuple(draft.remove),
+        strategies=strategies.chosen(
+            draft.strategies, ("remove", "strategies"), looked_for=found.looked_for
+        ),
+        tokens=found.examined,
+        duplicates=draft.remove_duplicates,
+    )
+    foreseen.refuse_idle_examination(plan)
+    return plan, found
 
 
 async def _addition(
@@ -184,30 +193,3 @@ def _refuse_bad_mapping(draft: DerivationDraft, mapping: Mapping, data_type: Dat
             code="DATA_TYPE_DIFFERS",
             remedy=f"Choose a format that makes {data_type}, or leave the mapping out.",
         )
-
-
-def _refuse_foreseeable(
-    plan: RemovalPlan, parent: Dataset, report: Report | None, *, adds: bool
-) -> None:
-    """InvalidInput for what the child would refuse, as far as that is known without a look at records."""
-    count = parent.record_count
-    named = covered(plan.lines)
-    told = None if report is None or named else foretell(report.patterns, plan.strategies)
-    if told is not None and told.refused:
-        found = {each.code: each for each in report.findings} if report else {}
-        raise _at(
-            ("remove", "strategies"),
-            RecordsRefused({code: (n, found[code].lines) for code, n in told.refused.items()}),
-        )
-    if adds:
-        return
-    if named == count or (told is not None and told.kept == 0):
-        raise _at(("remove",), NothingLeft(count))
-    may_drop = plan.strategies and (told is None or told.dropped.count)
-    may_repeat = plan.duplicates and Statistics.model_validate(parent.statistics).duplicates
-    if not (named or may_drop or may_repeat):
-        raise _at(("parentId",), NothingChanged())
-
-
-def _at(path: Sequence[str], error: TrainingError) -> InvalidInput:
-    return InvalidInput.at(path, error.message, code=error.code, remedy=error.remedy or "")

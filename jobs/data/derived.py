@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from tortoise.expressions import Q
 
@@ -36,11 +37,14 @@ async def source_of(
     elif derivation.records is not None:
         await asyncio.to_thread(artifacts.write, folder / _ADDED, derivation.records.encode())
         added = LinesSource(path=str(folder / _ADDED))
+    removal = RemovalPlan.model_validate(derivation.removal)
     return DerivedSource(
         path=str(artifacts.records(parent.id)),
         record_count=parent.record_count,
         examination=str(artifacts.examination(parent.id)),
-        removal=RemovalPlan.model_validate(derivation.removal),
+        token_examination=removal.tokens
+        and str(artifacts.token_examination(UUID(removal.tokens.key))),
+        removal=removal,
         added=added,
         added_dataset=added_dataset,
     )

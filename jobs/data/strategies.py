@@ -1,12 +1,13 @@
 """What is chosen to be done with records by what was found of them."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 from uuid import UUID
 
 from jobs.errors import InvalidInput
 from jobs.models import Examination
-from training.data.doctor.checks import CHECKS, LEAK_CODES, ROW_CODES, Code, Strategy
+from training.data.doctor.checks import CHECKS, RECORD_CODES, Code, Strategy
 from training.data.doctor.errors import FindingUnknown, StrategyNotOffered
 from training.data.doctor.report import Report
 from training.events import Failure
@@ -30,15 +31,18 @@ async def report_of(dataset_id: UUID) -> Report | None:
     return Report.model_validate(examination.report)
 
 
-def chosen(choices: Sequence[Choice], path: Sequence[str]) -> dict[Code, Strategy]:
-    """The choices at a path of the input; InvalidInput names all that cannot be made.
-
-    What only tokens show, or a comparison of two sides, is known of a run, not of a dataset.
-    """
+def chosen(
+    choices: Sequence[Choice],
+    path: Sequence[str],
+    *,
+    looked_for: AbstractSet[Code] = RECORD_CODES,
+) -> dict[Code, Strategy]:
+    """The choices at a path of the input, about what was `looked_for`; InvalidInput names all that
+    cannot be made."""
     strategies: dict[Code, Strategy] = {}
     findings = []
     for index, choice in enumerate(choices):
-        refusal = _refusal(choice, is_again=choice.finding in strategies)
+        refusal = _refusal(choice, looked_for, is_again=choice.finding in strategies)
         strategies[choice.finding] = choice.strategy
         if refusal is not None:
             findings.append(
@@ -55,7 +59,7 @@ def chosen(choices: Sequence[Choice], path: Sequence[str]) -> dict[Code, Strateg
     return strategies
 
 
-def _refusal(choice: Choice, *, is_again: bool) -> Failure | None:
+def _refusal(choice: Choice, looked_for: AbstractSet[Code], *, is_again: bool) -> Failure | None:
     code, strategy = choice
     offered = CHECKS[code].strategies
     if is_again:
@@ -72,6 +76,6 @@ def _refusal(choice: Choice, *, is_again: bool) -> Failure | None:
             message="No record of a dataset is cut: how many of its tokens fit, a run decides.",
             remedy="Set onTooLong: TRUNCATE in the data of the run.",
         )
-    if code in ROW_CODES | LEAK_CODES:
+    if code not in looked_for:
         return FindingUnknown(code).failure()
     return None

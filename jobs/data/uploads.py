@@ -167,6 +167,8 @@ def _refuse_if_bad(announced: Announced, max_bytes: int) -> None:
     if size is not None and not 1 <= size <= max_bytes:
         message = f"The size is {size} bytes; 1 to {max_bytes} can be uploaded."
         remedy = "Send the file in parts of that size; TUNERY_MAX_UPLOAD_BYTES sets the limit."
+        if size < 1:
+            remedy = "Send a file that is not empty."
         findings.append(_finding("sizeBytes", "SIZE", message, remedy))
     if sha256 is not None and (len(sha256) != 64 or set(sha256) - set(string.hexdigits.lower())):
         message = f"The sha256 {sha256[:70]!r} is no checksum."

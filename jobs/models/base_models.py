@@ -38,10 +38,11 @@ class BaseModel(Leased):
 
 
 class ModelVersion(Base):
-    """What a completed job made.
+    """What a job makes, from the moment a worker first takes it.
 
-    `path` is relative to the artifact root. `result` is a `training.events.TrainingResult` as
-    JSON, `config` the job's `TrainingConfig`.
+    `config` is the job's `TrainingConfig`. `path`, relative to the artifact root, and `result`, a
+    `training.events.TrainingResult` as JSON, are null until the job is COMPLETED; `error` is a
+    `Failure` where it has ended otherwise.
     """
 
     model: fields.ForeignKeyRelation[BaseModel] = fields.ForeignKeyField(
@@ -55,9 +56,10 @@ class ModelVersion(Base):
     version = fields.CharField(max_length=32)
     status = fields.CharEnumField(VersionStatus, max_length=16)
     accuracy = fields.FloatField(null=True)
-    path = fields.CharField(max_length=255)
+    path = fields.CharField(max_length=255, null=True)
     config: dict[str, Any] = fields.JSONField()
-    result: dict[str, Any] = fields.JSONField()
+    result: dict[str, Any] | None = fields.JSONField(null=True)
+    error: dict[str, Any] | None = fields.JSONField(null=True)
     samples: list[dict[str, Any]] = fields.JSONField(default=list)
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "jobs.User", related_name="versions", on_delete=fields.RESTRICT

@@ -64,7 +64,12 @@ async def examine(
     assert dataset.data_type is not None  # noqa: S101 - it is READY
     facts = ModelFacts.model_validate(model.facts)
     config = rendering_config(request.choices, facts, dataset.data_type, within=())
-    return await _examine_tokens(viewer, dataset, model, config, queue=queue)
+    row = await _asked_tokens(viewer, dataset, model, config, queue=queue)
+    folder = artifacts.token_examination(row.id)
+    if row.status is TaskStatus.FAILED or await _is_not_kept(row, folder):
+        await _queue_again(viewer, row, Work.EXAMINE_TOKENS, dataset, queue)
+        row = await TokenExamination.get(id=row.id)
+    return row
 
 
 async def get(viewer: Viewer, examination_id: UUID) -> TokenExamination:
@@ -108,17 +113,18 @@ async def _examine_records(
             await examinations.request(dataset.id)
             await audit.record(viewer, "examineDataset", dataset, dataset.id)
         await queue.enqueue(Work.EXAMINE, dataset.id, attempt=1)
-    elif row.status is TaskStatus.FAILED or await _is_not_kept(row, artifacts):
+    elif row.status is TaskStatus.FAILED or await _is_not_kept(row, artifacts.examination(row.id)):
         await _queue_again(viewer, row, Work.EXAMINE, dataset, queue)
 
 
-async def _is_not_kept(row: Examination, artifacts: Artifacts) -> bool:
-    kept = artifacts.examination(row.id) / KEPT
-    return row.status is TaskStatus.READY and not await asyncio.to_thread(_is_whole, kept)
+async def _is_not_kept(row: Examination | TokenExamination, folder: Path) -> bool:
+    is_ready = row.status is TaskStatus.READY
+    return is_ready and not await asyncio.to_thread(_is_whole, folder / KEPT)
 
 
 def _is_whole(kept: Path) -> bool:
-    """Whether the file is there and has its checksums; some 100 bytes for each record are read."""
+    """Whether the file is there and has its checksums; at most some 100 bytes for each record are
+    read."""
     try:
         with ZipFile(kept) as file:
             return file.testzip() is None
@@ -126,7 +132,7 @@ def _is_whole(kept: Path) -> bool:
         return False
 
 
-async def _examine_tokens(
+async def _asked_tokens(
     viewer: Viewer, dataset: Dataset, model: BaseModel, config: TrainingConfig, *, queue: Queue
 ) -> TokenExamination:
     key = _key(dataset.id, model.id, config)
@@ -134,9 +140,6 @@ async def _examine_tokens(
     if row is None:
         row = await _create(viewer, dataset, model, config, key=key)
         await queue.enqueue(Work.EXAMINE_TOKENS, row.id, row.attempt + 1)
-    elif row.status is TaskStatus.FAILED:
-        await _queue_again(viewer, row, Work.EXAMINE_TOKENS, dataset, queue)
-        row = await TokenExamination.get(id=row.id)
     return row
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from jobs import audit
 from jobs.access import Role, Viewer, visible
+from jobs.data import datasets
 from jobs.database import transaction
 from jobs.errors import Conflict, Forbidden, InvalidInput, NotFound
 from jobs.inputs import checked
@@ -39,11 +40,12 @@ class Wish:
 async def activate(viewer: Viewer, version_id: UUID, wish: Wish) -> Activation:
     """Put a version into production; the one that was there becomes DEPRECATED.
 
-    NotFound; Forbidden where the one there is somebody else's; Conflict where it is ACTIVE already,
-    or another is than was expected; InvalidInput with what keeps it from passing the gate.
+    NotFound; Forbidden where the one there is somebody else's; Conflict where it is not trained, or
+    ACTIVE already, or another is than was expected; InvalidInput with what keeps it from passing the
+    gate.
     """
     reason = _checked_reason(wish)
-    version = await versions.get(viewer, version_id)
+    version = await versions.trained(viewer, version_id)
     model = await BaseModel.get(id=version.model_id)
     active = await _active(model)
     if active is not None and active.id == version.id:
@@ -111,7 +113,8 @@ async def set_gate(
     """Say what versions of a model must be to go into production, by the fields of `Gate`; None for
     no gate.
 
-    NotFound; InvalidInput; Forbidden to all but the model's owner and ADMINs.
+    NotFound for the model or the test dataset, Conflict where that is not READY; InvalidInput;
+    Forbidden to all but the model's owner and ADMINs.
     """
     model = await base_models.find(viewer, model_name)
     gate = None if bounds is None else checked(Gate, bounds, ("gate",))
@@ -119,6 +122,8 @@ async def set_gate(
         raise Forbidden(
             f"The model {model.name!r} was registered by somebody else.", "Ask them, or an ADMIN."
         )
+    if gate is not None and gate.test_dataset_id is not None:
+        gate = await _tested(viewer, gate, gate.test_dataset_id)
     model.gate = None if gate is None else gate.model_dump(mode="json")
     async with transaction():
         await model.save(update_fields=["gate"])
@@ -134,6 +139,21 @@ async def history(viewer: Viewer, model_name: str, page: Page) -> Slice[Activati
     if viewer.role is not Role.ADMIN and model.owner_id != viewer.user_id:
         changes = changes.filter(version__owner_id=viewer.user_id)
     return await newest_first(changes, page)
+
+
+async def _tested(viewer: Viewer, gate: Gate, dataset_id: UUID) -> Gate:
+    """The gate with the content of its test dataset, so that it is told apart from all others."""
+    if not gate.figures:
+        raise InvalidInput.at(
+            ["gate", "testDatasetId"],
+            "The gate names a test dataset, but no figure of an evaluation on it.",
+            code="NO_FIGURES",
+            remedy="Say in `figures` what is asked of an evaluation, or leave testDatasetId out.",
+        )
+    dataset = await datasets.get(viewer, dataset_id)
+    for finding in datasets.unready_findings(dataset):
+        raise Conflict(finding.message, finding.remedy)
+    return gate.model_copy(update={"test_dataset_sha256": dataset.sha256})
 
 
 def _checked_reason(wish: Wish) -> str | None:

@@ -36,9 +36,10 @@ async def request(
 ) -> Evaluation:
     """Queue an evaluation of a version on a dataset, by the fields of `EvaluationOptions`.
 
-    NotFound; Conflict where the dataset is not READY; InvalidInput for an option out of range.
+    NotFound; Conflict where the version is not trained or the dataset not READY; InvalidInput for an
+    option out of range.
     """
-    version = await versions.get(viewer, version_id)
+    version = await versions.trained(viewer, version_id)
     dataset = await datasets.get(viewer, dataset_id)
     for finding in datasets.unready_findings(dataset):
         raise Conflict(finding.message, finding.remedy)

@@ -23,9 +23,9 @@ __all__ = ["ExportRequest", "file_path", "get", "of_version", "request"]
 async def request(
     viewer: Viewer, version_id: UUID, wanted: ExportRequest, *, queue: Queue, lease_seconds: float
 ) -> Export:
-    """Queue an export. NotFound for the version, InvalidInput for what the format does not do, or no
-    worker that is there can write."""
-    version = await versions.get(viewer, version_id)
+    """Queue an export. NotFound for the version, Conflict where it is not trained, InvalidInput for what
+    the format does not do, or no worker that is there can write."""
+    version = await versions.trained(viewer, version_id)
     found = list(findings(wanted, version, await BaseModel.get(id=version.model_id)))
     if await workers.none_can_write(wanted.format, lease_seconds):
         found.append(unavailable(wanted.format))

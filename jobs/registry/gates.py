@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from typing import Final
+from uuid import UUID
 
 from pydantic import Field
 
 from jobs.models import ModelVersion, TrainingJob
+from jobs.registry.figures import FigureBound
+from jobs.registry.judging import figure_shortcomings, refusal
 from training.config import Frozen, TrainingConfig
 from training.events import TrainingResult
-from training.findings import Finding, Severity
+from training.findings import Finding
 
 __all__ = ["Gate", "same_rows", "shortcomings"]
 
@@ -26,7 +29,8 @@ _DIVIDING: Final = (
 
 
 class Gate(Frozen):
-    """Bounds on what was measured of the rows that were held out from a version's training."""
+    """Bounds on what was measured of a version: by its run, of the rows that were held out from its
+    training, and by an evaluation."""
 
     min_accuracy: float | None = Field(default=None, ge=0, le=1)
     """The least share of tokens foretold."""
@@ -34,6 +38,12 @@ class Gate(Frozen):
     """The most loss, in nats a token."""
     not_worse: bool = False
     """Whether its loss must be at most that of the version in production, on the same rows."""
+    figures: tuple[FigureBound, ...] = Field(default=(), max_length=20)
+    """What its newest evaluation must show."""
+    test_dataset_id: UUID | None = None
+    """The dataset on which that counts; None for any."""
+    test_dataset_sha256: str | None = None
+    """Of its content, by which an evaluation on it is known even if it is deleted."""
 
 
 async def shortcomings(
@@ -44,6 +54,11 @@ async def shortcomings(
     found = list(_out_of_bounds(gate, version, result))
     if gate.not_worse and active is not None and active.id != version.id:
         found += await _worse(version, result, active)
+    if gate.figures:
+        judged = figure_shortcomings(
+            gate.figures, gate.test_dataset_sha256, version=version, active=active
+        )
+        found += [each async for each in judged]
     return found
 
 
@@ -64,13 +79,13 @@ def _held_out(job: TrainingJob) -> tuple[object, ...]:
 def _out_of_bounds(gate: Gate, version: ModelVersion, result: TrainingResult) -> Iterator[Finding]:
     accuracy, loss = result.validation_accuracy, result.validation_loss
     if gate.min_accuracy is not None and (accuracy is None or accuracy < gate.min_accuracy):
-        yield _refusal(
+        yield refusal(
             "ACCURACY_BELOW_GATE",
             f"Version {version.version} has an accuracy of {_shown(accuracy)}; the gate asks for at "
             f"least {gate.min_accuracy:.4g}.",
         )
     if gate.max_loss is not None and (loss is None or loss > gate.max_loss):
-        yield _refusal(
+        yield refusal(
             "LOSS_ABOVE_GATE",
             f"Version {version.version} has a validation loss of {_shown(loss)}; the gate allows at "
             f"most {gate.max_loss:.4g}.",
@@ -87,25 +102,15 @@ async def _worse(
             f"Whether {version.version} is worse than {active.version}, which is ACTIVE, cannot be "
             "told: they were not measured on the same held-out rows."
         )
-        return [_refusal("NOT_COMPARABLE", message)]
+        return [refusal("NOT_COMPARABLE", message)]
     if loss <= former:
         return []
     message = (
         f"Version {version.version} has a validation loss of {loss:.4g}; that of "
         f"{active.version}, which is ACTIVE, is {former:.4g} on the same rows."
     )
-    return [_refusal("WORSE_THAN_ACTIVE", message)]
+    return [refusal("WORSE_THAN_ACTIVE", message)]
 
 
 def _shown(measured: float | None) -> str:
     return "unknown, since no rows were held out" if measured is None else f"{measured:.4g}"
-
-
-def _refusal(code: str, message: str) -> Finding:
-    return Finding(
-        severity=Severity.ERROR,
-        code=code,
-        path=("modelVersionId",),
-        message=message,
-        remedy="Choose another version, or send force: true with a reason.",
-    )

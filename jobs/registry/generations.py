@@ -46,8 +46,9 @@ class Wanted:
 
 
 async def request(viewer: Viewer, version_id: UUID, wanted: Wanted, *, queue: Queue) -> Generation:
-    """Queue an answer. NotFound; InvalidInput where the messages or parameters make no sense."""
-    version = await versions.get(viewer, version_id)
+    """Queue an answer. NotFound; Conflict where the version is not trained; InvalidInput where the
+    messages or parameters make no sense."""
+    version = await versions.trained(viewer, version_id)
     parameters = checked(Parameters, wanted.parameters, ("parameters",))
     messages = _checked_messages(wanted.messages)
     generation = await Generation.create(

@@ -10,6 +10,7 @@ from jobs.artifacts import Artifacts
 from jobs.errors import LeaseLost
 from jobs.models import BaseModel, Dataset, Evaluation, ModelVersion, TrainingJob
 from jobs.models.base import Leased
+from jobs.registry import versions
 from jobs.task import Task
 from training.config import JobSpec, Start, StartKind, TrainingConfig
 from training.evaluation.spec import EvaluationOptions, EvaluationResult, EvaluationSpec
@@ -48,7 +49,7 @@ class EvaluateVersion(Task):
                 start=Start(
                     kind=StartKind.VERSION,
                     name=version.version,
-                    path=str(artifacts.resolve(version.path)),
+                    path=str(versions.folder(version, artifacts)),
                 ),
             ),
             options=EvaluationOptions.model_validate(evaluation.options),

@@ -15,6 +15,7 @@ from tortoise.expressions import F
 from jobs.database import transaction
 from jobs.errors import Conflict, LeaseLost, NotFound
 from jobs.models import JobEvent, TrainingJob
+from jobs.registry import making
 from jobs.status import ENDED, MOVES, JobStatus
 from training.events import Failure
 
@@ -52,7 +53,7 @@ async def move(
     then: Sequence[Entry] = (),
     columns: dict[str, Any] | None = None,
 ) -> TrainingJob:
-    """Move a job by compare-and-swap, with its StatusChanged event and those of `then`.
+    """Move a job by compare-and-swap, with its StatusChanged event, those of `then`, and its version.
 
     Call it inside a transaction to add rows to the same deed, but only after that transaction's
     first write: SQLite refuses to turn a reader into a writer beside another. Raises Conflict where the move is
@@ -71,7 +72,9 @@ async def move(
             if await rows.update(status=to, **(columns or {})):
                 entry = Entry(STATUS_CHANGED, {"from": job.status, "to": to, "reason": reason})
                 await append(job_id, [entry, *then])
-                return await TrainingJob.get(id=job_id)
+                moved = await TrainingJob.get(id=job_id)
+                await making.follow(moved)
+                return moved
     raise Conflict("The job changes faster than it can be moved.", "Try again.")
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from jobs.access import Viewer, visible
 from jobs.artifacts import Artifacts
-from jobs.errors import NotFound
+from jobs.errors import Conflict, NotFound
 from jobs.models import Checkpoint, ModelVersion, TrainingJob
 from jobs.registry import versions
 from jobs.status import ENDED
@@ -36,6 +36,8 @@ class Origin:
     job: TrainingJob
     lasting: bool
     """Whether its files stay: those of a job that goes on may be deleted by its retention."""
+    refused: Conflict | None = None
+    """Why nothing can start there, where it is a version that is not trained."""
 
     @property
     def config(self) -> TrainingConfig:
@@ -53,7 +55,8 @@ async def find(viewer: Viewer, wanted: StartRequest) -> Origin:
     if wanted.kind is StartKind.VERSION:
         version = await versions.get(viewer, wanted.key)
         job = await TrainingJob.get(id=version.job_id)
-        return Origin(wanted.kind, version.id, version.version, job, lasting=True)
+        refused = versions.refusal(version)
+        return Origin(wanted.kind, version.id, version.version, job, lasting=True, refused=refused)
     checkpoint = await Checkpoint.get_or_none(id=wanted.key)
     rows = TrainingJob.filter(id=checkpoint.job_id) if checkpoint else None
     made_by = await visible(viewer, rows).first() if rows else None
@@ -71,6 +74,8 @@ def findings(origin: Origin, model_id: UUID, config: TrainingConfig) -> Iterator
             f"{origin.name} was trained from another model than modelId names.",
             "Name the model that it was trained from.",
         )
+    if origin.refused is not None:
+        yield _error("START_NOT_TRAINED", origin.refused.message, origin.refused.remedy or "")
     if not origin.lasting:
         yield _error(
             "START_NOT_LASTING",
@@ -98,8 +103,8 @@ async def spec(job: TrainingJob, artifacts: Artifacts) -> Start | None:
         return None
     if job.start_version_id is not None:
         version = await ModelVersion.get(id=job.start_version_id)
-        path = artifacts.resolve(version.path)
-        return Start(kind=StartKind.VERSION, name=job.start_name, path=str(path))
+        folder = versions.folder(version, artifacts)
+        return Start(kind=StartKind.VERSION, name=job.start_name, path=str(folder))
     path = artifacts.checkpoints(job.start_job_id) / job.start_name
     return Start(kind=StartKind.CHECKPOINT, name=job.start_name, path=str(path))
 

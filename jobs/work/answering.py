@@ -14,6 +14,7 @@ from jobs.artifacts import Artifacts
 from jobs.database import AWAY
 from jobs.models import BaseModel, Generation, ModelVersion
 from jobs.processes.warm_child import WarmChild
+from jobs.registry import versions
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from jobs.work.claims import lease_end
@@ -135,7 +136,7 @@ class Answerer:
         return Asked(
             served=Served(
                 model_path=model.source,
-                version_path=str(self._artifacts.resolve(version.path)),
+                version_path=str(versions.folder(version, self._artifacts)),
                 adapter=TrainingResult.model_validate(version.result).adapter,
                 quantised=TrainingConfig.model_validate(version.config).quantised,
                 base=row.of_base,

@@ -12,9 +12,10 @@ from tortoise.expressions import F
 
 from jobs.database import transaction
 from jobs.errors import Conflict, LeaseLost, NotFound
-from jobs.models import BaseModel, ModelVersion, TrainingJob
+from jobs.models import TrainingJob
+from jobs.registry import making
 from jobs.runs.history import Entry, Lease, finished, move
-from jobs.status import JobStatus, VersionStatus
+from jobs.status import JobStatus
 from training.events import Failure, TrainingResult
 
 __all__ = [
@@ -135,27 +136,16 @@ async def end(
 
 
 async def complete(job: TrainingJob, lease: Lease, result: TrainingResult, path: str) -> None:
-    """COMPLETED: the version, the job's last state and its last event in one transaction.
+    """COMPLETED, and its version READY: with the job's last event, all in one transaction.
 
-    `path` is where the trained model lies, relative to the artifact root.
+    `path` is where the trained model lies, relative to the artifact root. LeaseLost where another
+    worker has the job.
     """
     async with transaction():
-        counter = BaseModel.filter(id=job.model_id)
-        await counter.update(version_counter=F("version_counter") + 1)
-        number = (await BaseModel.get(id=job.model_id)).version_counter - 1
-        current = await TrainingJob.get(id=job.id)
-        version = await ModelVersion.create(
-            model_id=job.model_id,
-            job_id=job.id,
-            version=f"v1.{number}.0",
-            status=VersionStatus.READY,
-            accuracy=result.validation_accuracy,
-            path=path,
-            config=job.config,
-            result=result.model_dump(mode="json"),
-            samples=current.samples,
-            owner_id=job.owner_id,
-        )
+        held = TrainingJob.filter(id=job.id, worker_id=lease.worker_id, attempt=lease.attempt)
+        if not await held.update(crashes=F("crashes")):  # the job's row first, as every move does
+            raise LeaseLost(f"Job {job.id} is no longer held in attempt {lease.attempt}.")
+        version_id = await making.finish(job.id, result, path)
         columns = _ended() | {
             "progress": 100.0,
             "estimated_time_remaining": 0.0,
@@ -167,7 +157,7 @@ async def complete(job: TrainingJob, lease: Lease, result: TrainingResult, path:
             "stopped_early": result.stopped_early,
             "libraries": result.libraries,
         }
-        last = finished(JobStatus.COMPLETED, version=version.id)
+        last = finished(JobStatus.COMPLETED, version=version_id)
         _ = await move(
             job.id,
             JobStatus.COMPLETED,

@@ -13,6 +13,7 @@ from uuid import UUID
 from jobs.artifacts import Artifacts
 from jobs.models import BaseModel, Export, ModelVersion
 from jobs.models.base import Leased
+from jobs.registry import versions
 from jobs.task import Task
 from training.config import TrainingConfig
 from training.events import TrainingResult
@@ -59,7 +60,7 @@ class ExportVersion(Task):
         quantised = TrainingConfig.model_validate(version.config).quantised
         merged_into_original = export.merge_base is MergeBase.ORIGINAL
         spec = ExportSpec(
-            version_path=str(artifacts.resolve(version.path)),
+            version_path=str(versions.folder(version, artifacts)),
             model_path=model.source,
             adapter=TrainingResult.model_validate(version.result).adapter,
             quantised=quantised and not merged_into_original,

@@ -6,7 +6,8 @@ import strawberry
 
 from jobs.data import strategies
 from schema.data.data_findings import Code, Strategy
-from training.data.doctor.report import Report
+from training.data.doctor.checks import RECORD_CODES, ROW_CODES
+from training.data.doctor.report import Report, TokenReport
 from training.data.doctor.strategies import foretell
 
 __all__ = ["DataOutcome", "DataStrategyInput"]
@@ -58,10 +59,11 @@ class DataOutcome:
     dropped: DroppedByFindings = strawberry.field(description="What would be left out.")
 
     @classmethod
-    def of(cls, report: Report, chosen: Sequence[DataStrategyInput]) -> "DataOutcome":
+    def of(cls, report: Report | TokenReport, chosen: Sequence[DataStrategyInput]) -> "DataOutcome":
         """InvalidInput names the choices that cannot be made."""
         choices = [each.choice() for each in chosen]
-        wanted = strategies.chosen(choices, ["strategies"])
+        looked_for = RECORD_CODES if isinstance(report, Report) else ROW_CODES
+        wanted = strategies.chosen(choices, ["strategies"], looked_for=looked_for)
         found = foretell(report.patterns, wanted)
         lines = {each.code: list(each.lines) for each in report.findings}
         return cls(

@@ -13,9 +13,10 @@ from jobs.pages import Page
 from schema import numbered
 from schema.context import Info
 from schema.data.data_findings import Code
-from schema.enums import TaskStatus, describe
+from schema.enums import TaskStatus, TrainOn, describe
 from schema.nodes import required
 from schema.pagination import After, Connection, First, from_nodes
+from training.data import derivation
 from training.data.derivation import Cause, Changes, Removal
 
 if TYPE_CHECKING:  # a dataset has versions and a version its dataset: a circle of types only
@@ -31,7 +32,7 @@ describe(
     "Why records are not in a dataset that was derived.",
     {
         "LINES": "Their lines were named.",
-        "FINDING": "The doctor had found them so.",
+        "FINDING": "The doctor had found them so, or their tokens.",
         "DUPLICATE": "They were equal to an earlier one that stayed.",
     },
     name="RemovalCause",
@@ -100,6 +101,24 @@ class AddedDataset:
     sha256: str = strawberry.field(description="Of its records as JSONL.")
 
 
+@strawberry.type(
+    description="The look at the parent's tokens by which records were left out, as it was then."
+)
+class ExaminedTokens:
+    model: str = strawberry.field(description="Whose tokens, by the model's name.")
+    chat_template: str | None = strawberry.field(
+        description="The template that was chosen, by name or text; null for the model's own."
+    )
+    train_on: TrainOn = strawberry.field(description="Which part of a record was trained.")
+    max_sequence_length: int = strawberry.field(
+        description="The limit that rows were compared with, in tokens."
+    )
+
+    @classmethod
+    def of(cls, found: derivation.ExaminedTokens) -> "ExaminedTokens":
+        return cls(**found.model_dump(exclude={"key"}))
+
+
 @strawberry.type(description="How a dataset was made of another.")
 class DatasetDerivation:
     parent: DatasetVersion = strawberry.field(description="What it was made of.")
@@ -112,6 +131,9 @@ class DatasetDerivation:
     removals: list[DatasetRemoval] = strawberry.field(
         description="The same by reason, each record once for the first that it met; none for a "
         "dataset made before reasons were kept."
+    )
+    examined_tokens: ExaminedTokens | None = strawberry.field(
+        description="Where records went for what was found in their tokens: in which."
     )
     added_lines: LineRange | None = strawberry.field(
         description="The lines of the new records; null where there are none."
@@ -138,6 +160,9 @@ class DatasetDerivation:
             else AddedDataset(**changes.added_dataset.model_dump()),
             removed=changes.removed,
             removals=[DatasetRemoval.of(each) for each in changes.removals],
+            examined_tokens=None
+            if changes.examined_tokens is None
+            else ExaminedTokens.of(changes.examined_tokens),
             added_lines=LineRange(first=first_new, last=row.record_count)
             if changes.added
             else None,

@@ -48,7 +48,12 @@ class RemoveRecordsInput:
         default=None,
         description="By what was found of them, each as a record of the whole parent; where nobody has "
         "looked yet, it is looked for. ERROR makes the dataset FAILED where a record that stays has "
-        "it. `outcome` of the parent's `report` tells beforehand.",
+        "it. `outcome` of the parent's `report` tells beforehand, and that of a token examination's.",
+    )
+    token_examination_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="Where strategies are about what is found in tokens: the look at the parent's, which "
+        "must be READY, by `examineDataset` with a model.",
     )
     duplicates: bool = strawberry.field(
         default=False,
@@ -117,6 +122,9 @@ class DeriveDatasetInput:
             description=self.description,
             remove=[each.range() for each in remove.lines or ()],
             strategies=[each.choice() for each in remove.strategies or ()],
+            token_examination_id=None
+            if remove.token_examination_id is None
+            else ids.decode(ids.Kind.EXAMINATION, remove.token_examination_id),
             remove_duplicates=remove.duplicates,
             records=add.records or (),
             upload_id=ids.decode(ids.Kind.UPLOAD, add.upload_id) if add.upload_id else None,

@@ -16,7 +16,7 @@ from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem
 from schema.registry.versions import ModelVersion
 
-__all__ = ["Activation", "ActivationGateInput", "ActivationMutations"]
+__all__ = ["Activation", "ActivationMutations"]
 
 ModelName: TypeAlias = Annotated[str, strawberry.argument(description="The model's name.")]
 
@@ -94,24 +94,6 @@ class ActivateModelVersionInput:
             force=self.force,
             expected_id=None if expected is None else ids.decode(ids.Kind.VERSION, expected),
         )
-
-
-@strawberry.input(
-    description="What a version must be to go into production, by what was measured on the rows held "
-    "out from its training. A version of which none were passes no bound."
-)
-class ActivationGateInput:
-    min_accuracy: float | None = strawberry.field(
-        default=None, description="The least share of tokens foretold, 0 to 1."
-    )
-    max_loss: float | None = strawberry.field(
-        default=None, description="The most loss, in nats a token."
-    )
-    not_worse: bool = strawberry.field(
-        default=False,
-        description="Whether its loss must be at most that of the ACTIVE version, and both measured "
-        "on the same rows.",
-    )
 
 
 ActivateModelVersionResult: TypeAlias = Annotated[

@@ -16,7 +16,7 @@ from schema.enums import Ending as EndingKind
 from schema.enums import Role, Speaker, TaskStatus
 from schema.nodes import Failure, Node, failure, required
 from schema.permissions import Requires
-from schema.problems import InvalidProblem, NotFoundProblem, NullIfNotFound
+from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
 from schema.runs.following import while_authenticated
 from training.serving.spec import Ended
 
@@ -148,7 +148,7 @@ class GenerateInput:
 
 
 GenerateAnswerResult: TypeAlias = Annotated[
-    Generation | InvalidProblem | NotFoundProblem,
+    Generation | InvalidProblem | NotFoundProblem | ConflictProblem,
     strawberry.union("GenerateAnswerResult", description="The answer, or why there is none."),
 ]
 Conversation: TypeAlias = Annotated[

@@ -1,6 +1,6 @@
 """Registered base models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, TypeAlias, TypeVar
 
@@ -9,7 +9,6 @@ import strawberry
 from jobs.models import BaseModel as ModelRow
 from jobs.pages import Page
 from jobs.registry import activation, base_models, versions
-from jobs.registry.gates import Gate
 from schema import ids
 from schema.accounts import User
 from schema.context import Info
@@ -18,7 +17,8 @@ from schema.nodes import Failure, Node, failure
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, InvalidProblem, NotFoundProblem, NullIfNotFound
-from schema.registry.activations import Activation, ActivationGateInput
+from schema.registry.activations import Activation
+from schema.registry.gates import ActivationGate, ActivationGateInput
 from schema.registry.versions import ModelVersion
 from schema.runs.training_jobs import TrainingJob
 from schema.scalars import BigInt
@@ -27,23 +27,6 @@ from training.models.facts import ModelFacts
 __all__ = ["Model", "ModelMutations", "ModelQueries"]
 
 NodeT = TypeVar("NodeT")
-
-
-@strawberry.type(description="What a version must be to go into production.")
-class ActivationGate:
-    min_accuracy: float | None = strawberry.field(
-        description="The least share of tokens foretold of the rows held out; null for any."
-    )
-    max_loss: float | None = strawberry.field(
-        description="The most loss over the rows held out, in nats a token; null for any."
-    )
-    not_worse: bool = strawberry.field(
-        description="Whether its loss must be at most that of the ACTIVE version, on the same rows."
-    )
-
-    @classmethod
-    def of(cls, stored: Mapping[str, object]) -> "ActivationGate":
-        return cls(**Gate.model_validate(stored).model_dump())
 
 
 @strawberry.type(description="A base model that versions are trained from; every account sees it.")
@@ -154,7 +137,7 @@ RegisterModelResult: TypeAlias = Annotated[
 ]
 
 SetActivationGateResult: TypeAlias = Annotated[
-    Model | InvalidProblem | NotFoundProblem,
+    Model | InvalidProblem | NotFoundProblem | ConflictProblem,
     strawberry.union("SetActivationGateResult", description="The model, or why nothing changed."),
 ]
 
@@ -215,5 +198,5 @@ class ModelMutations:
             ActivationGateInput | None, strawberry.argument(description="The gate; null for none.")
         ] = None,
     ) -> SetActivationGateResult:
-        bounds = None if gate is None else strawberry.asdict(gate)
+        bounds = None if gate is None else gate.bounds()
         return Model.of(await activation.set_gate(info.context.viewer, model_name, bounds))

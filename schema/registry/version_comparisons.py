@@ -125,7 +125,8 @@ def _figures(row: VersionRow) -> dict[str, float | None]:
 @strawberry.type
 class VersionComparisonQueries:
     @strawberry.field(
-        description="Two versions side by side, of one model or of two; null where you may not see both.",
+        description="Two versions side by side, of one model or of two; null where you may not see both, an "
+        "error where one is not trained.",
         extensions=[Requires(Role.VIEWER), NullIfNotFound()],
     )
     async def compare_model_versions(

@@ -1,4 +1,4 @@
-"""Model versions: what completed jobs made."""
+"""Model versions: what jobs make."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -11,7 +11,7 @@ from jobs.registry import versions
 from schema import ids
 from schema.context import Info
 from schema.enums import Role, VersionStatus
-from schema.nodes import Node, Sample, required
+from schema.nodes import Failure, Node, Sample, failure, required
 from schema.pagination import After, Connection, First, connection
 from schema.permissions import Requires
 from schema.problems import ConflictProblem, NotFoundProblem, NullIfNotFound
@@ -63,8 +63,10 @@ class VersionMetadata:
     )
 
     @classmethod
-    def of(cls, row: VersionRow) -> "VersionMetadata":
-        result = TrainingResult.model_validate(row.result)
+    def of(cls, row: VersionRow) -> "VersionMetadata | None":
+        result = _result(row)
+        if result is None:
+            return None
         held_out = result.validation_loss
         return cls(
             config=TrainingConfig.of(StoredConfig.model_validate(row.config)),
@@ -85,14 +87,21 @@ class VersionMetadata:
         )
 
 
-@strawberry.type(description="A trained model.")
+@strawberry.type(
+    description="A trained model, or one that a job still trains: TRAINING from the moment when a worker "
+    "first takes the job, and FAILED if that does not complete."
+)
 class ModelVersion(Node):
     version: str = strawberry.field(description="Its name among the model's, such as v1.2.0.")
     status: VersionStatus = strawberry.field(description="Where it stands.")
-    accuracy: float | None = strawberry.field(
-        description="Share of tokens foretold of the rows held out; null where none were."
+    error: Failure | None = strawberry.field(
+        description="Why it FAILED: its job's error, or JOB_CANCELLED."
     )
-    training_date: datetime = strawberry.field(description="When it was made.")
+    accuracy: float | None = strawberry.field(
+        description="Share of tokens foretold of the rows held out; null where none were, and unless it "
+        "is trained."
+    )
+    training_date: datetime = strawberry.field(description="When its training began.")
     row: strawberry.Private[VersionRow]
 
     @classmethod
@@ -101,20 +110,27 @@ class ModelVersion(Node):
             id=ids.encode(ids.Kind.VERSION, row.id),
             version=row.version,
             status=row.status,
+            error=failure(row.error),
             accuracy=row.accuracy,
             training_date=row.created_at,
             row=row,
         )
 
-    @strawberry.field(description="Records that it was trained on.")
-    def training_data_size(self) -> int:
-        return TrainingResult.model_validate(self.row.result).training_records
+    @strawberry.field(description="Records that it was trained on; null unless it is trained.")
+    def training_data_size(self) -> int | None:
+        result = _result(self.row)
+        return None if result is None else result.training_records
 
-    @strawberry.field(description="How it came about, in figures.")
-    def metadata(self) -> VersionMetadata:
+    @strawberry.field(
+        description="How it came about, in figures; null unless it is trained. Its job has the config "
+        "from the start."
+    )
+    def metadata(self) -> VersionMetadata | None:
         return VersionMetadata.of(self.row)
 
-    @strawberry.field(description="The job's sample prompts, answered before and after.")
+    @strawberry.field(
+        description="The job's sample prompts, answered before and after; none unless it is trained."
+    )
     def samples(self) -> list[Sample]:
         return [Sample.of(stored) for stored in self.row.samples]
 
@@ -124,7 +140,7 @@ class ModelVersion(Node):
     ) -> Annotated["Model", strawberry.lazy("schema.registry.models")]:
         return required(await info.context.loaders.models.load(self.row.model_id))
 
-    @strawberry.field(description="The job that made it.")
+    @strawberry.field(description="The job that makes or made it.")
     async def job(self, info: Info) -> TrainingJob:
         return required(await info.context.loaders.jobs.load(self.row.job_id))
 
@@ -149,6 +165,10 @@ class ModelVersion(Node):
     @strawberry.field(description="Its exports, newest first.")
     async def exports(self, info: Info) -> list[Export]:
         return await info.context.loaders.exports.load(self.row.id)
+
+
+def _result(row: VersionRow) -> TrainingResult | None:
+    return None if row.result is None else TrainingResult.model_validate(row.result)
 
 
 @strawberry.type(description="What the deletion of a version removed.")
@@ -191,18 +211,22 @@ class VersionQueries:
         self,
         info: Info,
         model_name: Annotated[str, strawberry.argument(description="The model's name.")],
+        status: Annotated[
+            VersionStatus | None, strawberry.argument(description="Only those that stand there.")
+        ] = None,
         first: First = 20,
         after: After = None,
     ) -> Connection[ModelVersion]:
-        rows = await versions.listing(info.context.viewer, model_name, Page.of(first, after))
+        page = Page.of(first, after)
+        rows = await versions.listing(info.context.viewer, model_name, page, status=status)
         return connection(rows, ModelVersion.of, after=after)
 
 
 @strawberry.type
 class VersionMutations:
     @strawberry.mutation(
-        description="Delete a version with its files and exports. Refused for the ACTIVE one, and while "
-        "unfinished jobs start from it. The job that made it stays.",
+        description="Delete a version with its files and exports. Refused for the ACTIVE one, while it is "
+        "TRAINING, and while unfinished jobs start from it. The job that made it stays.",
         extensions=[Requires(Role.TRAINER)],
     )
     async def delete_model_version(

@@ -189,7 +189,9 @@ class TrainingJob(Node):
         found = workers.hindrance(self.row, most)
         return Hindrance(**found._asdict()) if found else None
 
-    @strawberry.field(description="What it made; null unless it is COMPLETED.")
+    @strawberry.field(
+        description="What it makes or made; null until a worker has taken it, and once that was deleted."
+    )
     async def model_version(self, info: Info) -> VersionOfJob | None:
         return await info.context.loaders.version_of_job.load(self.row.id)
 

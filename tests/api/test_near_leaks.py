@@ -69,7 +69,7 @@ async def test_near_leaks_are_told_of_a_run_and_of_two_datasets_once_both_are_ex
     assert (found["valid"], found["nearLeaksUnknown"]) == (True, None)
     assert (warning["path"], warning["suggestedPatch"]) == (["data", "validationDatasetId"], None)
     assert warning["message"] == (
-        "If no record is left out, 1 records of the validation dataset are nearly equal to records "
+        "If no record is left out, 1 record of the validation dataset is nearly equal to records "
         "that are trained on: line 1 (line 2)."
     )
     compared = (await mine.data(COMPARE, a=a, b=b))["compareDatasets"]["leaks"]

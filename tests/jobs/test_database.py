@@ -72,8 +72,19 @@ def look(path: Path, query: str) -> list[tuple[object, ...]]:
 
 def indexes(path: Path) -> set[tuple[object, ...]]:
     return set(
-        look(path, "SELECT name, tbl_name FROM sqlite_master WHERE type='index' AND sql NOT NULL")
+        look(path, "SELECT name, tbl_name FROM sqlite_master WHERE sql LIKE 'CREATE INDEX %'")
     )
+
+
+def uniques(path: Path) -> set[tuple[object, ...]]:
+    """What must be unique in which table, by a constraint or an index."""
+    found = set()
+    for (table,) in look(path, "SELECT name FROM sqlite_master WHERE type='table'"):
+        for _, name, is_unique, origin, _ in look(path, f'PRAGMA index_list("{table}")'):
+            if is_unique and origin != "pk":
+                columns = look(path, f'PRAGMA index_info("{name}")')
+                found.add((table, tuple(column for *_, column in columns)))
+    return found
 
 
 def counts(path: Path) -> dict[str, object]:
@@ -119,6 +130,16 @@ async def test_every_index_of_the_models_is_there(service: Service) -> None:
     assert {str(name) for name, _ in indexes(file)} == made
 
 
+async def test_what_the_models_want_unique_is(service: Service, tmp_path: Path) -> None:
+    declared = tmp_path / "declared.db"
+    with sqlite3.connect(declared) as file:
+        file.executescript(get_schema_sql(connections.get("default"), safe=False))
+    kept = {("tortoise_migrations", ("app", "name"))}
+    found = uniques(service.settings.home / "tunery.db") - kept
+    assert found == uniques(declared)
+    assert {("model_versions", ("job_id",)), ("model_versions", ("model_id", "version"))} <= found
+
+
 async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,12 +152,14 @@ async def test_a_filled_database_keeps_rows_and_indexes_when_a_table_is_rebuilt(
     with sqlite3.connect(tmp_path / "tunery.db") as file, sqlite3.connect(copy / "tunery.db") as to:
         file.backup(to)
     before, kept = counts(copy / "tunery.db"), indexes(copy / "tunery.db")
+    unique = uniques(copy / "tunery.db")
     assert before["job_events"] == before["training_jobs"] == 3
     _add_migration(tmp_path / "packages", REBUILD, monkeypatch)
     settings = service.settings.model_copy(update={"home": copy})
     assert await _migrate_elsewhere(settings) == ["9999_rebuild"]
     assert counts(copy / "tunery.db") == before
     assert indexes(copy / "tunery.db") == kept
+    assert uniques(copy / "tunery.db") == unique
     ddl = look(copy / "tunery.db", "SELECT sql FROM sqlite_master WHERE name='training_jobs'")
     assert "VARCHAR(200)" in str(ddl[0][0])
     assert look(copy / "tunery.db", "PRAGMA foreign_key_check") == []

@@ -50,6 +50,7 @@ from tests.ingesting import examine, ingest
 from tests.jobs.data.test_hub_datasets import queued as from_hub
 from tests.jobs.data.test_ingest import queued, uploaded
 from tests.jobs.data.test_uploads import put
+from tests.jobs.registry.test_making import numbers_of_versions_begun_at_once
 from tests.jobs.runs.test_events import WRITER, last_seq, seen_by
 from tests.jobs.stage import (
     Step,
@@ -141,6 +142,11 @@ async def test_two_processes_claim_each_job_once_and_lose_no_event_number(
     viewer = await make_viewer()
     jobs = [await make_job(viewer, postgres) for _ in range(3)]
     await hammer(postgres, jobs, processes=2)
+
+
+async def test_versions_begun_at_once_have_numbers_of_their_own(postgres: Service) -> None:
+    names = await numbers_of_versions_begun_at_once(await make_viewer(), postgres)
+    assert names == [f"v1.{number}.0" for number in range(5)]
 
 
 async def test_followers_who_join_at_any_time_see_every_event_once_and_in_order(

@@ -143,6 +143,7 @@ def by_dry_run(
         rounds=[each for step in steps for each in engine.divided(step)],
         gradients=engine.lanes * 4 * sum(sizes),
         begin=begin,
+        sizes=engine.sizes,
     )
     engine.close()
     name = "cpu"

@@ -16,7 +16,7 @@ from training.data.rendering import IGNORED, Row
 from training.devices.hardware import probe
 from training.devices.layout import layout
 from training.devices.world import directly
-from training.engine.bounds import LOGITS_BYTES, LONG_ROW
+from training.engine.bounds import LONG_ROW, logits_chunks
 from training.engine.choice import Computes, choose
 from training.engine.decoder import Decoder
 from training.engine.generic import GenericDecoder
@@ -31,7 +31,7 @@ from training.memory.dry_run import (
     dry_run_as_written,
     real_run,
 )
-from training.memory.forecast import Workload, _dry, heaviest, memory_estimate
+from training.memory.forecast import Rows, Workload, _dry, heaviest, memory_estimate
 from training.memory.ledger import Holding, Ledger
 from training.memory.operations import (
     DeviceMatters,
@@ -102,7 +102,12 @@ def workload_of(model: PreTrainedModel, computes: Computes | None = None) -> Wor
         rounds=[[ROWS]],
         gradients=4 * sum(each.numel() for each in trained),
         begin=begin,
+        sizes=sizes,
     )
+
+
+def sizes(rows: Rows) -> tuple[int, int]:
+    return sum(row.tokens for row in rows), sum(row.trained_tokens for row in rows)
 
 
 def told_and_real(model: PreTrainedModel) -> tuple[Holding, Holding]:
@@ -144,12 +149,13 @@ def test_layers_that_are_trained_and_frozen_ones_are_told_apart(
 def test_without_a_device_a_pass_holds_to_the_byte_what_it_does_on_one(
     method: TrainingType, dtype: torch.dtype
 ) -> None:
-    model = model_of("qwen3", method, tie_word_embeddings=True, vocab_size=60_000).to(dtype)
+    size = 120_000
+    model = model_of("qwen3", method, tie_word_embeddings=True, vocab_size=size).to(dtype)
     one, other = (
         _as_written(each, *written(model, ROWS)) for each in (FakeOperations, MetaOperations)
     )
     assert one == other
-    assert one.passing > LOGITS_BYTES  # more than one chunk of tokens goes through the head
+    assert logits_chunks(sum(row.trained_tokens for row in ROWS), size, on_cpu=True) > 1
 
 
 def test_a_pass_in_which_the_device_matters_is_run_on_one() -> None:
@@ -267,6 +273,8 @@ def test_a_model_that_cannot_run_dry_is_measured_on_short_rows() -> None:
 
 def test_the_heaviest_rounds_are_those_with_most_tokens_labels_or_length() -> None:
     many, long, trained = [[row(60, 1)] * 5], [[row(200, 1)]], [[row(100, 100)]]
-    assert heaviest([[[row(9, 1)]], many, long, trained]) == [many, trained, long]
-    assert heaviest([many]) == [many]
-    assert heaviest([]) == []
+    assert heaviest([[[row(9, 1)]], many, long, trained], sizes) == [many, trained, long]
+    assert heaviest([many], sizes) == [many]
+    as_long = [[row(90, 10)]], [[row(99, 5)]], [[row(80, 40)]]  # once they are padded
+    assert heaviest(as_long, lambda rows: (128, sizes(rows)[1])) == [as_long[2], as_long[1]]
+    assert heaviest([], sizes) == []

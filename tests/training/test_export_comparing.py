@@ -171,3 +171,20 @@ def test_where_the_dataset_is_gone_or_changed_the_fixed_texts_must_do(
     assert job_rows(job, str(tiny_model)) == []
     (job / "data.jsonl").unlink()
     assert job_rows(job, str(tiny_model)) == []
+
+
+def test_what_texts_begin_with_alike_counts_once() -> None:
+    reading = READING.model_copy(
+        update={
+            "names": ("first", "second", "third"),
+            "prompts": ("a", "b", "c"),
+            "input_ids": ((1, 2, 3), (1, 2, 4), (1, 2)),
+        }
+    )
+    own = [torch.eye(3), torch.eye(3), torch.eye(3)[:2]]
+    other = [own[0], own[1].clone(), own[2].flip(0)]
+    other[1][2] = torch.tensor([5.0, 0.0, 0.0])
+    found = compare(Answers(reading, {WHOLE: own}), Answers(reading, {WHOLE: other}))
+    assert (found.positions, found.top1_agreement) == (4, 0.75)
+    assert found.first_difference is not None
+    assert found.first_difference.startswith("after 3 tokens of second in one pass, 0 is")

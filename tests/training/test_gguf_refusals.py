@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +22,8 @@ from tests.training.gguf_files import (
 )
 from tests.training.jobs import qa_rows, run_here, write_job
 from training.errors import ParityFailed
-from training.export import errors, run
-from training.export.bounds import EXACT
+from training.export import errors, making, run
+from training.export.bounds import EXACT, bounds_of
 from training.export.gguf import exporter, vocabulary, writing
 from training.export.gguf.errors import QuantisationFailed, WeightsOverflow
 from training.export.gguf.naming import file_stem, safe_name
@@ -330,6 +331,23 @@ def test_an_export_is_made_by_processes_that_know_its_files_alone(tmp_path: Path
     assert result.parity.kl_divergence < 1e-2
     assert damage(folder / "files") is None
     assert sorted(each.name for each in folder.iterdir() if each.name.startswith(".")) == []
+
+
+@pytest.mark.slow
+def test_a_fault_that_few_bits_would_hide_is_found_before_they_are_taken(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(folder: Path, path: Path, *arguments: Any) -> None:
+        other = changed(folder, tmp_path / path.parent.name, config={"rms_norm_eps": 1e-3})
+        writing.write_file(other, path, *arguments)
+
+    monkeypatch.setattr(exporter, "write_file", faulty)
+    spec = spec_of(model, weight_type=WeightType.Q4_0)
+    found = parity(spec, written(spec, tmp_path / "alone" / "files"))
+    assert judge(found, bounds_of(WeightType.Q4_0)).kl_divergence > 1e-6
+    (tmp_path / "export").mkdir()
+    with pytest.raises(ParityFailed, match=r"KL divergence is .*, above 1e-06"):
+        making.make(spec, tmp_path / "export")
 
 
 def test_what_the_quantiser_says_is_told(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The libraries' manners, as a child process meets them."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,12 +45,13 @@ def test_products_of_ever_new_lengths_do_not_fill_the_memory() -> None:
 LEAN = """
 import sys
 from training.lean_imports import lean_imports
-from training.libraries import leave_out_bitsandbytes, leave_out_pandas
+from training.libraries import leave_out_bitsandbytes, leave_out_unused
 leave_out_bitsandbytes()
-leave_out_pandas()
+leave_out_unused()
 with lean_imports(alone=True):
     from training import pipeline
-spared = ("torch._dynamo.eval_frame", "torch.distributed.tensor", "sympy", "bitsandbytes", "pandas")
+unused = ("bitsandbytes", "pandas", "scipy", "torchaudio", "torchvision")
+spared = ("torch._dynamo.eval_frame", "torch.distributed.tensor", "sympy", *unused)
 print([name for name in spared if sys.modules.get(name)])
 
 import torch
@@ -67,8 +70,18 @@ print(counters["frames"]["ok"])
 
 
 @pytest.mark.slow
-def test_what_no_run_needs_is_imported_once_it_is_asked_for() -> None:
+def test_what_no_run_needs_is_imported_once_it_is_asked_for(tmp_path: Path) -> None:
+    for name in ("scipy", "torchaudio", "torchvision"):  # as where they are installed
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("import torch._dynamo.utils")
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        (tmp_path / f"{name}-1.0.dist-info" / "METADATA").write_text(about)
     found = subprocess.run(
-        [sys.executable, "-P", "-c", LEAN], check=True, capture_output=True, text=True
+        [sys.executable, "-P", "-c", LEAN],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
     assert found.stdout.splitlines() == ["[]", "True llama", "[]", "True True", "2.0", "1"]

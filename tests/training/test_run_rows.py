@@ -62,7 +62,7 @@ def test_too_long_records_are_left_out_where_that_was_asked_for(make_job: MakeJo
     (warning,) = of_kind(told, WarningRaised)
     assert (warning.code, warning.message) == (
         "RECORDS_TOO_LONG",
-        "1 records are longer than 60 tokens and are left out: line 7.",
+        "1 record is longer than 60 tokens and is left out: line 7.",
     )
     (data,) = of_kind(told, DataPrepared)
     assert (data.training_records, data.validation_records) == (5, 1)
@@ -71,7 +71,7 @@ def test_too_long_records_are_left_out_where_that_was_asked_for(make_job: MakeJo
 
 def test_too_long_records_end_a_run_that_was_told_so(make_job: MakeJob) -> None:
     job = make_job(rows=LONG, max_sequence_length=60, on_too_long=OnTooLong.ERROR)
-    with pytest.raises(RowsTooLong, match="1 records are longer than 60 tokens: line 7"):
+    with pytest.raises(RowsTooLong, match="1 record is longer than 60 tokens: line 7"):
         rows_of(job)
 
 

@@ -100,7 +100,7 @@ def test_long_records_of_the_validation_dataset_are_told_apart(make_job: MakeJob
         make_job(rows=qa_rows(6), held_out=[long, *qa_rows(9)[6:]], max_sequence_length=64)
     )
     assert [each.code for each in warnings] == ["RECORDS_DROPPED"]
-    assert warnings[0].message.startswith("1 records of the validation dataset have no token")
+    assert warnings[0].message.startswith("1 record of the validation dataset has no token")
     assert (data.dropped_records, data.training_records, data.validation_records) == (1, 6, 3)
 
 

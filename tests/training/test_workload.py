@@ -38,11 +38,14 @@ def test_of_many_rows_the_heaviest_steps_are_searched(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = prepared(make_job(rows=qa_rows(60), epochs=1, batch_size=4))
-    all_steps = heaviest(workload(run).rounds)
+    sizes = run.run.stepper.engine.sizes
+    all_steps = heaviest(workload(run).rounds, sizes)
     monkeypatch.setattr(module, "_SEARCHED_ROWS", 20)
     searched = workload(run).rounds
     assert len(searched) < 12
-    assert [lines(each) for each in heaviest(searched)] == [lines(each) for each in all_steps]
+    assert [lines(each) for each in heaviest(searched, sizes)] == [
+        lines(each) for each in all_steps
+    ]
 
 
 def lines(packs: Sequence[Sequence[TokenRow]]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from pydantic import Field
 
-from training.config import Frozen
+from training.config import Frozen, TrainOn
 from training.data.doctor.checks import Code, Strategy
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "AddedDataset",
     "Cause",
     "Changes",
+    "ExaminedTokens",
     "LineRange",
     "Removal",
     "RemovalPlan",
@@ -33,12 +34,27 @@ class LineRange(NamedTuple):
     last: int
 
 
+class ExaminedTokens(Frozen):
+    """The look at a dataset's rows of tokens by which records go, as it was then."""
+
+    key: str
+    """The service's name for it."""
+    model: str
+    """Whose tokens, by its name."""
+    chat_template: str | None
+    """Its own, where None."""
+    train_on: TrainOn
+    max_sequence_length: int
+
+
 class RemovalPlan(Frozen):
     """Which of a dataset's records are to go: each for the first of these that it meets."""
 
     lines: tuple[LineRange, ...] = ()
     strategies: dict[Code, Strategy] = Field(default_factory=dict)
     """By what was found of the others; what was found of no record is no mistake."""
+    tokens: ExaminedTokens | None = None
+    """Where strategies are about what was found in rows of tokens, who found it."""
     duplicates: bool = False
     """Those that are equal to an earlier one which stays."""
 
@@ -79,6 +95,8 @@ class Changes(Frozen):
     """The child's last so many records are new."""
     added_dataset: AddedDataset | None = None
     """Whose records those are, where they are another dataset's."""
+    examined_tokens: ExaminedTokens | None = None
+    """By which records went, where they went for what was found in their tokens."""
     removed: int
     removals: tuple[Removal, ...] = ()
     """Together all that were removed, each once; none where that was before reasons were kept."""
@@ -114,6 +132,8 @@ def changes(
     removals: tuple[Removal, ...],
     added: int,
     added_dataset: AddedDataset | None = None,
+    *,
+    examined_tokens: ExaminedTokens | None = None,
 ) -> Changes:
     """What it is to remove the marked records for these reasons, and to add so many."""
     ranges = _ranges(gone)
@@ -121,6 +141,7 @@ def changes(
     return Changes(
         added=added,
         added_dataset=added_dataset,
+        examined_tokens=examined_tokens,
         removed=gone.count(1),
         removals=removals,
         removed_lines=first,

@@ -7,7 +7,7 @@ from typing import Final, TypeGuard
 
 from transformers import PreTrainedTokenizerBase, TokenizersBackend
 
-__all__ = ["given_threads", "ids_of", "is_its_backend"]
+__all__ = ["given_threads", "ids_of", "is_its_backend", "leave_out_threads"]
 
 _PARALLELISM: Final = "TOKENIZERS_PARALLELISM"
 
@@ -48,19 +48,25 @@ def is_its_backend(tokenizer: PreTrainedTokenizerBase) -> TypeGuard[TokenizersBa
 
 
 @contextmanager
-def given_threads() -> Iterator[None]:
+def given_threads() -> Iterator[int]:
     """Let a tokenizer use the threads that were given to this process: nothing else computes now.
 
-    It counts the machine's cores otherwise, and is kept from that where models are computed.
+    It counts the machine's cores otherwise, and is kept from that where models are computed. Yields how
+    many there are.
     """
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     before = os.environ.get(_PARALLELISM)
     os.environ.setdefault("RAYON_NUM_THREADS", threads)
     os.environ[_PARALLELISM] = "true" if threads != "1" else "false"
     try:
-        yield
+        yield int(threads) if threads.isdecimal() else 1
     finally:
         if before is None:
             del os.environ[_PARALLELISM]
         else:
             os.environ[_PARALLELISM] = before
+
+
+def leave_out_threads() -> None:
+    """Keep a tokenizer from threads, which no process has after it was forked."""
+    os.environ[_PARALLELISM] = "false"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from training.errors import TrainingError
+from training.wording import counted
 
 __all__ = ["NAMED_LINES", "RowsTooLong", "numbered"]
 
@@ -17,7 +18,7 @@ class RowsTooLong(TrainingError):
     def __init__(self, lines: Sequence[int], longest: int) -> None:
         super().__init__(
             "ROWS_TOO_LONG",
-            f"{len(lines)} records are longer than {longest} tokens: {numbered(lines)}.",
+            f"{counted(len(lines), 'records are longer')} than {longest} tokens: {numbered(lines)}.",
             "Raise maxSequenceLength, shorten them, or set onTooLong to DROP or TRUNCATE.",
         )
 

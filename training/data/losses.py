@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from training.config import Side
 from training.data.doctor.report import Leaks
 from training.data.errors import numbered
+from training.wording import counted
 
 __all__ = ["Affected", "Loss", "leak", "losses", "near_leak"]
 
@@ -55,7 +56,8 @@ def losses(
     for code, affected, what, remedy in told:
         if affected.total:
             lines = numbered(affected.first, affected.total)
-            yield Loss(code, f"{affected.total} {records} {what}: {lines}.", remedy)
+            message = f"{counted(affected.total, f'{records} {what}')}: {lines}."
+            yield Loss(code, message, remedy)
 
 
 def leak(leaked: Affected, drop_from: Side) -> Loss:
@@ -66,7 +68,7 @@ def leak(leaked: Affected, drop_from: Side) -> Loss:
         here, there, effect = "the validation dataset", "the dataset", "tested with"
     return Loss(
         "VALIDATION_LEAK",
-        f"{leaked.total} records of {here} are in {there} too, and are not {effect}: "
+        f"{counted(leaked.total, f'records of {here} are in {there} too, and are not {effect}')}: "
         f"{numbered(leaked.first, leaked.total)}.",
         f"Remove them from {here}, or name the other side in dropLeaksFrom.",
     )
@@ -84,7 +86,8 @@ def near_leak(leaks: Leaks, *, of_dataset: bool) -> Loss:
         whose, remedy = "that are held out", "Remove either of each pair from the dataset"
     return Loss(
         "VALIDATION_NEAR_LEAK",
-        f"{leaks.near} records {whose} are nearly equal to records that are trained on: "
+        f"{counted(leaks.near, f'records {whose}')} {'is' if leaks.near == 1 else 'are'} nearly equal to "
+        "records that are trained on: "
         f"{'line' if leaks.near == 1 else 'lines'} {named}{more}.",
         f"{remedy} by deriveDataset; else validation looks better than it is.",
     )

@@ -23,6 +23,10 @@ _STRUCTURE: Final = re.compile(r'"(?>[^"\\]++|\\.)*+(?:"|\Z|\\\Z)|[\[{]|[\]}]', 
 """A whole string, or a bracket. Possessive, so that hostile text costs no more than its length."""
 
 
+_BEFORE_PLACE: Final = re.compile(r"( starting)? at$")
+"""How some of the decoder's words lead to the place, which is named before them here."""
+
+
 def loads(text: str) -> object:
     """The value of a JSON text.
 
@@ -34,7 +38,8 @@ def loads(text: str) -> object:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise RecordError(
-            "MALFORMED_JSON", f"This is not JSON at character {error.pos + 1}: {error.msg}."
+            "MALFORMED_JSON",
+            f"This is not JSON at character {error.pos + 1}: {_BEFORE_PLACE.sub('', error.msg)}.",
         ) from None
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -19,8 +20,8 @@ from training.config import DataType
 from training.data.encoding import given_threads
 from training.data.records import Record, parse
 from training.data.rendering import Renderer
-from training.data.rows import Row
-from training.data.token_file import Integers, TokenWriter, token_writer
+from training.data.shared_rendering import Batch, NumberedLines, in_order
+from training.data.token_file import Columns, Integers, TokenWriter, columns_of, token_writer
 from training.errors import DatasetDamaged, RecordError
 from training.files import damage, disk_full_named, remove_leftovers, sha256_of, whole_folder
 from training.locking import folder_lock
@@ -190,51 +191,53 @@ def _rendered(
     """Render batch by batch, and tell how far that is after each."""
     size = max(1, records.path.stat().st_size)
     done = 0
-    rows: list[Row] = []
-    with given_threads():
-        for batch, position in _batches(records, sha256):
-            rows += renderer.rows(batch.records, batch.contents)
-            done += len(batch.records)
-            if sum(row.tokens for row in rows) >= _WRITTEN_TOKENS:
-                writer.write(rows)
-                rows = []
-            yield Rendering(done, position / size)
-        writer.write(rows)
+    parts: list[Columns] = []
+    read = hashlib.sha256()
+    work = partial(_columns, records, renderer)
+    with (
+        given_threads() as threads,
+        closing(in_order(_batches(records, read), work, processes=threads)) as made,
+    ):
+        for batch, columns in made:
+            parts.append(columns)
+            done += len(batch.lines)
+            if sum(len(each.ids) for each in parts) >= _WRITTEN_TOKENS:
+                writer.write(parts)
+                parts = []
+            yield Rendering(done, batch.position / size)
+    if read.hexdigest() != sha256:
+        raise DatasetDamaged(records.path, "it has another checksum than when it was stored")
+    writer.write(parts)
 
 
-class _Batch(NamedTuple):
-    """Some records by their lines, and the digests of these, which are canonical."""
+def _columns(records: RecordFile, renderer: Renderer, lines: NumberedLines) -> Columns:
+    """Records as they will lie in the token file. Their digests are those of their lines, which are
+    canonical."""
+    parsed = [(line, _record(records, line, content)) for line, content in lines]
+    contents = [hashlib.sha256(content).digest() for _, content in lines]
+    return columns_of(renderer.rows(parsed, contents))
 
-    records: list[tuple[int, Record]]
-    contents: list[bytes]
 
-
-def _batches(records: RecordFile, sha256: str) -> Iterator[tuple[_Batch, int]]:
-    """The wanted records by their lines, some at a time, and how many bytes are read by then; no
-    records where many lines are passed over."""
+def _batches(records: RecordFile, read: "hashlib._Hash") -> Iterator[Batch]:
+    """The wanted records, some at a time, or none where many lines are passed over. What is read goes
+    into `read`."""
     wanted = None if records.places is None else iter(records.places.tolist())
     following = None if wanted is None else next(wanted, -1)
-    batch = _Batch([], [])
+    lines: NumberedLines = []
     size = position = 0
-    found = hashlib.sha256()
     for place, content in _lines(records.path):
         if following is None or place == following:
-            if size and (
-                len(batch.records) == _BATCH_RECORDS or size + len(content) > _BATCH_BYTES
-            ):
-                yield batch, position
-                batch, size = _Batch([], []), 0
-            batch.records.append((place + 1, _record(records, place + 1, content)))
-            batch.contents.append(hashlib.sha256(content).digest())
+            if size and (len(lines) == _BATCH_RECORDS or size + len(content) > _BATCH_BYTES):
+                yield Batch(lines, size, position)
+                lines, size = [], 0
+            lines.append((place + 1, content))
             size += len(content)
             following = None if wanted is None else next(wanted, -1)
         elif place % _LINES_A_LOOK == 0:
-            yield _Batch([], []), position
-        found.update(content)
+            yield Batch([], 0, position)
+        read.update(content)
         position += len(content)
-    yield batch, position
-    if found.hexdigest() != sha256:
-        raise DatasetDamaged(records.path, "it has another checksum than when it was stored")
+    yield Batch(lines, size, position)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from training.data.rows import IGNORED, Row
 
-__all__ = ["Integers", "TokenTable", "TokenWriter", "read_rows", "token_writer"]
+__all__ = [
+    "Columns",
+    "Integers",
+    "TokenTable",
+    "TokenWriter",
+    "columns_of",
+    "read_rows",
+    "token_writer",
+]
 
 Integers: TypeAlias = NDArray[np.int64]
 _NumberT = TypeVar("_NumberT", np.int32, np.int64)
@@ -34,27 +42,55 @@ _SCHEMA: Final = pa.schema(
 _DIGEST_BYTES: Final = 32
 
 
+class Columns(NamedTuple):
+    """Rows as they will lie in the file, column by column."""
+
+    lines: Integers
+    ids: NDArray[np.int32]
+    lengths: Integers
+    """How many of the ids each row has."""
+    spans: NDArray[np.int32]
+    span_lengths: Integers
+    contents: bytes
+    trained_tokens: NDArray[np.int32]
+
+
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Rows that lie in memory as columns, which take a tenth of theirs."""
+    lengths = np.array([row.tokens for row in rows], dtype=np.int64)
+    total = int(lengths.sum())
+    trained = _flat((row.labels for row in rows), total) != IGNORED
+    spans, span_lengths = _spans(trained, np.cumsum(lengths), lengths)
+    return Columns(
+        lines=np.array([row.line for row in rows], dtype=np.int64),
+        ids=_flat((row.input_ids for row in rows), total),
+        lengths=lengths,
+        spans=spans,
+        span_lengths=span_lengths,
+        contents=b"".join(row.content for row in rows),
+        trained_tokens=_sums(trained, lengths).astype(np.int32),
+    )
+
+
 class TokenWriter:
     """Appends rows to a file, a batch at a time."""
 
     def __init__(self, stream: pa.RecordBatchStreamWriter) -> None:
         self._stream = stream
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Append some rows, which are held as they will lie in the file."""
-        lengths = np.array([row.tokens for row in rows], dtype=np.int64)
-        ends = np.cumsum(lengths)
-        total = int(lengths.sum())
-        ids = _flat((row.input_ids for row in rows), total)
-        trained = _flat((row.labels for row in rows), total) != IGNORED
-        spans, counts = _spans(trained, ends, lengths)
+    def write(self, parts: Sequence[Columns]) -> None:
+        """Append some rows, or none, as one batch."""
+        lines, ids, lengths, spans, span_lengths, contents, trained_tokens = zip(
+            *(parts or [columns_of(())]), strict=True
+        )
+        each = np.concatenate(lengths)
         columns = [
-            _array(pa.int64(), np.array([row.line for row in rows], dtype=np.int64)),
-            _lists(ids, lengths),
-            _lists(spans, counts),
-            _digests([row.content for row in rows]),
-            _array(pa.int32(), lengths.astype(np.int32)),
-            _array(pa.int32(), _sums(trained, lengths).astype(np.int32)),
+            _array(pa.int64(), np.concatenate(lines)),
+            _lists(np.concatenate(ids), each),
+            _lists(np.concatenate(spans), np.concatenate(span_lengths)),
+            _digests(b"".join(contents), len(each)),
+            _array(pa.int32(), each.astype(np.int32)),
+            _array(pa.int32(), np.concatenate(trained_tokens)),
         ]
         self._stream.write_batch(pa.record_batch(columns, schema=_SCHEMA))
 
@@ -205,9 +241,9 @@ def _lists(values: NDArray[np.int32], lengths: Integers) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, _array(pa.int32(), values))
 
 
-def _digests(contents: Sequence[bytes]) -> pa.Array:
-    lengths = np.full(len(contents), _DIGEST_BYTES, dtype=np.int64)
-    return _array(pa.binary(), _offsets(lengths), b"".join(contents))
+def _digests(contents: bytes, count: int) -> pa.Array:
+    lengths = np.full(count, _DIGEST_BYTES, dtype=np.int64)
+    return _array(pa.binary(), _offsets(lengths), contents)
 
 
 def _offsets(lengths: Integers) -> NDArray[np.int32]:

@@ -15,11 +15,15 @@ LONG_ROW: Final = 1024
 """Rows of more tokens go through torch's attention kernel on a CPU too."""
 
 LOGITS_BYTES: Final = 16 * 2**20
-"""What the fp32 logits of a chunk of tokens may take on a CPU."""
+"""What the fp32 logits of a chunk of tokens take on a CPU, or half as much again at most."""
 GPU_LOGITS_BYTES: Final = 512 * 2**20
 """The same on a GPU, which computes too few at less than full speed."""
 LEAST_LOGITS_TOKENS: Final = 16
 """Tokens of a chunk, however wide the vocabulary."""
+
+_CHUNKS_TOGETHER: Final = 4
+"""Chunks on a CPU whose gradient of the head's weight is one product: that of one is a thin one, and
+takes another pass over a large sum."""
 
 SPARE: Final = 0.1
 """Of the memory available: what may be taken to compute faster."""
@@ -33,7 +37,18 @@ def lane_count(step_tokens: float, *, threads: int) -> int:
     return max(1, min(threads, int(step_tokens // _TOKENS_WORTH_A_LANE)))
 
 
-def logits_tokens(vocabulary_size: int, *, on_cpu: bool) -> int:
-    """For how many tokens the head is applied at once."""
+def logits_chunks(tokens: float, vocabulary_size: int, *, on_cpu: bool) -> int:
+    """In how many chunks of equal size the head is applied to so many tokens."""
+    return max(1, round(tokens / _logits_tokens(vocabulary_size, on_cpu=on_cpu)))
+
+
+def logits_groups(tokens: float, vocabulary_size: int, *, on_cpu: bool) -> int:
+    """In how many groups of equal size the chunks of so many tokens yield the gradient of the head's
+    weight."""
+    together = _CHUNKS_TOGETHER if on_cpu else 1
+    return max(1, round(tokens / (together * _logits_tokens(vocabulary_size, on_cpu=on_cpu))))
+
+
+def _logits_tokens(vocabulary_size: int, *, on_cpu: bool) -> int:
     size_bytes = LOGITS_BYTES if on_cpu else GPU_LOGITS_BYTES
     return max(LEAST_LOGITS_TOKENS, size_bytes // (4 * vocabulary_size))

@@ -65,6 +65,13 @@ class Dropout:
         return below.to(self._integer)
 
 
+def pool_bytes(probability: float, *, largest: int, dtype: torch.dtype) -> int:
+    """What the masks of a micro-batch take, for inputs of at most `largest` elements of a dtype."""
+    if round((1 - probability) * _LEVELS) == _LEVELS:
+        return 0
+    return (2 * largest + 3) // 4 * 4 * dtype.itemsize
+
+
 def masked(tensor: Tensor, mask: Tensor | None) -> Tensor:
     """The elements kept, the others zero."""
     if mask is None:

@@ -1,6 +1,6 @@
 """The engine of a run: rows in, gradients and scores out, whatever the model and the machine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import torch
@@ -8,7 +8,7 @@ import torch
 from training.data.rows import TokenRow
 from training.engine.choice import Choice, Passes
 from training.engine.gradients import Gradients
-from training.engine.graphs import graphs_for
+from training.engine.graphs import fitted, graphs_for, shape_of_rows
 from training.engine.lanes import Lanes
 from training.engine.packs import Pack, divide, make_pack
 from training.engine.trainable import TrainableWeights
@@ -74,6 +74,23 @@ class Engine:
         """A micro-batch on the device."""
         return make_pack(rows, self.device)
 
+    def laid_out(self, rows: Sequence[TokenRow]) -> Pack:
+        """A micro-batch on the device as its backward pass takes it: padded where that may be recorded."""
+        pack = self.packed(rows)
+        return fitted(pack) if self._replays(pack.tokens) else pack
+
+    def sizes(self, rows: Sequence[TokenRow]) -> tuple[int, int]:
+        """Tokens of a micro-batch so laid out, and those of them that the head is applied to."""
+        tokens = sum(row.tokens for row in rows)
+        if not self._replays(tokens):
+            return tokens, sum(row.trained_tokens for row in rows)
+        shape = shape_of_rows(rows)
+        return shape.tokens, shape.labels
+
+    def recorded_bytes(self, packs: Iterable[Sequence[TokenRow]]) -> int:
+        """What will be held, once these micro-batches were computed, to replay the like of them."""
+        return 0 if self._graphs is None else self._graphs.kept_bytes(packs)
+
     def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
         """Add the gradient of `share` times the summed loss of a round, and give its scores.
 
@@ -100,9 +117,12 @@ class Engine:
 
     def _passes(self, pack: Pack) -> Passes:
         """What makes a pack's backward pass."""
-        if self._graphs is not None and self._graphs.serve(pack):
+        if self._graphs is not None and self._graphs.serve(pack.tokens):
             return self._graphs
         return self.choice.computes
+
+    def _replays(self, tokens: int) -> bool:
+        return self._graphs is not None and self._graphs.serve(tokens)
 
     def collect(self) -> None:
         """Hand the step's gradients to the masters."""

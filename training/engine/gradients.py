@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 _SMALL: Final = 2**20
-"""Elements up to which a gradient waits for others."""
+"""Elements up to which a gradient on a GPU waits for others, and one on a CPU is added at once."""
 
 
 class Gradients:
@@ -30,7 +30,7 @@ class Gradients:
                 self.settle()
             self._waiting[parameter] = gradient
         elif parameter in self._begun:
-            self._sums[parameter].add_(gradient)
+            _add(self._sums[parameter], gradient)
         else:
             self._sum(parameter).copy_(gradient)
             self._begun.add(parameter)
@@ -95,6 +95,17 @@ def summed(lanes: Sequence[Gradients], parameters: Iterable[Parameter]) -> list[
             parts[0].add_(part)
         totals.append(parts[0] if parts else None)
     return totals
+
+
+def _add(total: Tensor, gradient: Tensor) -> None:
+    """Add one to a sum. torch's operation on a CPU first converts all of a gradient of another dtype,
+    which takes many times as long where the copy does not stay in the cache."""
+    if gradient.is_cuda or type(gradient) is not Tensor or gradient.numel() <= _SMALL:
+        total.add_(gradient)
+        return
+    rows = max(1, _SMALL // (gradient.numel() // len(gradient)))
+    for part, added in zip(torch.split(total, rows), torch.split(gradient, rows), strict=True):
+        part.add_(added)
 
 
 def _waits(gradient: Tensor) -> bool:

@@ -6,7 +6,8 @@ computed as any other, the second is recorded, and from then on one call replays
 copied to where they look.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
+from training.data.rows import TokenRow
 from training.engine.decoder import Decoder
-from training.engine.dropout import Dropout
+from training.engine.dropout import Dropout, pool_bytes
 from training.engine.fusing import fuses
 from training.engine.gradients import Gradients
 from training.engine.head import Sums, TokenSums
@@ -32,6 +34,9 @@ _TOKENS: Final = 64
 _ROWS: Final = 8
 _LONGEST: Final = 128
 _LABEL_SHARES: Final = 4
+
+_BLOCK_BYTES: Final = 512
+"""Torch's allocator hands out memory for a GPU in multiples of this."""
 
 
 class Shape(NamedTuple):
@@ -65,10 +70,11 @@ class Graphs:
         self._recorded: dict[Shape, _Recorded] = {}
         self._pool = torch.cuda.graph_pool_handle()
         self._fails = False
+        self._apart(self._set_up)
 
-    def serve(self, pack: Pack) -> bool:
-        """Whether a pack is computed here."""
-        return pack.tokens < SMALL and not self._fails
+    def serve(self, tokens: int) -> bool:
+        """Whether a pack of so many tokens is computed here."""
+        return tokens < SMALL and not self._fails
 
     def backward(self, pack: Pack, *, share: float, seed: int, gradients: Gradients) -> TokenSums:
         """Add the gradient of `share` times the pack's summed loss; the sums as they are."""
@@ -94,6 +100,17 @@ class Graphs:
         """Give back the memory of all that is recorded."""
         self._recorded.clear()
         self._seen.clear()
+
+    def kept_bytes(self, packs: Iterable[Sequence[TokenRow]]) -> int:
+        """What will stay held for the passes of these micro-batches that will be recorded."""
+        return kept_bytes(packs, self._decoder)
+
+    @torch.no_grad()
+    def _set_up(self) -> None:
+        """Have libraries take now what they hold for products on a stream, some 30 MB, so that it is seen by
+        whoever looks at what is held before the first step."""
+        some = self._decoder.embedding[:_ROWS]
+        torch.mm(some, some.t())
 
     def _record(self, shape: Shape, pack: Pack, gradients: Gradients) -> None:
         """Record the passes of a shape. Where that fails, none is tried any more: all of this only
@@ -139,13 +156,48 @@ def graphs_for(computes: object, device: torch.device) -> Graphs | None:
     return Graphs(computes) if can else None
 
 
+def kept_bytes(packs: Iterable[Sequence[TokenRow]], decoder: Decoder) -> int:
+    """What stays held of those micro-batches' passes that are recorded, where most is: what a pass reads,
+    for each shape that comes twice. What it computes with goes back to a pool that all share."""
+    small = (rows for rows in packs if sum(row.tokens for row in rows) < SMALL)
+    counts = Counter(shape_of_rows(rows) for rows in small)
+    kept = [_kept_bytes(shape, decoder) for shape, count in counts.items() if count > 1]
+    return sum(sorted(kept, reverse=True)[:_MOST])
+
+
+def _kept_bytes(shape: Shape, decoder: Decoder) -> int:
+    whole, half = torch.int64.itemsize, torch.int32.itemsize
+    pack = (shape.tokens, shape.tokens, shape.labels, shape.labels)
+    dropout = pool_bytes(
+        decoder.dropout, largest=shape.tokens * decoder.widest, dtype=decoder.embedding.dtype
+    )
+    share_and_sums = 3 * _BLOCK_BYTES
+    held = (*(whole * each for each in pack), half * (shape.rows + 1), dropout)
+    return share_and_sums + sum(_up(each, _BLOCK_BYTES) for each in held)
+
+
 def shape_of(pack: Pack) -> Shape:
     """The shape that a pack is padded to: one token more at least, for padded labels to lie at."""
-    tokens = _up(pack.tokens + 1, _TOKENS if pack.tokens < 8 * _TOKENS else 2 * _TOKENS)
-    labels = _up(len(pack.targets), tokens // _LABEL_SHARES)
-    rows = max(_ROWS, _power_of_two(len(pack.borders)))
-    longest = max(_LONGEST, _power_of_two(max(pack.longest, tokens - pack.tokens)))
-    return Shape(tokens, labels, rows, longest)
+    return _shape(pack.lengths, labels=len(pack.targets))
+
+
+def shape_of_rows(rows: Sequence[TokenRow]) -> Shape:
+    """The same of rows that are no pack yet."""
+    labels = sum(row.trained_tokens for row in rows)
+    return _shape([row.tokens for row in rows], labels=labels)
+
+
+def _shape(lengths: Sequence[int], *, labels: int) -> Shape:
+    given = sum(lengths)
+    tokens = _up(given + 1, _TOKENS if given < 8 * _TOKENS else 2 * _TOKENS)
+    rows = max(_ROWS, _power_of_two(len(lengths) + 1))
+    longest = max(_LONGEST, _power_of_two(max(*lengths, tokens - given)))
+    return Shape(tokens, _up(labels, tokens // _LABEL_SHARES), rows, longest)
+
+
+def fitted(pack: Pack) -> Pack:
+    """A pack as its pass is recorded."""
+    return padded(pack, shape_of(pack))
 
 
 def padded(pack: Pack, shape: Shape) -> Pack:

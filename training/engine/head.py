@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
-from training.engine.bounds import logits_tokens
+from training.engine.bounds import logits_chunks, logits_groups
 from training.engine.fusing import fuses
 from training.engine.gradients import Gradients
 
@@ -66,17 +66,40 @@ class Head:
     ) -> tuple[Tensor, Sums]:
         """The gradient of `share` times the summed loss at the tokens, and the sums as they are."""
         weight = self.weight()
-        by_hidden, parts = [], []
-        for rows, wanted in self._chunks(hidden, targets, weight):
-            by_logits, sums = self._by_logits(rows, wanted, weight, share * self.scale)
-            parts.append(sums)
-            narrow = by_logits.to(weight.dtype)
-            by_hidden.append(narrow @ weight)
+        by_hidden: list[Tensor] = []
+        parts: list[Sums] = []
+        for rows, wanted in self._groups(hidden, targets, weight):
+            by_logits, sums = self._by_logits_of_all(
+                rows, wanted, weight=weight, factor=share * self.scale, gradients=gradients
+            )
+            parts += sums
+            by_hidden.append(by_logits @ weight)
             if self.trained_weight is not None:
-                gradients.add(self.trained_weight, narrow.t() @ rows)
+                gradients.add(self.trained_weight, by_logits.t() @ rows)
+            del by_logits  # not beside those of the next group
+        return torch.cat(by_hidden), _total(parts)
+
+    def _by_logits_of_all(
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        *,
+        weight: Tensor,
+        factor: float | Tensor,
+        gradients: Gradients,
+    ) -> tuple[Tensor, list[Sums]]:
+        """The gradient by the logits of a group, in the dtype of `weight`, and each chunk's sums."""
+        chunks = self._chunks(hidden, targets, weight)
+        together = weight.new_empty(len(hidden), len(weight)) if len(chunks) > 1 else None
+        narrow, parts = [], []
+        places = [None] if together is None else together.tensor_split(len(chunks))
+        for (rows, wanted), place in zip(chunks, places, strict=True):
+            by_logits, sums = self._by_logits(rows, wanted, weight, factor)
+            parts.append(sums)
             if self.trained_bias is not None:
                 gradients.add(self.trained_bias, by_logits.sum(0, dtype=torch.float32))
-        return torch.cat(by_hidden), _total(parts)
+            narrow.append(by_logits.to(weight.dtype) if place is None else place.copy_(by_logits))
+        return narrow[0] if together is None else together, parts
 
     def _by_logits(
         self, rows: Tensor, wanted: Tensor, weight: Tensor, factor: float | Tensor
@@ -103,11 +126,22 @@ class Head:
             by_logits.mul_(slope)
         return by_logits, Sums(loss, correct)
 
+    def _groups(
+        self, hidden: Tensor, targets: Tensor, weight: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Tokens whose products with the gradient by their logits are made at once: a chunk, unless
+        the weight's gradient is wanted too."""
+        if self.trained_weight is None:
+            return self._chunks(hidden, targets, weight)
+        count = logits_groups(len(hidden), len(weight), on_cpu=not hidden.is_cuda)
+        return _divided(hidden, targets, count)
+
     def _chunks(
         self, hidden: Tensor, targets: Tensor, weight: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        size = logits_tokens(weight.shape[0], on_cpu=not hidden.is_cuda)
-        return list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
+        """Tokens whose logits are there at once."""
+        count = logits_chunks(len(hidden), len(weight), on_cpu=not hidden.is_cuda)
+        return _divided(hidden, targets, count)
 
     def _logits(self, hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits in fp32, and where they are squashed the slope of that."""
@@ -119,6 +153,11 @@ class Head:
         squashed = torch.tanh(logits.div_(self.cap))
         slope = 1 - squashed.square()
         return squashed.mul_(self.cap), slope
+
+
+def _divided(hidden: Tensor, targets: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
+    parts = hidden.tensor_split(count), targets.tensor_split(count)
+    return list(zip(*parts, strict=True))
 
 
 def _total(parts: Sequence[Sums]) -> Sums:

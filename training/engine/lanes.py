@@ -41,10 +41,13 @@ class Lanes:
         if self._pool is None:
             return [work(place, item) for place, item in enumerate(items)]
         futures = [self._pool.submit(work, place, item) for place, item in enumerate(items)]
-        errors = [error for future in futures if (error := future.exception()) is not None]
-        if errors:
-            raise errors[0]
-        return [future.result() for future in futures]
+        errors = list(filter(None, [future.exception() for future in futures]))
+        try:
+            if errors:
+                raise errors[0]
+            return [future.result() for future in futures]
+        finally:  # an error's traceback holds this frame: in a circle, all the pass held would be kept
+            del futures, errors
 
     def close(self) -> None:
         """End the threads."""

@@ -18,7 +18,7 @@ from training.lean_imports import lean_imports
 from training.libraries import (
     imported_at_once,
     leave_out_bitsandbytes,
-    leave_out_pandas,
+    leave_out_unused,
     memory_failures_named,
     prepare_environment,
     silence,
@@ -58,7 +58,7 @@ def _evaluated(folder: Path) -> EvaluationResult:
     prepare_environment(spec.run.model_path)
     if not spec.run.config.needs_bitsandbytes:
         leave_out_bitsandbytes()
-    leave_out_pandas()
+    leave_out_unused()
     with imported_at_once(), lean_imports(alone=True):
         silence()
         from training.evaluation.evaluating import evaluated  # torch and transformers, seconds

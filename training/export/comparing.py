@@ -73,12 +73,27 @@ def _figures(trained: Answers, exported: Answers) -> _Figures:
 
 
 def _texts(trained: Answers, exported: Answers) -> Iterator[_Text]:
+    read = trained.reading
     for way, passed in exported.passes.items():
-        for name, first, second in zip(trained.reading.names, trained.logits, passed, strict=False):
-            yield _compared(first.double(), second.double(), f"{name} {way}")
+        begun: set[tuple[int, ...]] = set()
+        texts = zip(read.names, read.input_ids, trained.logits, passed, strict=False)
+        for name, ids, first, second in texts:
+            known = _known_tokens(ids, begun)
+            if known < len(ids):
+                where = f"{name} {way}"
+                yield _compared(first[known:].double(), second[known:].double(), where, known)
 
 
-def _compared(trained: Tensor, exported: Tensor, where: str) -> _Text:
+def _known_tokens(ids: tuple[int, ...], begun: set[tuple[int, ...]]) -> int:
+    """How many tokens a text begins with that one before it began with, too: what follows those was
+    compared there, and a system prompt that all share would outweigh everything else."""
+    beginnings = [ids[:length] for length in range(1, len(ids) + 1)]
+    known = sum(each in begun for each in beginnings)
+    begun.update(beginnings[known:])
+    return known
+
+
+def _compared(trained: Tensor, exported: Tensor, where: str, known: int) -> _Text:
     expected, found = trained.argmax(-1), exported.argmax(-1)
     logarithms = trained.log_softmax(-1)
     divergences = (logarithms.exp() * (logarithms - exported.log_softmax(-1))).sum(-1)
@@ -88,7 +103,7 @@ def _compared(trained: Tensor, exported: Tensor, where: str) -> _Text:
         divergences,
         agree,
         (trained - exported).abs().max(),
-        f"after {place + 1} tokens of {where}, {int(found[place])} is the likeliest next token "
+        f"after {known + place + 1} tokens of {where}, {int(found[place])} is the likeliest next token "
         f"instead of {int(expected[place])}",
     )
 

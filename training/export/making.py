@@ -15,14 +15,16 @@ from training.export.exporters import Exporter
 from training.export.gguf import exporter as gguf
 from training.export.gguf.architectures import GELU_FROM_TABLE
 from training.export.onnx import folder as onnx
-from training.export.parity import check_parity
+from training.export.parity import Trained, check_parity
 from training.export.spec import (
+    QUANTISED,
     ExportFile,
     ExportFormat,
     ExportResult,
     ExportSpec,
     Parity,
     StoredType,
+    WeightType,
 )
 from training.files import MANIFEST, entries, remove_leftovers, sha256_of, whole_folder, write_whole
 from training.models.sources import local_folder
@@ -63,11 +65,15 @@ def _made(spec: ExportSpec, export_dir: Path) -> ExportResult:
 
 
 def _proved(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
-    """Write in the base's element type; in fp32 where rounding to it would change the model."""
+    """Write in what was asked for, or else in the base's element type; in fp32 where rounding to that
+    would change the model."""
+    trained = Trained(spec)
+    if spec.weight_type in QUANTISED:
+        return _proved_in_steps(trained, spec, folder)
     exporter.write(spec, folder)
     _tell(folder.parent, 50)
     try:
-        return _parity(exporter, spec, folder)
+        return _parity(trained, exporter, spec, folder)
     except ParityFailed:
         if (
             spec.adapter_only
@@ -79,14 +85,26 @@ def _proved(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
         path.unlink()
     exporter.write(spec, folder, full_precision=True)
     _tell(folder.parent, 75)
-    return _parity(exporter, spec, folder)
+    return _parity(trained, exporter, spec, folder)
 
 
-def _parity(exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
+def _proved_in_steps(trained: Trained, spec: ExportSpec, folder: Path) -> Parity:
+    """First the file that is quantised, within the bounds of fp32: then what the wide bounds of few bits
+    let pass is no fault of ours that they hide."""
+    whole = spec.model_copy(update={"weight_type": WeightType.F32})
+    gguf.write(whole, folder)
+    _tell(folder.parent, 40)
+    _ = _parity(trained, gguf, whole, folder)
+    gguf.quantise(spec, folder)
+    _tell(folder.parent, 75)
+    return _parity(trained, gguf, spec, folder)
+
+
+def _parity(trained: Trained, exporter: Exporter, spec: ExportSpec, folder: Path) -> Parity:
     bounds = _bounds(spec, _dtype(spec, exporter.stored(folder)))
     asker = exporter.asker(spec, folder)
     with TemporaryDirectory(".partial", ".parity.", folder.parent) as scratch:
-        return check_parity(spec, asker, scratch=Path(scratch), bounds=bounds)
+        return check_parity(trained, asker, scratch=Path(scratch), bounds=bounds)
 
 
 def _bounds(spec: ExportSpec, dtype: str) -> Bounds:

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -24,6 +26,7 @@ __all__ = [
     "EXACT",
     "ROUNDED",
     "Bounds",
+    "Trained",
     "check_parity",
     "compare",
     "judge",
@@ -32,17 +35,30 @@ __all__ = [
 ]
 
 
+class Trained:
+    """What the trained version says to the questions, in fp32: computed once, for all that is compared
+    with it."""
+
+    def __init__(self, spec: ExportSpec) -> None:
+        self._spec = spec
+        self.questions: Final = questions_of(spec)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Its answers."""
+        return trained_answers(self._spec, self.questions)
+
+
 def check_parity(
-    spec: ExportSpec, asker: Sequence[str], *, scratch: Path, bounds: Bounds
+    trained: Trained, asker: Sequence[str], *, scratch: Path, bounds: Bounds
 ) -> Parity:
-    """Compare what an asker is told by an exported folder with the trained version in fp32.
+    """Compare what an asker is told by an exported folder with the trained version.
 
     Raises `ParityFailed` with the first difference that is out of bounds, and `NoRoomForExport`.
     """
-    questions = questions_of(spec)
-    write_questions(scratch / "questions.json", questions)
+    write_questions(scratch / "questions.json", trained.questions)
     exported = _answers_of_process(asker, scratch)
-    return judge(compare(trained_answers(spec, questions), exported), bounds)
+    return judge(compare(trained.answers, exported), bounds)
 
 
 def questions_of(spec: ExportSpec) -> list[Question]:

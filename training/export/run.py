@@ -17,7 +17,7 @@ from training.lean_imports import lean_imports
 from training.libraries import (
     imported_at_once,
     leave_out_bitsandbytes,
-    leave_out_pandas,
+    leave_out_unused,
     memory_failures_named,
     prepare_environment,
     silence,
@@ -50,7 +50,7 @@ def _export(export_dir: Path) -> ExportResult:
     prepare_environment(spec.model_path)
     if not spec.quantised:
         leave_out_bitsandbytes()
-    leave_out_pandas()
+    leave_out_unused()
     compiles = spec.format is ExportFormat.ONNX  # its exporter is a part of torch's compiler
     with imported_at_once(), nullcontext() if compiles else lean_imports(alone=True):
         silence()

@@ -44,6 +44,10 @@ WEIGHT_TYPES: Final[Mapping[ExportFormat, frozenset[WeightType]]] = {
     ExportFormat.GGUF: frozenset(WeightType) - {WeightType.INT8},
 }
 """Which of them each format can be asked for."""
+QUANTISED: Final = frozenset(
+    {WeightType.Q8_0, WeightType.Q6_K, WeightType.Q5_K_M, WeightType.Q4_K_M, WeightType.Q4_0}
+)
+"""Those that llama.cpp makes of a file in fp32."""
 ADAPTER_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS, ExportFormat.GGUF})
 """The formats that can hold an adapter alone."""
 SHARDED_FORMATS: Final = frozenset({ExportFormat.SAFETENSORS})

@@ -50,20 +50,27 @@ class Workload:
     """What is held for their gradients."""
     begin: Callable[[int | None], Callable[[Rows], object]]
     """What computes micro-batches one after the other, through so many layers or through all."""
+    sizes: Callable[[Rows], tuple[int, int]]
+    """Tokens of a micro-batch as it will be laid out, and those of them that bear loss."""
+    recorded: int = 0
+    """What is held on a GPU for passes that are replayed, beside what they compute with."""
     split: Split | None = None
     """What comes of a model's being split; None where it lies whole."""
 
 
-def heaviest(rounds: Iterable[Sequence[Rows]]) -> list[Sequence[Rows]]:
-    """The rounds with most tokens, with most that bear loss, and with the longest rows."""
-    listed = list(rounds)
-    weights: tuple[Callable[[Sequence[Rows]], int], ...] = (
-        lambda packs: sum(_tokens(rows) for rows in packs),
-        lambda packs: sum(row.trained_tokens for rows in packs for row in rows),
-        lambda packs: sum(row.tokens**2 for rows in packs for row in rows),
+def heaviest(
+    rounds: Iterable[Sequence[Rows]], sizes: Callable[[Rows], tuple[int, int]]
+) -> list[Sequence[Rows]]:
+    """The rounds with most tokens, with most that bear loss, and with the longest rows; of several, the one
+    with most of the other, where `sizes` gives both."""
+    listed = [(each, *_sum(map(sizes, each))) for each in rounds]
+    weights: tuple[Callable[[tuple[Sequence[Rows], int, int]], tuple[int, ...]], ...] = (
+        lambda each: (each[1], each[2]),
+        lambda each: (each[2], each[1]),
+        lambda each: (sum(row.tokens**2 for rows in each[0] for row in rows),),
     )
-    found = {id(each): each for weight in weights if (each := max(listed, key=weight, default=()))}
-    return list(found.values())
+    found = [max(listed, key=weight)[0] for weight in weights if listed]
+    return list({id(each): each for each in found}.values())
 
 
 def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate | None:
@@ -76,7 +83,7 @@ def memory_estimate(work: Workload, hardware: Hardware) -> MemoryEstimate | None
         return None
     method, most = highest
     slack, growth = (1.0, 0) if hardware.device == "cuda" else (CPU_SLACK, CPU_GROWTH_BYTES)
-    base = growth + bytes_beside((*work.weights, *work.optimizer), hardware)
+    base = growth + work.recorded + bytes_beside((*work.weights, *work.optimizer), hardware)
     split = work.split or Split()
     weights = held_bytes(work.weights, hardware)
     saving = base + weights + work.gradients + work.optimizer_bytes + split.saved
@@ -110,7 +117,8 @@ def _highest_of_all(work: Workload, measure: Callable[[Workload, Rows], Holding]
     """Micro-batches of a round are of like size, so that the largest tells of all. A validation
     keeps nothing for a backward pass, and so holds less."""
     found = [
-        measure(work, max(packs, key=_tokens)).times(len(packs)) for packs in heaviest(work.rounds)
+        measure(work, max(packs, key=_tokens)).times(len(packs))
+        for packs in heaviest(work.rounds, work.sizes)
     ]
     return max(found, key=lambda each: each.passing, default=Holding())
 
@@ -161,6 +169,11 @@ def _cut(row: TokenRow, length: int, share: float) -> Row:
     trained = max(1, round(share * len(ids)))
     labels = [IGNORED] * (len(ids) - trained) + ids[-trained:]
     return Row(row.line, ids, labels, content=b"")
+
+
+def _sum(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    tokens, trained = zip(*sizes, strict=True)
+    return sum(tokens), sum(trained)
 
 
 def _tokens(rows: Rows) -> int:

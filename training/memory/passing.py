@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from training.engine.bounds import logits_tokens
+from training.engine.bounds import logits_chunks, logits_groups
 from training.models.facts import ModelShape
 
 _WIDE: Final = 4
@@ -116,19 +116,24 @@ def _brought(shape: ModelShape, work: Pass) -> float:
 
 
 def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
-    """The logits of a chunk being made while what came of the one before it is still there; and the
-    gradient of the head's weight beside those of one."""
-    most = logits_tokens(shape.vocabulary_size, on_cpu=work.on_cpu)
-    chunk = min(work.trained_tokens, most) * shape.vocabulary_size
+    """The logits of a chunk being made, while what came of the one before it in its group is still
+    there; and the gradient of the head's weight beside that by the logits of a group."""
+    vocabulary = shape.vocabulary_size
+    divided = logits_groups if work.trains_head else logits_chunks
+    group = work.trained_tokens / divided(work.trained_tokens, vocabulary, on_cpu=work.on_cpu)
+    chunks = logits_chunks(group, vocabulary, on_cpu=work.on_cpu) if work.trains_head else 1
+    group_bytes = group * vocabulary * work.element
     narrow = work.element if work.element < _WIDE else 0
-    made = 4 * _WIDE if shape.squashes_logits else _WIDE + narrow
-    left = (2 if shape.squashes_logits else 1) * _WIDE + narrow
-    several = work.trained_tokens * shape.vocabulary_size > chunk
+    each = 4 * _WIDE if shape.squashes_logits else _WIDE + narrow
     hidden = 3 * work.trained_tokens * shape.hidden_size * work.element
-    moments = [Passing(hidden, chunk * (made + (left if several else 0)))]
+    made = group / chunks * vocabulary * each
+    if chunks > 1:
+        left = (2 if shape.squashes_logits else 1) * _WIDE
+        made += group / chunks * vocabulary * left + group_bytes
+    moments = [Passing(hidden, made)]
     if work.trains_head:
-        weight = shape.vocabulary_size * shape.hidden_size * work.element
-        moments.append(Passing(hidden + weight, chunk * left))
+        weight = vocabulary * shape.hidden_size * work.element
+        moments.append(Passing(hidden + weight, group_bytes))
     return moments
 
 

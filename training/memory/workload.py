@@ -40,6 +40,7 @@ def workload(prepared: Prepared) -> Workload:
     masters, optimizer = run.stepper.own_tensors()
     steps = [_own(step, prepared) for step in _steps(prepared)]
     sharded = computes if isinstance(computes, ShardedDecoder) else None
+    rounds = [each for step in steps for each in engine.divided(step)]
     return Workload(
         model=sharded.likeness.model if sharded else model,
         layers=computes.layers_kept if isinstance(computes, Decoder) else None,
@@ -47,7 +48,9 @@ def workload(prepared: Prepared) -> Workload:
         weights=[*map(own_part, model.parameters()), *model.buffers(), *masters],
         optimizer=optimizer,
         optimizer_bytes=optimizer_bytes(run.config.optimizer, _sizes(masters)),
-        rounds=[each for step in steps for each in engine.divided(step)],
+        rounds=rounds,
+        sizes=engine.sizes,
+        recorded=engine.recorded_bytes(chain.from_iterable(rounds)),
         gradients=engine.lanes * size_of(masters),
         begin=partial(_begin, engine),
         split=_split(sharded.layout, prepared) if sharded else None,
@@ -96,7 +99,7 @@ def _begin(engine: Engine, layers: int | None) -> Callable[[Sequence[TokenRow]],
     if isinstance(computes, Decoder) and layers is not None:
         computes = computes.shortened(layers)
     return lambda rows: computes.backward(
-        engine.packed(rows), share=1.0, seed=0, gradients=gradients
+        engine.laid_out(rows), share=1.0, seed=0, gradients=gradients
     )
 
 

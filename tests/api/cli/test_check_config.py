@@ -79,7 +79,7 @@ async def test_the_records_are_counted_and_bad_ones_named(shell: Shell, tmp_path
     data.write_text('{"question": "a", "answer": "b"}\n\n{"question": "a"}\n')
     ran = await shell.run("check-config", str(config), "--data", str(data), "--type", "QA")
     assert ran.code == 1
-    assert "for 1 records" in ran.out
+    assert "for 1 record." in ran.out
     assert "NO_VALIDATION_RECORDS" in ran.out
     assert f"{data}, line 3: The field answer is missing." in ran.err
 

@@ -61,7 +61,7 @@ async def test_figures_and_predictions_are_shown(
     await Evaluation.filter(id=row.id).update(**columns)
     ran = await running
     assert ran.code == 0, ran.err
-    assert ran.err == "1 records are in what it was trained on: lines 3\n"
+    assert ran.err == "1 record is in what it was trained on: line 3\n"
     lines = [line.split("\t") for line in ran.out.splitlines()]
     assert ["exact match", "25.0%", "25.0%"] in lines
     assert ["macro F1", "33.3%", "33.3%"] in lines

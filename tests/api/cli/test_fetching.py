@@ -35,7 +35,7 @@ async def test_a_split_of_the_hub_is_fetched(shell: Shell, monkeypatch: pytest.M
         assert (stored.name, stored.record_count) == ("sums", 1)
         key = ids.encode(ids.Kind.DATASET, stored.id)
         assert ran.out.splitlines() == [
-            f"{key}: 1 records, {stored.size_bytes} B",
+            f"{key}: 1 record, {stored.size_bytes} B",
             f"  of ann/sums, default, test, at commit {COMMIT}",
             "  taken for QUESTION_ANSWER, which makes QA: QUESTION=question, ANSWER=answer",
             f"  what is in its records: tunery examine {key}",

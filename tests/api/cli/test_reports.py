@@ -27,7 +27,7 @@ FOUND = [
     "    → Keep one answer where only one is right; where several are, this is as it should be.",
     "  WARNING EMAIL_ADDRESS: Records with an e-mail address: 1. Line 22",
     "    → Replace it, or make sure that you may train on it; models repeat what they are taught.",
-    "  1 records are equal to an earlier one, in 1 groups; the largest has 2, the first at line 4",
+    "  1 record is equal to an earlier one, in 1 group; the largest has 2, the first at line 4",
 ]
 
 
@@ -57,7 +57,11 @@ async def test_an_upload_tells_what_is_in_its_records(shell: Shell, tmp_path: Pa
     assert told[2:-1] == FOUND
     assert told[-1].startswith("  languages of 22 sampled: ")
     again = await shell.run("examine", "sums")
-    assert again.out.splitlines() == ["sums: 22 records", *told[2:]]
+    assert again.out.splitlines() == [
+        "sums: 22 records",
+        *told[2:],
+        "to leave these out: tunery derive sums --drop CODE",
+    ]
     as_json = json.loads((await shell.run("examine", "sums", "--json")).out)
     assert as_json["report"]["duplicates"] == {
         "groups": 1,
@@ -68,7 +72,7 @@ async def test_an_upload_tells_what_is_in_its_records(shell: Shell, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("examining")
+@pytest.mark.usefixtures("examining", "ingesting")
 async def test_a_worker_counts_what_a_run_would_find_and_tells_what_it_saw(
     shell: Shell, ada: Viewer, service: Service, tmp_path: Path
 ) -> None:
@@ -95,6 +99,26 @@ async def test_a_worker_counts_what_a_run_would_find_and_tells_what_it_saw(
     as_json = json.loads((await shell.run(*shown, "--json")).out)
     assert as_json["tokens"]["report"]["statistics"]["rows"] == size + 1
     assert as_json["dataset"]["report"]["duplicates"]["records"] == size - 1
+    rendering = ("--model", "tiny", "--max-sequence-length", "200")
+    dry = ("derive", "large", "--drop", "TOO_LONG", *rendering, "--dry-run")
+    assert (await shell.run(*dry)).out.splitlines() == [
+        f"1 would stay, {size} would be left out",
+        f"  {size} for TOO_LONG",
+        "  on lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …",
+    ]
+    both = (await shell.run(*dry, "--drop", "DUPLICATE")).out.splitlines()
+    assert (both[0], both[1], both[5]) == (
+        "by what is in the records:",
+        f"2 would stay, {size - 1} would be left out",
+        f"1 would stay, {size} would be left out",
+    )
+    made = await shell.run(*dry[:-1], "--add-dataset", "large", "--name", "short")
+    assert made.code == 0, made.err
+    assert made.out.splitlines()[-3:] == [
+        f"  version 2: {size} removed, {size + 1} added",
+        "  by the tokens of tiny: ASSISTANT, at most 200 a record",
+        f"  {size} for TOO_LONG, on lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …",
+    ]
     assert await TokenExamination.all().count() == 1
     alone = await shell.run("examine", "large", "--train-on", "ALL")
     assert (alone.code, "Add --model." in alone.err) == (1, True)

@@ -74,7 +74,12 @@ async def test_a_dataset_is_derived_and_compared_by_names(
     found = json.loads((await shell.run("compare", "sums", made, "--json")).out)
     assert (found["equal"], found["b"]["version"]) == (False, 2)
     whole = await shell.run("derive", "sums", "--add-dataset", "better", "--json")
-    assert json.loads(whole.out)["derivation"] == {"added": 18, "removed": 0, "removals": []}
+    assert json.loads(whole.out)["derivation"] == {
+        "added": 18,
+        "removed": 0,
+        "removals": [],
+        "examinedTokens": None,
+    }
 
 
 async def test_nearly_equal_records_are_shown_with_the_lines_of_both(
@@ -136,6 +141,14 @@ async def test_what_would_be_left_out_is_told_without_leaving_it_out(
             ("derive", "sums", "--add", __file__, "--add-dataset", "sums"),
             "Both a file and a dataset are to be added.",
         ),
+        (
+            ("derive", "sums", "--drop", "TOO_LONG"),
+            "TOO_LONG is found in a model's tokens.",
+        ),
+        (
+            ("derive", "sums", "--drop", "NOT_NFC", "--model", "tiny"),
+            "Nothing that is found in tokens is to be dropped or refused.",
+        ),
         (("derive", "nothing", "--remove", "1"), "There is no dataset 'nothing'"),
         (("compare", "sums", "dataset_nothing"), "'dataset_nothing' is no dataset"),
     ],
@@ -180,3 +193,8 @@ async def test_a_configuration_that_names_a_dataset_to_test_with_is_checked_with
     refused = await shell.run("check-config", str(file), "--records", "500")
     assert refused.code == 1
     assert "TWO_VALIDATION_SOURCES" in refused.out
+
+
+async def test_what_is_taken_where_nothing_is_said_is_in_the_help(shell: Shell) -> None:
+    ran = await shell.run("derive", "--help")
+    assert "[default: (the name it" in ran.out

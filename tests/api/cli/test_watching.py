@@ -75,14 +75,14 @@ LINES: list[tuple[str, dict[str, Any], str]] = [
         "DataPrepared",
         PREPARED,
         "data: 18 records to train, 2 held out, 300 of 1,200 tokens trained, 24 steps, "
-        "3 records cut, 1 records dropped",
+        "3 records cut, 1 record dropped",
     ),
     (
         "DataPrepared",
         PREPARED | {"sampledRecords": 21, "leakedRecords": 2, "stratifiedBy": "answer"},
         "data: 18 records to train, 2 held out, 300 of 1,200 tokens trained, 24 steps, "
         "21 of 24 records taken, in shares of each answer, 2 on both sides left out, "
-        "3 records cut, 1 records dropped",
+        "3 records cut, 1 record dropped",
     ),
     (
         "EngineChosen",

@@ -24,6 +24,8 @@ from tests.ingesting import examine_tokens
 from tests.tiny_model import make_tiny_model
 from training.config import TrainingType
 from training.data.doctor.checks import Code
+from training.data.doctor.kept import keep_marks
+from training.data.doctor.marks import Marks
 from training.data.doctor.report import TokenReport, finding
 from training.data.doctor.spec import KEPT
 from training.data.doctor.tokens import RowLengths
@@ -44,6 +46,7 @@ REPORT = TokenReport(
             Code.BOUNDARY_MERGE,
         )
     ),
+    patterns=(),
     stop_tokens=("<|im_end|>",),
 )
 
@@ -125,6 +128,9 @@ async def test_one_that_failed_is_queued_again_and_one_that_is_ready_is_not(
     again = await in_tokens(viewer, service, dataset, model)
     assert (again.id, again.status, again.progress) == (row.id, TaskStatus.QUEUED, 0.0)
     assert (again.error, again.crashes, again.attempt) == (None, 0, 3)
+    folder = service.artifacts.token_examination(row.id)
+    folder.mkdir(parents=True)
+    keep_marks(Marks(np.arange(1, 3, dtype=np.uint32), np.zeros(2, np.uint64)), folder)
     await TokenExamination.filter(id=row.id).update(status=TaskStatus.READY)
     assert (await in_tokens(viewer, service, dataset, model)).status is TaskStatus.READY
 

@@ -157,7 +157,8 @@ async def test_a_pausing_job_whose_child_was_faster_ends(
     await control.pause(viewer, job.id, queue=service.queue)
     await attempted
     assert (await kinds(job.id))[-3:] == ["PAUSING", end, "JobFinished"]
-    assert await ModelVersion.filter(job_id=job.id).count() == (end is S.COMPLETED)
+    made = await ModelVersion.get(job_id=job.id)
+    assert made.status == ("READY" if end is S.COMPLETED else "FAILED")
 
 
 async def test_a_child_that_does_not_save_in_time_is_ended_and_the_job_still_paused(

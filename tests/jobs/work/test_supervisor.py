@@ -107,7 +107,8 @@ async def test_a_failed_run_ends_failed_with_the_childs_error(service: Service) 
     assert failed.error == {"code": "OUT_OF_MEMORY", "message": "9 GiB", "remedy": "less"}
     assert await kinds(job.id) == ["QUEUED", "PREPARING", "FAILED", "JobFinished"]
     assert (await history(job.id))[-1].data["error"] == failed.error
-    assert await ModelVersion.all().count() == 0
+    version = await ModelVersion.get(job_id=job.id)
+    assert (version.status, version.error) == (VersionStatus.FAILED, failed.error)
 
 
 async def test_a_job_already_taken_is_left_alone(service: Service) -> None:

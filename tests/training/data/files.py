@@ -30,6 +30,11 @@ def values(rows: Iterable[RawRow | Rejected]) -> list[tuple[int, object]]:
     return [(row.line, row.value) for row in rows if isinstance(row, RawRow)]
 
 
+def told(rows: Iterable[RawRow | Rejected]) -> list[tuple[int, object] | Rejected]:
+    """All of them: those that were read with their lines, and those that were not."""
+    return [(row.line, row.value) if isinstance(row, RawRow) else row for row in rows]
+
+
 def problems(rows: Iterable[object]) -> list[tuple[int, str]]:
     """Those that were not, by line and code."""
     return [(row.line, row.code) for row in rows if isinstance(row, Rejected)]

@@ -9,10 +9,14 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.data.files import PACKERS, jsonl, parquet, problems, read, values
+from tests.training.data.files import PACKERS, jsonl, parquet, problems, read, told, values
 from training.data.containers import json_array
 from training.data.containers.limits import Limits
 from training.data.containers.reading import Container, open_contents
+from training.data.formats.conversion import Converter
+from training.data.formats.mapping import Mapping
+from training.data.formats.shapes import Format, Part
+from training.data.records import Rejected
 from training.errors import SourceUnreadable
 
 ROWS = [{"question": "Why, or why not?", "answer": "a\nb"}, {"question": "é", "answer": "日本"}]
@@ -37,7 +41,7 @@ def test_text_is_known_by_its_content_plain_or_compressed(
 ) -> None:
     for head in (b"", b"\xef\xbb\xbf"):
         found, rows = read(pack(head + content))
-        assert (found, rows) == (container, expected)
+        assert (found, told(rows)) == (container, expected)
 
 
 def test_parquet_is_read_by_row_groups_with_row_numbers() -> None:
@@ -49,7 +53,7 @@ def test_parquet_is_read_by_row_groups_with_row_numbers() -> None:
 
 def test_lines_count_blank_ones_and_take_both_line_ends() -> None:
     _, rows = read(b'\r\n{"a": 1}\r\n\r\n \n{"a": 2}\n{"a": 3}')
-    assert rows == [(2, {"a": 1}), (5, {"a": 2}), (6, {"a": 3})]
+    assert told(rows) == [(2, {"a": 1}), (5, {"a": 2}), (6, {"a": 3})]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +85,11 @@ def test_the_rows_of_an_object_are_its_array_and_a_second_one_is_named() -> None
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_of_csv_is_found(delimiter: str) -> None:
     content = f'question{delimiter}answer\n"a{delimiter}b"{delimiter}c\n'
-    assert read(content.encode())[1] == [(2, {"question": f"a{delimiter}b", "answer": "c"})]
+    assert told(read(content.encode())[1]) == [(2, {"question": f"a{delimiter}b", "answer": "c"})]
 
 
 def test_a_csv_of_one_column_may_quote_commas() -> None:
-    assert read(b'text\n"One, two; three"\n\nfour\n')[1] == [
+    assert told(read(b'text\n"One, two; three"\n\nfour\n')[1]) == [
         (2, {"text": "One, two; three"}),
         (4, {"text": "four"}),
     ]
@@ -217,6 +221,21 @@ def test_one_bad_element_of_an_array_costs_itself_alone() -> None:
     _, rows = read(b'[{"a": 1},\n{"a": NaN},\n{"a" 3},\n{"a": 4}},\n{"a": 5}]')
     assert values(rows) == [(1, {"a": 1}), (4, {"a": 4}), (5, {"a": 5})]
     assert problems(rows) == [(2, "MALFORMED_JSON"), (3, "MALFORMED_JSON"), (4, "MALFORMED_JSON")]
+
+
+def test_an_element_of_an_array_that_is_one_line_is_named_by_its_place() -> None:
+    _, rows = read(b'[{"text": "a"}, {"text": ""}, {"text" "b"}, {"text": "c"}]')
+    made = [*Converter(Mapping(format=Format.TEXT, columns={Part.TEXT: "text"})).records(rows)]
+    assert [(each.line, each.message) for each in made if isinstance(each, Rejected)] == [
+        (1, "Element 2: The field text is blank."),
+        (1, "Element 3: This is not JSON at character 9: Expecting ':' delimiter."),
+    ]
+
+
+def test_where_a_line_is_no_json_any_more_is_said_once() -> None:
+    _, rows = read(b'{"a": 1}\n{"a": "b\n')
+    (cut,) = [row.message for row in rows if isinstance(row, Rejected)]
+    assert cut == "This is not JSON at character 7: Unterminated string."
 
 
 @pytest.mark.parametrize(

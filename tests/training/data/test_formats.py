@@ -177,6 +177,9 @@ def test_a_later_row_that_fits_a_second_format_is_refused_and_names_both() -> No
     assert (second.line, second.code) == (2, "FORMAT_AMBIGUOUS")
     assert second.message == "The row is mapped as MESSAGES and also fits TEXT ('text')."
     assert third == (3, {"messages": TURNS})
+    (other,) = converter.records(rows({"text": "a"}))
+    assert isinstance(other, Rejected)
+    assert other.message == "The row has no column of MESSAGES and fits TEXT ('text')."
 
 
 def test_names_beyond_a_thousand_are_counted_together() -> None:

@@ -13,7 +13,7 @@ from training.data.errors import RowsTooLong
 from training.data.lengths import fitting
 from training.data.rows import IGNORED, Row
 from training.data.selection import Rows, lengths_of
-from training.data.token_file import TokenTable, token_writer
+from training.data.token_file import TokenTable, columns_of, token_writer
 
 TOKENS = st.lists(st.tuples(st.integers(0, 2**31 - 1), st.booleans()), max_size=12)
 
@@ -27,7 +27,7 @@ def row(line: int, tokens: list[tuple[int, bool]]) -> Row:
 def written(path: Path, *batches: list[Row]) -> TokenTable:
     with token_writer(path) as writer:
         for batch in batches:
-            writer.write(batch)
+            writer.write([columns_of(batch)])
     return TokenTable(path)
 
 

@@ -36,3 +36,15 @@ def test_sums_that_are_begun_start_at_zero() -> None:
     gradients.begin_all()
     taken = [gradients.take(each) for each in (first, second)]
     assert [each.tolist() for each in taken if each is not None] == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_a_large_gradient_of_another_dtype_is_added_in_parts_to_the_same_sum() -> None:
+    torch.manual_seed(0)
+    table = Parameter(torch.zeros(1100, 1000))
+    first, second = (torch.randn(1100, 1000).bfloat16() for _ in range(2))
+    gradients = Gradients()
+    gradients.add(table, first)
+    gradients.add(table, second)
+    total = gradients.take(table)
+    assert total is not None
+    assert torch.equal(total, first.float() + second.float())

@@ -96,8 +96,13 @@ def test_the_heads_chunks_change_neither_loss_nor_gradient(monkeypatch: pytest.M
         loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
         wanted = torch.autograd.grad(loss * 0.1, (hidden, weight, bias))
         head = Head(lambda: weight, bias, weight, bias, scale, cap)
-        for chunk_bytes in (16 * 4 * 50, 2**20):
+        for chunk_bytes in (
+            5 * 4 * 50,
+            16 * 4 * 50,
+            2**20,
+        ):  # in several groups, in one, in one chunk
             monkeypatch.setattr("training.engine.bounds.LOGITS_BYTES", chunk_bytes)
+            monkeypatch.setattr("training.engine.bounds.LEAST_LOGITS_TOKENS", 1)
             gradients = Gradients()
             with torch.no_grad():
                 by_hidden, sums = head.backward(hidden, targets, share=0.1, gradients=gradients)

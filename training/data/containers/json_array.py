@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from training.data.containers.limits import CHUNK_BYTES, Limits
-from training.data.containers.rows import Rows, json_row, refused
+from training.data.containers.rows import Rows, json_row, of_element, refused
 from training.data.containers.source import Source
 
 __all__ = ["array_rows"]
@@ -71,6 +71,7 @@ def _rows_of_object(cursor: "_Cursor", limits: Limits) -> Rows:
 
 def _elements(cursor: "_Cursor", limits: Limits) -> Rows:
     """The elements up to the array's end, which is passed."""
+    number = 0
     while (mark := cursor.next_byte()) != b"]":
         if not mark:
             if not cursor.broken:
@@ -79,16 +80,16 @@ def _elements(cursor: "_Cursor", limits: Limits) -> Rows:
         if mark == b",":
             cursor.skip_byte()
             continue
-        line = cursor.line
+        line, number = cursor.line, number + 1
         element = cursor.value()
         if element.too_large:
             message = f"The element has more than {limits.row_bytes:,} bytes."
-            yield refused(line, "ROW_TOO_LARGE", message, element.content)
+            yield refused(line, "ROW_TOO_LARGE", of_element(number, message), element.content)
         elif element.closed:
-            yield json_row(line, element.content)
+            yield json_row(line, element.content, element=number)
         elif not cursor.broken:
             message = "The element is not closed, up to the end of the file."
-            yield refused(line, "ENDS_EARLY", message, element.content)
+            yield refused(line, "ENDS_EARLY", of_element(number, message), element.content)
             return
     cursor.skip_byte()
 

@@ -9,7 +9,7 @@ from training.data.records import Rejected
 from training.data.strict_json import loads
 from training.errors import RecordError
 
-__all__ = ["Place", "Places", "RawRow", "Rows", "json_row", "refused"]
+__all__ = ["Place", "Places", "RawRow", "Rows", "json_row", "of_element", "refused"]
 
 
 class RawRow(NamedTuple):
@@ -18,6 +18,8 @@ class RawRow(NamedTuple):
     line: int
     """Where it begins, from 1: the line of a text file, the row of a Parquet file."""
     value: object
+    element: int | None = None
+    """Its place in a JSON array, from 1: all its elements may be on one line."""
 
 
 Rows: TypeAlias = Iterator[RawRow | Rejected]
@@ -56,14 +58,20 @@ class Places:
         return rejected.model_copy(update={"message": message})
 
 
-def json_row(line: int, content: bytes) -> RawRow | Rejected:
+def json_row(line: int, content: bytes, *, element: int | None = None) -> RawRow | Rejected:
     """The row that these bytes of JSON hold."""
     try:
-        return RawRow(line, loads(content.decode()))
+        return RawRow(line, loads(content.decode()), element)
     except UnicodeDecodeError as error:
-        return refused(line, "NOT_UTF8", f"Byte {error.start + 1} is not UTF-8.", content)
+        code, message = "NOT_UTF8", f"Byte {error.start + 1} is not UTF-8."
     except RecordError as error:
-        return refused(line, error.code, error.message, content)
+        code, message = error.code, error.message
+    return refused(line, code, of_element(element, message), content)
+
+
+def of_element(element: int | None, message: str) -> str:
+    """What is said of a row, preceded by its place in an array where it is in one."""
+    return message if element is None else f"Element {element}: {message}"
 
 
 def refused(line: int, code: str, message: str, content: bytes = b"") -> Rejected:

@@ -47,7 +47,7 @@ def _rows(
                 for row in open_contents(file, limits, name=name).rows:
                     last = before + row.line
                     if isinstance(row, RawRow):
-                        yield RawRow(last, row.value)
+                        yield row._replace(line=last)
                     else:
                         yield places.named(row.model_copy(update={"line": last}))
             except SourceUnreadable as error:

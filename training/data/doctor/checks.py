@@ -5,7 +5,16 @@ from typing import Final, NamedTuple
 
 from training.findings import Severity
 
-__all__ = ["BITS", "CHECKS", "LEAK_CODES", "ROW_CODES", "Check", "Code", "Strategy"]
+__all__ = [
+    "BITS",
+    "CHECKS",
+    "LEAK_CODES",
+    "RECORD_CODES",
+    "ROW_CODES",
+    "Check",
+    "Code",
+    "Strategy",
+]
 
 
 class Code(StrEnum):
@@ -260,3 +269,5 @@ ROW_CODES: Final = frozenset(
 """What only a look at the rows of tokens finds, which needs a tokenizer."""
 LEAK_CODES: Final = frozenset({Code.LEAK, Code.NEAR_LEAK})
 """What is only found between two sides."""
+RECORD_CODES: Final = frozenset(Code) - ROW_CODES - LEAK_CODES
+"""What is found in the records as they are."""

@@ -1,6 +1,6 @@
-"""What was found of each record, kept beside the report: who acts on it need not read them again."""
+"""What was found of each record, or row, kept beside the report: who acts on it need not read them again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -19,20 +19,17 @@ if (
 ):  # what tells languages takes a fifth of a second to load, and none of it is read here
     from training.data.doctor.examination import Examination
 
-__all__ = ["keep", "kept_fingerprints", "kept_marks"]
+__all__ = ["keep", "keep_marks", "kept_fingerprints", "kept_marks"]
 
 
 def keep(examination: "Examination", folder: Path) -> None:
     """Write some 100 bytes for each record. Raises `DiskFull`."""
-    marks, fingerprints = examination.marks, examination.fingerprints
-    with whole_file(folder / KEPT) as path, path.open("wb") as file:
-        np.savez(
-            file,
-            lines=marks.lines,
-            bits=marks.bits,
-            digests=fingerprints.digests,
-            signatures=fingerprints.signatures,
-        )
+    _write(folder, examination.marks._asdict() | examination.fingerprints._asdict())
+
+
+def keep_marks(marks: Marks, folder: Path) -> None:
+    """Write twelve bytes for each row. Raises `DiskFull`."""
+    _write(folder, marks._asdict())
 
 
 def kept_marks(folder: Path) -> Marks:
@@ -45,6 +42,11 @@ def kept_fingerprints(folder: Path) -> Fingerprints:
     """What records are compared by. `FileNotFoundError` where nobody has looked,
     `ExaminationDamaged`."""
     return Fingerprints(*_read(folder, Fingerprints._fields))
+
+
+def _write(folder: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    with whole_file(folder / KEPT) as path, path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **columns)
 
 
 def _read(folder: Path, names: Iterable[str]) -> Iterator[NDArray[Any]]:

@@ -126,6 +126,8 @@ class TokenReport(Frozen):
 
     statistics: TokenStatistics
     findings: tuple[DataFinding, ...]
+    patterns: tuple[Pattern, ...]
+    """Every row once; as for records."""
     stop_tokens: tuple[str, ...]
     """At which generation stops, and one of which each answer has to train."""
 

@@ -95,12 +95,12 @@ class RowDoctor:
         return RowExamination(self._lengths.statistics(), Marks(lines, bits))
 
     def _length_marks(self, ids: NDArray[np.int64], trained: NDArray[np.bool_]) -> int:
-        if not trained.any():
-            return BITS[Code.NO_TRAINED_TOKEN]
-        end = self._max_length
+        marks, end = 0 if trained.any() else BITS[Code.NO_TRAINED_TOKEN], self._max_length
         if len(ids) <= end:
-            return 0
-        marks = BITS[Code.TOO_LONG]
+            return marks
+        marks |= BITS[Code.TOO_LONG]
+        if marks & BITS[Code.NO_TRAINED_TOKEN]:
+            return marks
         if not trained[:end].any():
             marks |= BITS[Code.NO_TRAINED_TOKEN_LEFT]
         elif trained[end - 1] and trained[end] and ids[end - 1] not in self._stops:

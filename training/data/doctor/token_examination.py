@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from training.data.choosing import settle_template
-from training.data.doctor.marks import findings
+from training.data.doctor.kept import keep_marks
+from training.data.doctor.marks import findings, patterns
 from training.data.doctor.reading import numbered_records
 from training.data.doctor.report import TokenReport
 from training.data.doctor.rows import RowDoctor
@@ -50,7 +51,7 @@ def examine_tokens(
 ) -> TokenReport:
     """What the rows are. `advanced` is told the percentage that is done, often.
 
-    Rows that the dataset's folder does not take are left in `scratch`. Raises what ends a run over its
+    What was found of each row is kept in `scratch`; so are rows that the dataset's folder does not take. Raises what ends a run over its
     records: what `Renderer.rows` raises, `DatasetDamaged` and `DiskFull`.
     """
     path = Path(spec.path)
@@ -73,9 +74,11 @@ def examine_tokens(
     for (_, record), row in zip(records, read_rows(cached.path), strict=True):
         doctor.look(record, row)
     found = doctor.examination()
+    keep_marks(found.marks, scratch)
     stops = sorted(renderer.stop_token_ids)
     return TokenReport(
         statistics=found.tokens,
         findings=findings(found.marks),
+        patterns=patterns(found.marks),
         stop_tokens=tuple(renderer.tokenizer.convert_ids_to_tokens(stops)),
     )

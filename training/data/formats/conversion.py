@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from training.data.containers.rows import Places, RawRow
+from training.data.containers.rows import Places, RawRow, of_element
 from training.data.fields import as_object, excerpt, printable
 from training.data.formats.detection import fits
 from training.data.formats.mapping import Mapping
@@ -54,7 +54,7 @@ class Converter:
                 rejected = Rejected(
                     line=row.line,
                     code=error.code,
-                    message=error.message,
+                    message=of_element(row.element, error.message),
                     excerpt=excerpt(row.value),
                 )
                 yield places.named(rejected)
@@ -160,9 +160,12 @@ class Converter:
                 self._layouts.clear()
             self._layouts[layout] = self._second_format(row)
         if second := self._layouts[layout]:
+            has_own = not self._mapped.isdisjoint(layout)
+            taken = "is mapped as" if has_own else "has no column of"
+            also = "also fits" if has_own else "fits"
             raise RecordError(
                 "FORMAT_AMBIGUOUS",
-                f"The row is mapped as {self._mapping.format} and also fits {second}.",
+                f"The row {taken} {self._mapping.format} and {also} {second}.",
             )
 
     def _second_format(self, row: dict[str, object]) -> str | None:

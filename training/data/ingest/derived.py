@@ -54,8 +54,8 @@ def derive(
 ) -> IngestResult:
     """Write what stays, then what is added.
 
-    Raises `DatasetGone`, `DatasetDamaged`, `RecordOutdated`, `RecordsRefused`, `NothingChanged`,
-    `NothingLeft`, and what an ingest raises; it then leaves no records.
+    Raises `DatasetGone`, `DatasetDamaged`, `RecordOutdated`, `RecordsRefused`,
+    `TokensNotKept`, `NothingChanged`, `NothingLeft`, and what an ingest raises; it then leaves no records.
     """
     data_type = spec.data_type
     assert data_type is not None  # noqa: S101 - the parent's
@@ -160,7 +160,7 @@ def _told(found: IngestResult, added: _Added, parent: _Parent, dataset_dir: Path
     source = parent.source
     kept = source.record_count - parent.gone.count(1)
     new = found.statistics.records - kept
-    refused = found.refused
+    refused, tokens = found.refused, source.removal.tokens
     if refused is None and not new and not parent.removals:
         remove_lines(dataset_dir / RECORDS)
         refused = NothingChanged().failure()
@@ -172,6 +172,8 @@ def _told(found: IngestResult, added: _Added, parent: _Parent, dataset_dir: Path
             "refused": refused,
             "changes": None
             if refused
-            else changes(parent.gone, parent.removals, new, source.added_dataset),
+            else changes(
+                *(parent.gone, parent.removals, new, source.added_dataset), examined_tokens=tokens
+            ),
         }
     )

@@ -10,7 +10,8 @@ import numpy as np
 from training.config import DataType
 from training.data.derivation import Cause, Removal
 from training.data.doctor.application import apply
-from training.data.doctor.errors import ExaminationDamaged, RecordsRefused
+from training.data.doctor.checks import ROW_CODES
+from training.data.doctor.errors import ExaminationDamaged, RecordsRefused, TokensNotKept
 from training.data.doctor.examination import examine
 from training.data.doctor.kept import kept_marks
 from training.data.doctor.marks import Marks, having
@@ -36,7 +37,7 @@ def drop_found(
 ) -> list[Removal]:
     """Mark the records that the strategies drop, of those that are not marked.
 
-    Raises `RecordsRefused` where one of these has what is an error.
+    Raises `RecordsRefused` where one of these has what is an error, and `TokensNotKept`.
     """
     strategies = source.removal.strategies
     places = np.frombuffer(gone, np.uint8)  # the same memory
@@ -70,7 +71,27 @@ def _staying(marks: Marks, places: np.typing.NDArray[np.uint8]) -> Marks:
 def _marks(
     source: DerivedSource, data_type: DataType, records: StoredLines, teller: Teller
 ) -> Marks:
-    """What was found of each record, looked for now where that is not there, or cannot be read."""
+    """What was found of each record, as far as the strategies are about it."""
+    codes = source.removal.strategies.keys()
+    if source.token_examination is None:
+        return _record_marks(source, data_type, records, teller)
+    in_tokens = _token_marks(Path(source.token_examination))
+    if codes <= ROW_CODES:
+        return in_tokens
+    return in_tokens.with_those(_record_marks(source, data_type, records, teller))
+
+
+def _token_marks(folder: Path) -> Marks:
+    try:
+        return kept_marks(folder)
+    except (FileNotFoundError, ExaminationDamaged) as error:
+        raise TokensNotKept from error
+
+
+def _record_marks(
+    source: DerivedSource, data_type: DataType, records: StoredLines, teller: Teller
+) -> Marks:
+    """They are looked for now where they are not there, or cannot be read."""
     try:
         return kept_marks(Path(source.examination))
     except (FileNotFoundError, ExaminationDamaged):

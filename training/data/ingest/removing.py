@@ -30,7 +30,7 @@ def removed(
     """A mark for each record, by its line, that is 1 where it goes; and why those go that do.
 
     Holds some 50 bytes for each record, and 200 while it looks for what nobody has looked for. Raises
-    `RecordsRefused` and `DatasetGone`.
+    `RecordsRefused`, `TokensNotKept` and `DatasetGone`.
     """
     plan = source.removal
     gone = marked(source.record_count, plan.lines)

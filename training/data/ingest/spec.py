@@ -97,7 +97,9 @@ class DerivedSource(Frozen):
     record_count: int
     """… how many these are, …"""
     examination: str
-    """… and the folder in which is kept what was found of each, if it was looked at."""
+    """… the folder in which is kept what was found of each, if it was looked at, …"""
+    token_examination: str | None = None
+    """… and that of its row of tokens, where the removal is about that."""
     removal: RemovalPlan
     added: Annotated[FileSource | LinesSource, Field(discriminator="kind")] | None = None
     added_dataset: AddedDataset | None = None

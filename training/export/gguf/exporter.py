@@ -22,17 +22,16 @@ from training.export.gguf.naming import file_stem
 from training.export.gguf.texts import treatment
 from training.export.gguf.writing import Titles, write_file
 from training.export.merging import whole_model
-from training.export.spec import ExportFormat, ExportSpec, StoredType, WeightType
+from training.export.spec import QUANTISED, ExportFormat, ExportSpec, StoredType, WeightType
 from training.models.base_models import GENERATION_CONFIG
 from training.models.licences import declared_licence
 from training.models.sources import local_folder
 from training.models.tokenizers import declared_stop_ids, load_tokenizer
 from training.models.weights import stored_weights
 
-__all__ = ["asker", "stored", "write"]
+__all__ = ["asker", "quantise", "stored", "write"]
 
 _NO_ROOM_BYTES: Final = 2**20
-_WRITTEN_HERE: Final = frozenset({WeightType.F32, WeightType.F16, WeightType.BF16})
 _AS_STORED: Final = {
     "float32": WeightType.F32,
     "float16": WeightType.F16,
@@ -109,13 +108,35 @@ def _beside_base(spec: ExportSpec) -> list[str]:
     return ["--base", str(local_folder(spec.model_path)), "--words", spec.version_path]
 
 
+def quantise(spec: ExportSpec, folder: Path) -> None:
+    """Put in the place of a file in fp32 the one of the spec's type that llama.cpp makes of it."""
+    whole, chosen = _file(folder), _chosen(spec)
+    _quantise(whole, _named(spec, folder, chosen), chosen)
+    whole.unlink()
+    _describe(spec, folder, chosen)
+
+
 def _write_whole(spec: ExportSpec, folder: Path, *, full_precision: bool) -> None:
     chosen = WeightType.F32 if full_precision else _chosen(spec)
-    file = folder / f"{file_stem(spec.model_name)}-{chosen}.gguf"
+    written = WeightType.F32 if chosen in QUANTISED else chosen
     with tempfile.TemporaryDirectory(
         dir=folder.parent, prefix=".gguf.", suffix=".partial"
     ) as scratch:
-        _write_weights(spec, file, chosen, Path(scratch))
+        source = _checkpoint(spec, Path(scratch))
+        write_file(source, _named(spec, folder, written), written, _titles(spec))
+    if chosen in QUANTISED:
+        quantise(spec, folder)
+    else:
+        _describe(spec, folder, chosen)
+
+
+def _named(spec: ExportSpec, folder: Path, held: WeightType) -> Path:
+    return folder / f"{file_stem(spec.model_name)}-{held}.gguf"
+
+
+def _describe(spec: ExportSpec, folder: Path, chosen: WeightType) -> None:
+    """The Modelfile and the card."""
+    file = _file(folder)
     tokenizer = load_tokenizer(spec.version_path)
     stops = declared_stop_ids(_declaring(spec), tokenizer)
     ollama = modelfile(tokenizer, stops, file.name)
@@ -164,18 +185,6 @@ def _chosen(spec: ExportSpec) -> WeightType:
         return spec.weight_type
     base = local_folder(spec.model_path)
     return _AS_STORED.get(stored_weights(base).dtype, WeightType.F32)
-
-
-def _write_weights(spec: ExportSpec, file: Path, chosen: WeightType, scratch: Path) -> None:
-    source = _checkpoint(spec, scratch)
-    if chosen in _WRITTEN_HERE:
-        write_file(source, file, chosen, _titles(spec))
-        return
-    whole = scratch / "whole.gguf"
-    write_file(source, whole, WeightType.F32, _titles(spec))
-    if source.is_relative_to(scratch):
-        shutil.rmtree(source)  # a third copy would be one too many for a large model's disk
-    _quantise(whole, file, chosen)
 
 
 def _titles(spec: ExportSpec) -> Titles:

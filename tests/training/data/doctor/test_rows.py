@@ -141,6 +141,14 @@ def test_a_cut_between_two_answers_cuts_none(tokenizer: PreTrainedTokenizerBase)
 def test_a_row_without_trained_tokens_is_told(tokenizer: PreTrainedTokenizerBase) -> None:
     ids = ids_of(tokenizer, "The sky is blue")
     assert looked_at_row(tokenizer, ids, [IGNORED] * len(ids)) == {"NO_TRAINED_TOKEN": (7,)}
+    unweighted: Record = {
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello", "weight": 0},
+        ]
+    }
+    long = looked_at(tokenizer, DataType.CHAT, unweighted, max_length=8)
+    assert found(long) == {"TOO_LONG": (1,), "NO_TRAINED_TOKEN": (1,)}
 
 
 def test_each_answer_must_train_its_stop_token(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from training.config import DataType, TrainOn
 from training.data.doctor.checks import Code
+from training.data.doctor.kept import kept_marks
+from training.data.doctor.marks import patterns
 from training.data.doctor.report import TokenReport
 from training.data.doctor.rows import RowDoctor
 from training.data.doctor.spec import TokenExaminationSpec
@@ -69,6 +71,13 @@ def test_rows_are_found_out_once_rendered_and_again_once_they_are_kept(
         (Code.NO_TRAINED_TOKEN_LEFT, 1, (11,)),
         (Code.CONTENT_AS_CONTROL_TOKENS, 1, (12,)),
     ]
+    assert [(each.codes, each.count, each.lines) for each in first.patterns] == [
+        ((), 9, (1, 2, 3, 4, 5, 6, 7, 8, 9)),
+        ((Code.TOO_LONG, Code.ANSWER_CUT), 1, (10,)),
+        ((Code.TOO_LONG, Code.NO_TRAINED_TOKEN_LEFT), 1, (11,)),
+        ((Code.CONTENT_AS_CONTROL_TOKENS,), 1, (12,)),
+    ]
+    assert patterns(kept_marks(tmp_path)) == first.patterns
     assert first.stop_tokens == ("<|im_end|>",)
     rows = [renderer.row(line, record) for line, record in enumerate([*QA, LONG, LATE, HOSTILE], 1)]
     assert first.statistics.rows == 12
