@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from benchmarks.export.arms import FORMATS, HOME, OURS, Format, Place, arms_of, command_of
-from benchmarks.server import describe_machine
+from benchmarks.machine import describe_machine
 from benchmarks.training.processes import run
 
 MODELS: Final = ("smollm2", "random")

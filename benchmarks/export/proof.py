@@ -84,7 +84,11 @@ def _by_onnxruntime(files: Path, ids: Sequence[int]) -> Logits:
     given: dict[str, NDArray[Any]] = {}
     for each in session.get_inputs():
         if each.name.startswith("past_key_values"):
-            given[each.name] = np.zeros((1, each.shape[1], 0, each.shape[3]), np.float32)
+            heads, width = each.shape[1], each.shape[3]
+            if isinstance(width, str):  # the peer's graph leaves it to a file beside it
+                settings = json.loads((files / "genai_config.json").read_bytes())
+                width = settings["model"]["decoder"]["head_size"]
+            given[each.name] = np.zeros((1, heads, 0, width), np.float32)
         elif each.name == "attention_mask":
             given[each.name] = np.ones((1, len(ids)), np.int64)
         elif each.name == "position_ids":
