@@ -117,9 +117,7 @@ def test_what_a_run_needs_is_estimated_first_and_measured_last(make_job: MakeJob
 
 
 @pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
-def test_estimating_changes_nothing_of_the_run(
-    make_job: MakeJob, method: TrainingType
-) -> None:
+def test_estimating_changes_nothing_of_the_run(make_job: MakeJob, method: TrainingType) -> None:
     choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 2}
     estimated, plain = make_job("estimated", **choices), make_job("plain", **choices)
     assert run_here(estimated, stop_after(9), estimated=True).outcome is Outcome.CANCELLED
