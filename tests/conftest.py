@@ -1,8 +1,9 @@
 """Fixtures of every floor: a real Valkey, a freshly migrated SQLite file, an opened service."""
 
 import asyncio
+import gc
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ from jobs.settings import Settings
 from tests.valkey import Valkey
 
 SECRET = "a secret for tests only, long enough to be taken"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import all that is tested without looking for garbage, and never look at it again: of half a
+    million objects each look takes as long as several tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -82,8 +82,8 @@ async def make_viewer(role: Role = Role.TRAINER, email: str | None = None) -> Vi
 
 @cache
 def _password_hash() -> str:
-    """Of `PASSWORD`; made once, since making it is slow on purpose."""
-    return PasswordHasher().hash(PASSWORD)
+    """Of `PASSWORD`, with little work: those of the service are slow on purpose, to make and to check."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
 async def make_model(

@@ -12,13 +12,23 @@ import uvicorn
 from api.app import create_app
 from jobs.service import Service
 from jobs.settings import Settings
+from schema.root import Schema, build_schema
 from tests.api.clients import Client
 from tests.ingesting import ingesting_worker
 
 
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    """It keeps nothing of an operation, and building it takes longer than most of them."""
+    return build_schema()
+
+
 @pytest.fixture
-async def server(service: Service) -> AsyncIterator[str]:
+async def server(
+    service: Service, schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
     """The address of a server that shares the test's service and event loop."""
+    monkeypatch.setattr("api.app.build_schema", lambda: schema)
 
     @asynccontextmanager
     async def shared(_settings: Settings) -> AsyncIterator[Service]:

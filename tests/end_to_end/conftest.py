@@ -12,11 +12,11 @@ import pytest
 from jobs.access import Role
 from jobs.settings import Settings
 from tests.api.clients import Client
-from tests.api.conftest import client, server
+from tests.api.conftest import client, schema, server
 from tests.factories import make_viewer
 from tests.tiny_model import make_tiny_model
 
-__all__ = ["client", "server"]
+__all__ = ["client", "schema", "server"]
 
 WORKER = """
 import asyncio, logging

@@ -2,10 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jobs.models import BaseModel
+from jobs.status import TaskStatus
+from schema import ids
 from tests.api.clients import Client, subscribe, values
+from training.models.facts import ModelFacts
+from training.models.inspection import inspect
 
 RECORDS = [
     {"question": f"What colour is the {thing}?", "answer": f"The {thing} is {colour}."}
@@ -44,6 +50,24 @@ async def register_model(user: Client, folder: Path) -> str:
     return await _until_ready(user, looked, model)
 
 
+async def known_model(user: Client, folder: Path) -> str:
+    """A model that was looked at before, for tests of what comes after; its id."""
+    me = (await user.data("{ me { id } }"))["me"]["id"]
+    row = await BaseModel.create(
+        name="tiny",
+        source=str(folder),
+        status=TaskStatus.READY,
+        facts=(await asyncio.to_thread(_facts, folder)).model_dump(mode="json"),
+        owner_id=ids.decode(ids.Kind.USER, me),
+    )
+    return ids.encode(ids.Kind.MODEL, row.id)
+
+
+@cache
+def _facts(folder: Path) -> ModelFacts:
+    return inspect(str(folder))
+
+
 async def create_dataset(user: Client) -> str:
     """A small dataset of questions and answers; its id."""
     created = await user.data(
@@ -55,14 +79,14 @@ async def create_dataset(user: Client) -> str:
 
 
 async def run_pipeline(
-    user: Client, folder: Path, placement: Mapping[str, Any] | None = None, **hyperparameters: Any
+    user: Client, model: str, placement: Mapping[str, Any] | None = None, **hyperparameters: Any
 ) -> str:
-    """Register, create and submit; the job's id. `placement` says on which devices."""
+    """Create a dataset and submit; the job's id. `placement` says on which devices."""
     submitted = await user.data(
         "mutation ($input: RunPipelineInput!) { runPipeline(input: $input) {"
         " ... on TrainingJob { id } ... on Problem { message } } }",
         input={
-            "modelId": await register_model(user, folder),
+            "modelId": model,
             "datasetId": await create_dataset(user),
             "trainingType": "LORA",
             "hyperparameters": {"learningRate": 5e-3, "batchSize": 4, **hyperparameters},

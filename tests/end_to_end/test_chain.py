@@ -10,6 +10,7 @@ from tests.end_to_end.conftest import StartWorker
 from tests.end_to_end.steps import (
     export,
     follow_to_the_end,
+    register_model,
     run_pipeline,
     time_of_the_same,
 )
@@ -21,7 +22,7 @@ async def test_a_model_is_trained_watched_versioned_and_exported(
     admin: Client, start_worker: StartWorker, tiny_model: Path
 ) -> None:
     await start_worker()
-    job = await run_pipeline(admin, tiny_model, epochs=3)
+    job = await run_pipeline(admin, await register_model(admin, tiny_model), epochs=3)
     events = await follow_to_the_end(admin, job)
 
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -38,6 +39,10 @@ async def test_a_model_is_trained_watched_versioned_and_exported(
     assert (last["__typename"], last["status"], last["error"]) == ("JobFinished", "COMPLETED", None)
     assert last["modelVersion"]["version"] == "v1.0.0"
 
+    middle = len(events) // 2  # who joins late or again misses nothing and sees nothing twice
+    assert await follow_to_the_end(admin, job, after=middle) == events[middle:]
+    assert await follow_to_the_end(admin, job, after=len(events)) == []
+
     again, usage = await time_of_the_same(admin, job, epochs=3)
     assert again["method"] == "EARLIER_RUN"
     assert again["total"] == pytest.approx(usage["seconds"], rel=0.2)
@@ -52,14 +57,3 @@ async def test_a_model_is_trained_watched_versioned_and_exported(
     weights = next(file for file in made["files"] if file["name"] == "model.safetensors")
     downloaded = await admin.http.get(weights["downloadUrl"])
     assert hashlib.sha256(downloaded.content).hexdigest() == weights["sha256"]
-
-
-async def test_who_joins_late_or_again_misses_nothing_and_sees_nothing_twice(
-    admin: Client, start_worker: StartWorker, tiny_model: Path
-) -> None:
-    await start_worker()
-    job = await run_pipeline(admin, tiny_model, epochs=2)
-    whole = await follow_to_the_end(admin, job)
-    middle = len(whole) // 2
-    assert await follow_to_the_end(admin, job, after=middle) == whole[middle:]
-    assert await follow_to_the_end(admin, job, after=len(whole)) == []

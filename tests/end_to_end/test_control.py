@@ -10,7 +10,13 @@ from jobs.settings import Settings
 from schema import ids
 from tests.api.clients import Client
 from tests.end_to_end.conftest import StartWorker
-from tests.end_to_end.steps import Event, follow, follow_to_the_end, run_pipeline
+from tests.end_to_end.steps import (
+    Event,
+    follow,
+    follow_to_the_end,
+    known_model,
+    run_pipeline,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(180)]
 
@@ -31,7 +37,7 @@ async def test_a_job_is_saved_paused_resumed_cancelled_and_started_from(
     admin: Client, start_worker: StartWorker, tiny_model: Path, settings: Settings
 ) -> None:
     first_worker = await start_worker()
-    job = await run_pipeline(admin, tiny_model, epochs=1000)
+    job = await run_pipeline(admin, await known_model(admin, tiny_model), epochs=1000)
     seen = await _until(admin, job, 0, "ProgressReported")
     await _steer(admin, "saveCheckpoint", job)
     seen += await _until(admin, job, _seq(seen), "CheckpointSaved", requested=True)
@@ -47,7 +53,12 @@ async def test_a_job_is_saved_paused_resumed_cancelled_and_started_from(
     assert seen[-1]["step"] == newest >= saved["step"]
     seen += await _until(admin, job, _seq(seen), "ProgressReported")
     await _steer(admin, "cancelTraining", job)
-    seen += await follow_to_the_end(admin, job, _seq(seen))
+    last = await follow_to_the_end(admin, job, _seq(seen))
+    moves = [event["to"] for event in last if event["__typename"] == "StatusChanged"]
+    assert moves == ["CANCELLING", "CANCELLED"]
+    left = [event["step"] for event in last if event["__typename"] == "CheckpointSaved"]
+    assert left[-1] > newest
+    seen += last
     assert [event["seq"] for event in seen] == list(range(1, len(seen) + 1))
     assert (seen[-1]["status"], seen[-1]["attempt"]) == ("CANCELLED", 2)
 

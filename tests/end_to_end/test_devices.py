@@ -7,7 +7,7 @@ import pytest
 from jobs.settings import Settings
 from tests.api.clients import Client
 from tests.end_to_end.conftest import StartWorker
-from tests.end_to_end.steps import follow, run_pipeline
+from tests.end_to_end.steps import follow, register_model, run_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(180)]
 
@@ -26,7 +26,8 @@ async def test_a_job_waits_aloud_for_a_worker_with_its_devices_and_is_one_run(
     with_one = {"TUNERY_WORKER_DEVICES": "1"}
     await start_worker(**with_one)  # it looks at the model
     placement = {"devices": 2, "sharding": "FULL"}
-    job = await run_pipeline(admin, tiny_model, placement, epochs=2)
+    model = await register_model(admin, tiny_model)
+    job = await run_pipeline(admin, model, placement, epochs=2)
     await start_worker()
     events, seen = [], []
     async for event in follow(admin, job):

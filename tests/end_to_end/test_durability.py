@@ -1,4 +1,4 @@
-"""Nothing is lost: killed workers, killed children, a restarted Redis, a job that is cancelled."""
+"""Nothing is lost of a job whose child, worker and Redis go away under it, one after the other."""
 
 import asyncio
 import os
@@ -11,97 +11,62 @@ import pytest
 from jobs.settings import Settings
 from tests.api.clients import Client
 from tests.end_to_end.conftest import StartWorker
-from tests.end_to_end.steps import Event, follow, run_pipeline
+from tests.end_to_end.steps import Event, follow, known_model, run_pipeline
 from tests.valkey import Valkey
 
 pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.timeout(240)]
 
-EPOCHS = 12
+EPOCHS = 30
+"""So many that none of the disasters comes too late for the child that goes on meanwhile."""
+
+Disaster = Callable[[], Awaitable[None]]
 
 
-async def test_a_killed_worker_loses_nothing(
-    admin: Client, start_worker: StartWorker, tiny_model: Path
+async def test_a_killed_child_a_killed_worker_and_a_restarted_redis_lose_nothing(
+    admin: Client,
+    start_worker: StartWorker,
+    tiny_model: Path,
+    settings: Settings,
+    valkey: Valkey,
 ) -> None:
-    worker = await start_worker()
+    workers = [await start_worker()]
 
-    async def kill() -> None:
-        worker.kill()
-        await worker.wait()
-        await start_worker()
-
-    events = await _train_through(admin, tiny_model, kill)
-    assert events[-1]["attempt"] == 2
-
-
-async def test_a_killed_child_loses_nothing(
-    admin: Client, start_worker: StartWorker, tiny_model: Path, settings: Settings
-) -> None:
-    await start_worker()
-
-    async def kill() -> None:
+    async def kill_the_child() -> None:
         os.kill(_child_of(settings), signal.SIGKILL)
 
-    events = await _train_through(admin, tiny_model, kill)
-    assert events[-1]["attempt"] == 2
-    assert [event["code"] for event in events if event["__typename"] == "WarningRaised"].count(
-        "CHILD_CRASHED"
-    ) == 1
+    async def kill_the_worker() -> None:
+        assert workers[0].returncode is None
+        workers[0].kill()
+        await workers[0].wait()
+        workers.append(await start_worker())
 
-
-async def test_a_restarted_redis_loses_nothing(
-    admin: Client, start_worker: StartWorker, tiny_model: Path, valkey: Valkey
-) -> None:
-    worker = await start_worker()
-
-    async def restart() -> None:
+    async def restart_redis() -> None:
         await asyncio.to_thread(valkey.stop)
         await asyncio.sleep(2)
         await asyncio.to_thread(valkey.start)
 
-    events = await _train_through(admin, tiny_model, restart)
-    assert events[-1]["attempt"] == 1
-    assert worker.returncode is None
+    job = await run_pipeline(admin, await known_model(admin, tiny_model), epochs=EPOCHS)
+    disasters = {2: kill_the_child, 11: kill_the_worker, 20: restart_redis}
+    events = await _follow_through(admin, job, disasters)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert (events[-1]["__typename"], events[-1]["status"]) == ("JobFinished", "COMPLETED")
+    metrics = [e["metrics"]["epoch"] for e in events if e["__typename"] == "EpochCompleted"]
+    assert set(metrics) == set(range(1, EPOCHS + 1))
+    resumed = [event["attempt"] for event in events if event["__typename"] == "Resumed"]
+    assert (resumed, events[-1]["attempt"]) == ([2, 3], 3)  # Redis is nothing to start again for
+    warned = [event["code"] for event in events if event["__typename"] == "WarningRaised"]
+    assert warned.count("CHILD_CRASHED") == 1
+    assert workers[1].returncode is None
 
 
-async def test_a_cancelled_job_ends_soon_and_leaves_a_checkpoint(
-    admin: Client, start_worker: StartWorker, tiny_model: Path
-) -> None:
-    await start_worker()
-    job = await run_pipeline(admin, tiny_model, epochs=1000)
-    moves = []
-    async for event in follow(admin, job):
-        if event["__typename"] == "ProgressReported" and "CANCELLING" not in moves:
-            await admin.data(
-                "mutation ($job: ID!) { cancelTraining(jobId: $job) { __typename } }", job=job
-            )
-        if event["__typename"] == "StatusChanged":
-            moves.append(event["to"])
-    assert moves[-2:] == ["CANCELLING", "CANCELLED"]
-    left = await admin.data(
-        "query ($job: ID!) { getTrainingStatus(jobId: $job) {"
-        " status checkpoints { step } metadata { checkpoints } } }",
-        job=job,
-    )
-    assert left["getTrainingStatus"]["status"] == "CANCELLED"
-    assert left["getTrainingStatus"]["metadata"]["checkpoints"] >= 1
-
-
-async def _train_through(
-    user: Client, model: Path, disaster: Callable[[], Awaitable[None]]
-) -> list[Event]:
-    """Train, let the disaster happen after the second epoch, and see the job complete."""
-    job = await run_pipeline(user, model, epochs=EPOCHS)
+async def _follow_through(user: Client, job: str, disasters: dict[int, Disaster]) -> list[Event]:
+    """Follow a job to its end, and let each disaster happen once the epoch of its number is told."""
     events: list[Event] = []
     async for event in follow(user, job):
         events.append(event)
-        if event["__typename"] == "EpochCompleted" and event["metrics"]["epoch"] == 2:
-            if disaster is not None:
-                await disaster()
-            disaster = None  # type: ignore[assignment]  # once is enough
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert (events[-1]["__typename"], events[-1]["status"]) == ("JobFinished", "COMPLETED")
-    epochs = {e["metrics"]["epoch"] for e in events if e["__typename"] == "EpochCompleted"}
-    assert epochs == set(range(1, EPOCHS + 1))
+        if event["__typename"] == "EpochCompleted" and event["metrics"]["epoch"] in disasters:
+            await disasters.pop(event["metrics"]["epoch"])()
+    assert disasters == {}
     return events
 
 

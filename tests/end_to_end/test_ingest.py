@@ -14,7 +14,7 @@ from schema import ids
 from tests.api.clients import Client, subscribe, values
 from tests.api.sending import create, send
 from tests.end_to_end.conftest import StartWorker
-from tests.end_to_end.steps import register_model
+from tests.end_to_end.steps import known_model
 from training.data.records import canonical_line
 
 pytestmark = [pytest.mark.slow, pytest.mark.redis]
@@ -38,7 +38,7 @@ async def test_a_dataset_outlives_the_worker_that_is_making_it(
     ]
     upload_id = await send(admin, b"".join(lines), "numbers.jsonl")
     first = await start_worker()
-    model_id = await register_model(admin, tiny_model)
+    model_id = await known_model(admin, tiny_model)
     begun = await create(admin, upload_id)
     run = {"modelId": model_id, "datasetId": begun["id"], "trainingType": "LORA"}
     told: list[dict[str, Any]] = []

@@ -206,8 +206,8 @@ async def _migrate_elsewhere(settings: Settings) -> list[str]:
     return await asyncio.create_task(migrate(settings))
 
 
-@pytest.mark.parametrize("name", ["a folder", "a#b", "50%20", "a?b=c", "für"])
-async def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
+async def test_a_home_may_have_any_name(tmp_path: Path) -> None:
+    name = "a folder, 50%20 für a?b=c#d"
     settings = Settings(home=tmp_path / name, secret=SECRET)
     await migrate(settings)
     async with connect(settings):

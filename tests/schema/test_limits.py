@@ -9,9 +9,11 @@ from strawberry.extensions.validation_cache import _get_validate_cache
 from schema.limits import CACHED_DOCUMENTS, MAX_ALIASES, MAX_DEPTH, MAX_DIRECTIVES
 from schema.root import build_schema
 
+SCHEMA = build_schema()
+
 
 async def refused(query: str) -> str:
-    result = await build_schema().execute(query)
+    result = await SCHEMA.execute(query)
     assert result.data is None
     assert result.errors
     assert {error.extensions["code"] for error in result.errors if error.extensions} == {
@@ -24,7 +26,7 @@ async def test_an_operation_may_be_ten_levels_deep_and_no_deeper() -> None:
     step = "listTrainingJobs { edges { node { model { versions { edges { node { model {"
     assert step.count("{") + 2 == MAX_DEPTH
     deepest = "runningJobs { id }" + "}" * step.count("{")
-    result = await build_schema().execute(f"{{ {step} {deepest} }}")
+    result = await SCHEMA.execute(f"{{ {step} {deepest} }}")
     assert "depth" not in str(result.errors)
     deeper = "runningJobs { model { id } }" + "}" * step.count("{")
     assert "depth is 11. Allowed: 10." in await refused(f"{{ {step} {deeper} }}")
@@ -45,7 +47,7 @@ async def test_directives_are_counted() -> None:
 
 
 async def test_a_document_holds_one_operation() -> None:
-    result = await build_schema().execute(
+    result = await SCHEMA.execute(
         "query A { __typename } query B { __typename }", operation_name="A"
     )
     assert result.errors
@@ -72,26 +74,24 @@ async def test_fragments_that_spread_each_other_are_refused() -> None:
     ids=["nested", "long", "open", "empty", "half", "emoji"],
 )
 async def test_what_is_no_graphql_is_a_parse_error(document: str) -> None:
-    result = await build_schema().execute(document or "#")
+    result = await SCHEMA.execute(document or "#")
     assert result.errors
     assert result.errors[0].extensions == {"code": "GRAPHQL_PARSE_FAILED"}
 
 
 async def test_deep_introspection_is_refused_and_the_usual_one_is_not() -> None:
-    schema = build_schema()
     nested = "fields { type {" * 6 + "name" + "}}" * 6
-    result = await schema.execute(f"{{ __schema {{ types {{ {nested} }} }} }}")
+    result = await SCHEMA.execute(f"{{ __schema {{ types {{ {nested} }} }} }}")
     assert result.errors
     assert "introspection depth" in result.errors[0].message
-    schema.introspect()
+    SCHEMA.introspect()
 
 
 async def test_the_caches_hit_with_all_limits_on() -> None:
-    schema = build_schema()
     parsed, validated = _get_parse_cache(CACHED_DOCUMENTS), _get_validate_cache(CACHED_DOCUMENTS)
     before = parsed.cache_info().hits, validated.cache_info().hits  # type: ignore[attr-defined]
     for _ in range(50):
-        result = await schema.execute("query CacheTest { __typename }")
+        result = await SCHEMA.execute("query CacheTest { __typename }")
         assert result.data == {"__typename": "Query"}
     after = parsed.cache_info().hits, validated.cache_info().hits  # type: ignore[attr-defined]
     assert [late - early for late, early in zip(after, before, strict=True)] == [49, 49]

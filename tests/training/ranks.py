@@ -15,6 +15,7 @@ from training.devices import launch as launching
 from training.devices.ranks import Place, clear
 from training.devices.world import World, joined
 from training.engine import making
+from training.memory import accounting
 
 _CONTEXT: Final = get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.training.ranks", "training.pipeline"])
@@ -29,14 +30,16 @@ FEW_TOKENS = 96
 """So small a budget that a step takes several turns."""
 
 
-def run_ranks(job: Path, size: int, sabotage: Sabotage | None = None) -> list[int | None]:
+def run_ranks(
+    job: Path, size: int, sabotage: Sabotage | None = None, *, estimated: bool = False
+) -> list[int | None]:
     """Run a job in `size` processes, in fp32; their exit codes by rank.
 
     They are forked from a process that has imported all they need. `sabotage` is called in each
-    with its rank before it starts.
+    with its rank before it starts. For `estimated` see `tests.training.jobs.run_here`.
     """
     clear(job)
-    return _in_each(size, _run_rank, job, sabotage)
+    return _in_each(size, _run_rank, job, sabotage, estimated)
 
 
 def launch_ranks(
@@ -45,7 +48,7 @@ def launch_ranks(
     """Run a job as the launcher does, but for processes forked as above; its exit code."""
 
     def start(job: Path, place: Place, _program: object) -> Forked:
-        return Forked(place, job, sabotage)
+        return Forked(place, job, sabotage, False)
 
     monkeypatch.setattr(launching, "_start", start)
     return launching.launch(job, size, should_stop=lambda: False)
@@ -83,11 +86,13 @@ def _in_each(size: int, target: Callable[..., None], *arguments: object) -> list
     return [process.exitcode for process in processes]
 
 
-def _run_rank(place: Place, job: Path, sabotage: Sabotage | None) -> None:
+def _run_rank(place: Place, job: Path, sabotage: Sabotage | None, estimated: bool) -> None:
     torch.set_num_threads(1)
     hardware._cpu_has_bfloat16 = lambda: False
     making.CPU_TOKENS = FEW_TOKENS  # type: ignore[misc]
     os.environ.update(place.environment())
+    if not estimated:
+        accounting.memory_estimate = lambda *_: None  # type: ignore[assignment]
     if sabotage is not None:
         sabotage(place.rank)
     raise SystemExit(run.main([str(job)]))

@@ -59,11 +59,12 @@ def outcomes(job: Path) -> list[Outcome]:
 @pytest.mark.parametrize("method", METHODS)
 def test_two_devices_give_the_losses_of_one(make_job: MakeJob, method: TrainingType) -> None:
     choices = {"training_type": method, "sample_prompts": ["Is it?"], **STEPS}
+    estimated = method is TrainingType.LORA
     one = make_job("one", **choices)
-    run_here(one)
+    run_here(one, estimated=estimated)
     for sharding in SHARDINGS:
         two = make_job(f"two-{sharding}", sharding=sharding, **choices)
-        assert run_ranks(two, 2) == [0, 0]
+        assert run_ranks(two, 2, estimated=estimated) == [0, 0]
         assert losses(two) == pytest.approx(losses(one), rel=BOUND)
         found, expected = read_events(two), read_events(one)
         assert without_progress(found)[1:] == without_progress(expected)  # PREPARING is run.py's
@@ -150,7 +151,7 @@ def test_a_failure_in_one_process_is_the_runs_by_name(
     make_job: MakeJob, sharding: Sharding
 ) -> None:
     job = make_job(sharding=sharding)
-    assert run_ranks(job, 2, run_out_of_memory) == [1, 1]
+    assert run_ranks(job, 2, run_out_of_memory, estimated=True) == [1, 1]
     assert launch._conclude(job, {0: 1, 1: 1}, 2) == 0
     (end,) = of_kind(read_events(job), Finished)
     assert end.error is not None

@@ -1,21 +1,18 @@
 """What each method trained is what its export says, by whichever base it was trained beside."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.tiny_model import make_architecture
-from tests.training.jobs import run_here, spec_of
+from tests.training.jobs import qa_rows, run_here, spec_of, write_job
 from tests.training.watched import Watched
 from training.config import TrainingType
 from training.export import making, safetensors
 from training.export.answers import answers, exported_answers
 from training.export.parity import EXACT, compare, judge, questions_of, trained_answers
 from training.export.spec import ExportSpec, Parity
-
-MakeJob = Callable[..., Path]
 
 VARIANTS = {
     "qlora-qwen2": ("qwen2", TrainingType.QLORA, {}),
@@ -30,11 +27,17 @@ VARIANTS = {
 }
 
 
-def trained(make_job: MakeJob, folder: Path, variant: str, **choices: object) -> ExportSpec:
+def trained(folder: Path, variant: str) -> ExportSpec:
     architecture, method, options = VARIANTS[variant]
     base = make_architecture(folder / "base", architecture)
-    job = make_job(
-        model=base, training_type=method, learning_rate=2e-2, epochs=4, **options, **choices
+    job = write_job(
+        folder / "job",
+        base,
+        qa_rows(12),
+        training_type=method,
+        learning_rate=2e-2,
+        epochs=4,
+        **options,
     )
     run_here(job)
     config = spec_of(job).config
@@ -45,6 +48,13 @@ def trained(make_job: MakeJob, folder: Path, variant: str, **choices: object) ->
         quantised=config.quantised,
         model_name="Tuned",
     )
+
+
+@pytest.fixture(scope="module", params=["qlora-qwen2", "qlora-gpt2"])
+def quantised(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> ExportSpec:
+    return trained(tmp_path_factory.mktemp("quantised"), request.param)
 
 
 def parity(spec: ExportSpec, files: Path) -> Parity:
@@ -58,10 +68,8 @@ def parity(spec: ExportSpec, files: Path) -> Parity:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_an_export_is_the_trained_model(
-    make_job: MakeJob, tmp_path: Path, watched: Watched, variant: str
-) -> None:
-    spec = trained(make_job, tmp_path, variant)
+def test_an_export_is_the_trained_model(tmp_path: Path, watched: Watched, variant: str) -> None:
+    spec = trained(tmp_path, variant)
     files = tmp_path / "files"
     files.mkdir()
     safetensors.write(spec, files)
@@ -78,26 +86,23 @@ def test_an_export_is_the_trained_model(
     assert compare(in_memory, exported).kl_divergence < learned / 30  # bf16 against fp32
 
 
-@pytest.mark.parametrize("variant", ["qlora-qwen2", "qlora-gpt2"])
 def test_an_adapter_is_not_merged_into_the_base_before_its_quantisation(
-    make_job: MakeJob, tmp_path: Path, variant: str
+    quantised: ExportSpec, tmp_path: Path
 ) -> None:
-    spec = trained(make_job, tmp_path, variant)
-    safetensors.write(spec.model_copy(update={"quantised": False}), tmp_path)
-    assert parity(spec, tmp_path).max_logit_difference > 1e-2
     original = {"quantised": False, "merged_into_original": True}
-    chosen, files = spec.model_copy(update=original), tmp_path / "chosen"
-    files.mkdir()
-    safetensors.write(chosen, files)
-    assert judge(parity(chosen, files), EXACT).kl_divergence < 1e-12
-    assert "this is not\nthe model that was trained." in (files / "README.md").read_text()
+    chosen = quantised.model_copy(update=original)
+    safetensors.write(chosen, tmp_path)
+    assert parity(quantised, tmp_path).max_logit_difference > 1e-2
+    assert judge(parity(chosen, tmp_path), EXACT).kl_divergence < 1e-12
+    card = " ".join((tmp_path / "README.md").read_text().split())
+    assert "this is not the model that was trained." in card
 
 
+@pytest.mark.parametrize("quantised", ["qlora-qwen2"], indirect=True)
 def test_a_quantised_adapter_alone_is_exported_beside_its_base_in_four_bits(
-    make_job: MakeJob, tmp_path: Path
+    quantised: ExportSpec, tmp_path: Path
 ) -> None:
-    spec = trained(make_job, tmp_path, "qlora-qwen2")
-    alone = spec.model_copy(update={"adapter_only": True, "base_name": "someone/tiny"})
+    alone = quantised.model_copy(update={"adapter_only": True, "base_name": "someone/tiny"})
     files = tmp_path / "files"
     files.mkdir()
     safetensors.write(alone, files)
@@ -106,14 +111,14 @@ def test_a_quantised_adapter_alone_is_exported_beside_its_base_in_four_bits(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("quantised", ["qlora-qwen2"], indirect=True)
 @pytest.mark.parametrize("adapter_only", [False, True])
 def test_a_qlora_version_is_exported_by_a_process_that_knows_its_files_alone(
-    make_job: MakeJob, tmp_path: Path, adapter_only: bool
+    quantised: ExportSpec, tmp_path: Path, adapter_only: bool
 ) -> None:
-    spec = trained(make_job, tmp_path, "qlora-qwen2")
     folder = tmp_path / "export"
     folder.mkdir()
-    result = making.make(spec.model_copy(update={"adapter_only": adapter_only}), folder)
+    result = making.make(quantised.model_copy(update={"adapter_only": adapter_only}), folder)
     assert result.parity.tokens_equal
     assert result.parity.kl_divergence < 1e-12
     assert result.dtype == "float32"

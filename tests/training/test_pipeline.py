@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.factories import MEMORY
 from tests.tiny_model import make_tiny_model
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here
+from tests.training.jobs import of_kind, qa_rows, read_events, run_here, write_job
 from training.config import DataType, TrainingType
 from training.engine import making as engines
 from training.engine.engine import Engine
@@ -67,7 +67,7 @@ def assert_same_weights(first: Path, second: Path) -> None:
 
 def test_a_run_ends_with_a_model_and_tells_its_way(make_job: MakeJob) -> None:
     job = make_job(sample_prompts=("What is 3 and 3?",))
-    end = run_here(job)
+    end = run_here(job, estimated=True)
     found = read_events(job)
     assert end.outcome is Outcome.COMPLETED
     assert [event.phase for event in of_kind(found, PhaseStarted)] == [
@@ -92,7 +92,7 @@ def test_a_run_ends_with_a_model_and_tells_its_way(make_job: MakeJob) -> None:
 
 def test_what_a_run_needs_is_estimated_first_and_measured_last(make_job: MakeJob) -> None:
     job = make_job(rows=qa_rows(20), epochs=3)
-    run_here(job)
+    run_here(job, estimated=True)
     found = read_events(job)
     kinds = [event.kind for event in found]
     training = next(
@@ -117,14 +117,15 @@ def test_what_a_run_needs_is_estimated_first_and_measured_last(make_job: MakeJob
 
 
 @pytest.mark.parametrize("method", [TrainingType.LORA, TrainingType.FULL])
-def test_estimating_changes_nothing_of_the_run(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, method: TrainingType
-) -> None:
-    choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 1}
+def test_estimating_changes_nothing_of_the_run(make_job: MakeJob, method: TrainingType) -> None:
+    choices = {"training_type": method, "lora_dropout": 0.1, "epochs": 2}
     estimated, plain = make_job("estimated", **choices), make_job("plain", **choices)
-    run_here(estimated)
-    monkeypatch.setattr("training.memory.accounting.memory_estimate", lambda *_: MEMORY)
+    assert run_here(estimated, stop_after(9), estimated=True).outcome is Outcome.CANCELLED
+    run_here(estimated, estimated=True)
+    assert len(of_kind(read_events(estimated), Resumed)) == 1
+    assert len(of_kind(read_events(estimated), MemoryEstimated)) == 2
     run_here(plain)
+    assert of_kind(read_events(plain), MemoryEstimated) == []
     assert_same_weights(estimated, plain)
 
 
@@ -138,7 +139,7 @@ def test_a_run_that_ends_for_lack_of_memory_says_what_it_was_to_need(
     monkeypatch.setattr("training.memory.forecast.available_bytes", lambda _hardware: 1000)
     job = make_job()
     with pytest.raises(OutOfMemory, match=r"the estimate was \d\.\d\d GB \(weights 0\.00 GB"):
-        run_here(job)
+        run_here(job, estimated=True)
     (warning,) = of_kind(read_events(job), WarningRaised)
     assert warning.code == "MEMORY_MAY_NOT_SUFFICE"
     assert warning.message.endswith("with 0.00 GB available.")
@@ -220,17 +221,23 @@ def test_a_stop_before_the_first_step_leaves_nothing_behind(make_job: MakeJob, l
     assert list((job / "checkpoints").iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def ended(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A job that ran to its end, to be copied."""
+    job = write_job(tmp_path_factory.mktemp("ended") / "job", tiny_model, qa_rows(12))
+    assert run_here(job).outcome is Outcome.COMPLETED
+    return job
+
+
 @pytest.mark.parametrize("harm", ["missing", "cut off"])
 @pytest.mark.parametrize(
     "name",
     ["weights.safetensors", "optimizer.safetensors", "checkpoint.json", "manifest.json"],
 )
 def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
-    make_job: MakeJob, name: str, harm: str
+    ended: Path, tmp_path: Path, name: str, harm: str
 ) -> None:
-    whole, job = make_job("whole"), make_job("damaged")
-    run_here(whole)
-    run_here(job)
+    job = shutil.copytree(ended, tmp_path / "damaged")
     (job / "model" / "adapter_model.safetensors").unlink()
     damaged = job / "checkpoints" / "epoch-002-step-000006" / name
     if harm == "missing":
@@ -244,7 +251,7 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_run(
     assert "epoch-002-step-000006" in warning.message
     assert (name if name != "manifest.json" else "its manifest cannot be read") in warning.message
     assert [event.step for event in of_kind(found, Resumed)] == [3]
-    assert_same_weights(whole, job)
+    assert_same_weights(ended, job)
 
 
 def test_a_checkpoint_saved_without_a_word_is_announced(make_job: MakeJob) -> None:
@@ -338,9 +345,8 @@ def test_a_loss_that_is_not_a_number_ends_the_run(make_job: MakeJob, tmp_path: P
         run_here(make_job(model=model))
 
 
-def test_a_best_checkpoint_that_scores_otherwise_is_an_error(make_job: MakeJob) -> None:
-    job = make_job()
-    run_here(job)
+def test_a_best_checkpoint_that_scores_otherwise_is_an_error(ended: Path, tmp_path: Path) -> None:
+    job = shutil.copytree(ended, tmp_path / "job")
     (job / "events.jsonl").unlink()
     for folder in (job / "checkpoints").iterdir():
         path = folder / "checkpoint.json"

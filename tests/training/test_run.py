@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.jobs import of_kind, qa_rows, read_events, run_here, start_child, wait_for
+from tests.training.jobs import (
+    of_kind,
+    qa_rows,
+    read_events,
+    run_here,
+    start_child,
+    wait_for,
+    write_job,
+)
 from tests.training.weights import difference
 from training.events import (
     CheckpointSaved,
@@ -27,16 +35,25 @@ MakeJob = Callable[..., Path]
 
 pytestmark = pytest.mark.slow
 
-LONG = {"rows": qa_rows(80), "batch_size": 2, "epochs": 3}
+ROWS = qa_rows(80)
+LONG = {"rows": ROWS, "batch_size": 2, "epochs": 3}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A long job that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole") / "job"
+    job = write_job(folder, tiny_model, ROWS, batch_size=2, epochs=3)
+    run_here(job)
+    return job
 
 
 def in_second_epoch(found: Sequence[Event]) -> bool:
     return any(event.epoch == 2 and event.step > 34 for event in of_kind(found, Progress))
 
 
-def test_a_killed_run_goes_on_to_the_very_same_model(make_job: MakeJob) -> None:
-    whole, job = make_job("whole", **LONG), make_job("killed", **LONG)
-    run_here(whole)
+def test_a_killed_run_goes_on_to_the_very_same_model(make_job: MakeJob, whole: Path) -> None:
+    job = make_job("killed", **LONG)
     child = start_child(job)
     wait_for(job, in_second_epoch)
     child.kill()
@@ -47,9 +64,10 @@ def test_a_killed_run_goes_on_to_the_very_same_model(make_job: MakeJob) -> None:
     assert difference(whole, job) == 0.0
 
 
-def test_a_terminated_run_saves_its_step_and_goes_on_from_it(make_job: MakeJob) -> None:
-    whole, job = make_job("whole", **LONG), make_job("stopped", **LONG)
-    run_here(whole)
+def test_a_terminated_run_saves_its_step_and_goes_on_from_it(
+    make_job: MakeJob, whole: Path
+) -> None:
+    job = make_job("stopped", **LONG)
     child = start_child(job)
     wait_for(job, in_second_epoch)
     child.send_signal(signal.SIGTERM)

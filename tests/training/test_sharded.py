@@ -130,7 +130,7 @@ def test_what_a_process_will_hold_is_told_and_comes_true(
         epochs=1,
         validation_split=0.0,
     )
-    assert run_ranks(job, 2, hold_many_tokens) == [0, 0]
+    assert run_ranks(job, 2, hold_many_tokens, estimated=True) == [0, 0]
     found = read_events(job)
     (told,), (used,) = of_kind(found, MemoryEstimated), of_kind(found, ResourcesUsed)
     (end,) = of_kind(found, Finished)

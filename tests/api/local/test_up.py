@@ -40,7 +40,16 @@ def running(home: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
         up.communicate()
 
 
-def test_everything_starts_says_so_in_one_line_and_stops_without_a_trace(tmp_path: Path) -> None:
+def test_nothing_outlives_a_parent_that_is_killed_and_it_starts_again_and_stops_without_a_trace(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, free_port()) as up:
+        assert up.stdout is not None
+        assert "is ready" in up.stdout.readline()
+        started = children_of(up.pid)
+        up.kill()
+        up.wait()
+        wait_until(lambda: not any(is_alive(pid) for pid in started), 30)
     port = free_port()
     with running(tmp_path, port) as up:
         assert up.stdout is not None
@@ -59,17 +68,6 @@ def test_everything_starts_says_so_in_one_line_and_stops_without_a_trace(tmp_pat
         "valkey.log",
         "worker.log",
     }
-
-
-def test_nothing_outlives_a_parent_that_is_killed_and_it_can_start_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        with running(tmp_path, free_port()) as up:
-            assert up.stdout is not None
-            assert "is ready" in up.stdout.readline()
-            started = children_of(up.pid)
-            up.kill()
-            up.wait()
-            wait_until(lambda: not any(is_alive(pid) for pid in started), 30)  # noqa: B023
 
 
 async def test_what_dies_is_started_again_and_a_second_up_is_refused(tmp_path: Path) -> None:
