@@ -6,7 +6,7 @@ from typing import Any
 from tortoise.transactions import in_transaction
 
 from jobs.access import Viewer
-from jobs.models import Checkpoint, Epoch, Export, ModelVersion, TrainingJob
+from jobs.models import BaseModel, Checkpoint, Epoch, Export, ModelVersion, TrainingJob
 from jobs.runs.history import Entry, append
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus, VersionStatus
@@ -46,6 +46,7 @@ async def make_completed_job(viewer: Viewer, service: Service) -> TrainingJob:
     await Checkpoint.create(
         job_id=job.id, name="epoch-1", epoch=1, step=8, size_bytes=5_000_000_000, best=True
     )
+    await BaseModel.filter(id=job.model_id).update(version_counter=1)
     await ModelVersion.create(
         model_id=job.model_id,
         job_id=job.id,

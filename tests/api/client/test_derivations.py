@@ -38,4 +38,5 @@ def test_a_derivation_fits_the_input_of_the_schema(add: object, sent: object) ->
             {"finding": "DUPLICATE", "strategy": "ERROR"},
         ],
         "duplicates": False,
+        "tokenExaminationId": None,
     }

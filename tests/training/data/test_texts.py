@@ -89,7 +89,7 @@ def test_a_source_file_is_one_record_of_its_language() -> None:
     contents = opened(b"\nfn main() {\r\n\r\n}\r\n\r\n", "src/main.rs")
     assert contents.container is Container.CODE
     rows = list(contents.rows)
-    assert rows == [(2, {"code": "fn main() {\n\n}\n", "language": "Rust"})]
+    assert values(rows) == [(2, {"code": "fn main() {\n\n}\n", "language": "Rust"})]
     mapping = detect(rows)
     assert mapping.data_type is DataType.CODE
     assert list(Converter(mapping).records(rows)) == [(2, rows[0].value)]
