@@ -8,7 +8,7 @@ there is a result file, 75 where another process works on the folder.
 import argparse
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from training.export.spec import ExportFormat, ExportResult, ExportSpec
@@ -48,16 +48,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _export(export_dir: Path) -> ExportResult:
     spec = ExportSpec.model_validate_json((export_dir / "export.json").read_bytes())
     prepare_environment(spec.model_path)
-    if not spec.quantised:
-        leave_out_bitsandbytes()
-    leave_out_unused()
-    compiles = spec.format is ExportFormat.ONNX  # its exporter is a part of torch's compiler
-    with imported_at_once(), nullcontext() if compiles else lean_imports(alone=True):
+    with imported_at_once(), nullcontext() if "torch" in sys.modules else _without_unused(spec):
         silence()
         from training.export import making  # torch and transformers, seconds of imports
 
     with memory_failures_named():
         return making.make(spec, export_dir)
+
+
+def _without_unused(spec: ExportSpec) -> AbstractContextManager[None]:
+    """Leave out, for the whole of this process, what no export of this kind imports."""
+    if not spec.quantised:
+        leave_out_bitsandbytes()
+    leave_out_unused()
+    compiles = spec.format is ExportFormat.ONNX  # its exporter is a part of torch's compiler
+    return nullcontext() if compiles else lean_imports(alone=True)
 
 
 if __name__ == "__main__":

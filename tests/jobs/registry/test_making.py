@@ -143,7 +143,7 @@ async def _evaluate(viewer: Viewer, service: Service, key: UUID) -> object:
 
 async def _export(viewer: Viewer, service: Service, key: UUID) -> object:
     wanted = ExportRequest(ExportFormat.SAFETENSORS)
-    return await exports.request(viewer, key, wanted, queue=service.queue)
+    return await exports.request(viewer, key, wanted, queue=service.queue, lease_seconds=30)
 
 
 async def _ask(viewer: Viewer, service: Service, key: UUID) -> object:
