@@ -38,8 +38,10 @@ BITSANDBYTES_BYTES: Final = 60_000_000
 NF4_BYTES: Final = 0.5
 """Of a weight in 4 bits. Its scales, a thirtieth of that, are counted with the base."""
 _SCALES_BYTES: Final = 0.016
-_TOKEN_BYTES: Final = 44
-"""Of a token in the rows that a run keeps: a number, and two lists that point to it."""
+_ROW_BYTES: Final = 270
+"""Of a row that a run chooses from: its places, its lengths, and the digest of its record."""
+_TOKEN_BYTES: Final = 5
+"""Of a token in the file of rows, which is mapped and stays resident where there is room."""
 _MASTER_BYTES: Final = 4
 _STORED_BYTES: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -232,8 +234,8 @@ def _reordered(case: _Case) -> int:
 def _base(case: _Case) -> int:
     if not case.on_cpu:
         return 0
-    tokens = case.rows.count * case.rows.mean
-    base = LIBRARIES_BYTES + CPU_GROWTH_BYTES + round(_TOKEN_BYTES * tokens)
+    rows = case.rows.count * (_ROW_BYTES + _TOKEN_BYTES * case.rows.mean)
+    base = LIBRARIES_BYTES + CPU_GROWTH_BYTES + round(rows)
     if case.config.needs_bitsandbytes:
         base += BITSANDBYTES_BYTES
     if case.config.quantised:
