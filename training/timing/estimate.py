@@ -31,7 +31,10 @@ _START_SECONDS: Final = 3.6
 """Until a process has loaded its libraries and looked at the data, the model and the way to compute it."""
 _BITSANDBYTES_SECONDS: Final = 2.0
 _LOADED_BYTES_PER_SECOND: Final = 400e6
-_TOKENISED_PER_SECOND: Final = 40_000.0
+_FIRST_TOKENS: Final = 40_000.0
+"""What is tokenised in the first second, in which a tokenizer is read and hardly a word was seen before."""
+_TOKENISED_PER_SECOND: Final = 400_000.0
+"""From then on, by one process; two of them did three times that with chats."""
 _CHECKED_SECONDS: Final = 0.1
 _ANSWER_TOKENS: Final = 64
 """Of a sample prompt's answer, at most; each reads all weights once."""
@@ -193,7 +196,9 @@ def _amount(
     asked = len(config.sample_prompts) * _ANSWER_TOKENS
     answering = asked * facts.size_bytes / _READ_BYTES_PER_SECOND
     steps = rows.steps * (_STEP_SECONDS + _LAYER_SECONDS * (facts.layer_count or 1))
-    tokenising = (rows.count + validation_rows) * rows.mean / _TOKENISED_PER_SECOND
+    tokens = (rows.count + validation_rows) * rows.mean
+    first = min(tokens, _FIRST_TOKENS)
+    tokenising = first / _FIRST_TOKENS + (tokens - first) / _TOKENISED_PER_SECOND
     loading = facts.size_bytes / _LOADED_BYTES_PER_SECOND
     starting = _START_SECONDS + (_BITSANDBYTES_SECONDS if config.needs_bitsandbytes else 0.0)
     return _Amount(
