@@ -17,6 +17,8 @@ _LAYERS: Final = 3
 """Layers' worth of weights at once in a backward pass: one that computes, the next one gathered, and
 what that was gathered into before it was taken apart."""
 _FP32: Final = 4
+_KEPT_BYTES: Final = 32 * 2**20
+"""What is larger is mapped by glibc for itself, and given back to the system when it is free."""
 
 
 class Split(NamedTuple):
@@ -42,8 +44,9 @@ def split_of(
     """What this process will hold, in the memory that the hardware trains in."""
     on_cpu = hardware.device == "cpu"
     width = hardware.dtype.itemsize
-    # A CPU's allocator keeps what the outermost weights were gathered into at the pass's beginning.
-    outermost = (2 if on_cpu else 1) * layout.outermost
+    # A CPU's allocator may keep what the outermost weights were gathered into at the pass's beginning.
+    kept = on_cpu and width * layout.outermost <= _KEPT_BYTES
+    outermost = (2 if kept else 1) * layout.outermost
     whole = layout.trained_outermost + layout.trained_layer
     sizes = [each.numel() for each in masters.values()]
     saves = on_cpu and world.leads
