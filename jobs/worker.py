@@ -24,6 +24,10 @@ from redis.exceptions import RedisError
 
 from jobs.artifacts import Artifacts
 from jobs.database import connect
+from jobs.execution.answering import Answerer
+from jobs.execution.supervisor import Seat, supervise
+from jobs.execution.sweep import sweep
+from jobs.execution.tasks import TABLES, TASKS, perform
 from jobs.fleet.devices import DevicePool, cuda_devices, open_pool
 from jobs.fleet.presence import present_forever
 from jobs.models import TrainingJob
@@ -39,10 +43,6 @@ from jobs.queue import (
 )
 from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
-from jobs.work.answering import Answerer
-from jobs.work.supervisor import Seat, supervise
-from jobs.work.sweep import sweep
-from jobs.work.tasks import TABLES, TASKS, perform
 
 __all__ = ["Lane", "WorkerSettings", "open_lanes", "run_worker"]
 

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from jobs.access import Viewer
+from jobs.execution.claims import claim
 from jobs.fleet.workers import forget, say_present
 from jobs.models import Checkpoint, ModelVersion, TrainingJob, Worker
 from jobs.runs.history import move
 from jobs.status import JobStatus
-from jobs.work.claims import claim
 from schema import ids
 from tests.api.clients import Client
 from tests.api.rows import make_completed_job

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from jobs.access import Role, Viewer
+from jobs.execution.answering import Answerer
 from jobs.models import BaseModel, Generation, ModelVersion
 from jobs.registry import activation
 from jobs.registry.activation import Wish
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work.answering import Answerer
 from schema import ids
 from tests.api.clients import Client, subscribe, values
 from tests.factories import make_viewer
+from tests.jobs.execution.test_tasks import version_of
 from tests.jobs.stage import eventually
-from tests.jobs.work.test_tasks import version_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ async def version(service: Service, viewer: Viewer) -> ModelVersion:
 async def _worker(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Answers what is asked, by a scripted child."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("jobs.work.answering.MODULE", "tests.jobs.scripted_speaker")
+    monkeypatch.setattr("jobs.execution.answering.MODULE", "tests.jobs.scripted_speaker")
     answerer = Answerer("worker", service.settings, service.artifacts)
 
     async def work() -> None:

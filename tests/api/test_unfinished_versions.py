@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from jobs.execution.claims import claim, end
 from jobs.models import BaseModel
 from jobs.runs.history import Lease
 from jobs.status import JobStatus
-from jobs.work.claims import claim, end
 from schema import ids
 from tests.api.clients import Client
 from tests.factories import make_job, make_viewer

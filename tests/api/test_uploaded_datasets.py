@@ -15,8 +15,8 @@ from uuid import uuid4
 import pytest
 from backports import zstd
 
+from jobs.execution.sweep import sweep
 from jobs.models import Dataset, Upload
-from jobs.work.sweep import sweep
 from schema import ids
 from tests.api.clients import Client, subscribe, values
 from tests.api.sending import CONTENT, announce, create, made, send

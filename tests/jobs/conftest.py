@@ -12,9 +12,9 @@ from tests.jobs import stage
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Child processes play their script, and are looked at ten times as often."""
     monkeypatch.setattr("asyncio.create_subprocess_exec", stage.play_scripts_async)
-    monkeypatch.setattr("jobs.work.supervisor.TICK_SECONDS", 0.02)
-    monkeypatch.setattr("jobs.work.supervisor.BEAT_SECONDS", 0.1)
-    monkeypatch.setattr("jobs.work.tasks.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("jobs.execution.supervisor.TICK_SECONDS", 0.02)
+    monkeypatch.setattr("jobs.execution.supervisor.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("jobs.execution.tasks.BEAT_SECONDS", 0.1)
 
 
 @pytest.fixture

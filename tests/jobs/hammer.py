@@ -11,11 +11,11 @@ from collections import Counter
 from uuid import UUID
 
 from jobs.database import connect
+from jobs.execution.claims import claim, release
 from jobs.models import TrainingJob
 from jobs.runs.history import Lease, move
 from jobs.settings import Settings
 from jobs.status import JobStatus
-from jobs.work.claims import claim, release
 
 
 async def main(worker: str, rounds: int, jobs: list[UUID]) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from jobs.access import Role, Viewer
+from jobs.execution.supervisor import Seat, supervise
 from jobs.models import JobEvent, TrainingJob, User
 from jobs.service import Service
 from jobs.settings import Settings
 from jobs.status import JobStatus
-from jobs.work.supervisor import Seat, supervise
 from training.events import (
     CheckpointSaved,
     EpochCompleted,

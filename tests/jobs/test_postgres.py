@@ -22,6 +22,7 @@ from jobs.data.derivation import DerivationDraft, derive
 from jobs.data.uploads import Announced
 from jobs.database import migrate, transaction
 from jobs.errors import Conflict, InUse, InvalidInput, NotFound, QuotaExceeded
+from jobs.execution.sweep import sweep
 from jobs.models import (
     Checkpoint,
     Dataset,
@@ -42,7 +43,6 @@ from jobs.runs.starts import StartRequest
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from jobs.status import JobStatus, TaskStatus
-from jobs.work.sweep import sweep
 from tests.api.rows import make_completed_job
 from tests.factories import make_dataset, make_job, make_model
 from tests.hub import hub_for_children

@@ -10,7 +10,7 @@ from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of
 from tests.api.test_generations import _worker  # noqa: F401  # a fixture
 from tests.factories import make_viewer
-from tests.jobs.work.test_tasks import version_of
+from tests.jobs.execution.test_tasks import version_of
 
 
 @pytest.fixture

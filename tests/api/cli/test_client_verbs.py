@@ -13,11 +13,11 @@ from api.cli import making
 from api.cli.credentials import credentials_file
 from api.client.uploads import fingerprint
 from jobs.access import Role, Viewer
+from jobs.execution.claims import claim
 from jobs.fleet.workers import say_present
 from jobs.models import AuditEntry, Dataset, TrainingJob
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus
-from jobs.work.claims import claim
 from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import logged_in, session_of

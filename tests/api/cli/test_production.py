@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jobs.access import Role, Viewer
+from jobs.execution.claims import claim, end
 from jobs.models import BaseModel, ModelVersion
 from jobs.registry.gates import Gate
 from jobs.runs import lifecycle
@@ -12,7 +13,6 @@ from jobs.runs.history import Lease
 from jobs.runs.lifecycle import RunRequest
 from jobs.service import Service
 from jobs.status import JobStatus
-from jobs.work.claims import claim, end
 from schema import ids
 from tests.api.cli.shell import Shell
 from tests.api.client.sessions import session_of

@@ -9,11 +9,11 @@ from api.client.results import Session
 from api.client.runs import Hyperparameters
 from api.local.ports import free_port
 from jobs.access import Role, Viewer
+from jobs.execution.claims import claim
 from jobs.fleet.workers import say_present
 from jobs.models import User
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus, VersionStatus
-from jobs.work.claims import claim
 from schema import ids
 from tests.api.client.sessions import logged_in, session_of
 from tests.api.rows import make_completed_job

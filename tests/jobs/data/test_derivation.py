@@ -15,11 +15,11 @@ from jobs.data.datasets import OnInvalid
 from jobs.data.derivation import DerivationDraft
 from jobs.data.strategies import Choice
 from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.execution import tasks
 from jobs.models import AuditEntry, Dataset, DatasetVersion, Derivation, Examination, Upload
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work import tasks
 from tests.factories import QA, make_dataset
 from tests.ingesting import ingest
 from tests.jobs.data.test_ingest import uploaded

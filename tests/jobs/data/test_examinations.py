@@ -7,11 +7,11 @@ import pytest
 from tortoise.exceptions import DoesNotExist
 
 from jobs.data import deletion
+from jobs.execution import tasks
 from jobs.models import Examination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work import tasks
 from tests.factories import make_dataset, make_viewer
 from tests.ingesting import examine
 from training.data.doctor.report import Report

@@ -16,11 +16,11 @@ from jobs.data.hub_datasets import HubDraft
 from jobs.data.ingest import IngestFile
 from jobs.data.uploads import Announced
 from jobs.errors import InvalidInput, QuotaExceeded
+from jobs.execution.tasks import perform
 from jobs.models import Dataset, Examination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work.tasks import perform
 from tests.hub import ROWS, TRAIN_BYTES, hub_for_children
 from tests.ingesting import ingest
 from tests.jobs.stage import eventually, make_viewer

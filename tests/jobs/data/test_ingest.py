@@ -13,12 +13,12 @@ from jobs.data import datasets, deletion, uploads
 from jobs.data.datasets import OnInvalid, UploadDraft
 from jobs.data.uploads import Announced
 from jobs.errors import Conflict, NotFound
+from jobs.execution import tasks
+from jobs.execution.sweep import sweep
 from jobs.models import AuditEntry, Dataset, Upload
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus, UploadStatus
-from jobs.work import tasks
-from jobs.work.sweep import sweep
 from tests.factories import QA
 from tests.ingesting import ingest
 from tests.jobs.stage import Step, eventually, make_viewer, starts, write_script

@@ -11,10 +11,10 @@ from jobs.data import arrival, uploads
 from jobs.data.arrival import Part, receive
 from jobs.data.uploads import Announced
 from jobs.errors import Conflict, NotFound, WrongOffset
+from jobs.execution.sweep import sweep
 from jobs.models import Upload
 from jobs.service import Service
 from jobs.status import UploadStatus
-from jobs.work.sweep import sweep
 from tests.jobs.stage import make_viewer
 
 CONTENT = bytes(range(100))

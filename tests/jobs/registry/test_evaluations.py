@@ -7,15 +7,15 @@ import pytest
 from jobs.access import Viewer
 from jobs.data import deletion
 from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.execution.tasks import perform
 from jobs.models import Dataset, Evaluation, ModelVersion
 from jobs.queue import QUEUE_NAME, Work
 from jobs.registry import evaluations, versions
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work.tasks import perform
 from tests.factories import make_dataset, make_viewer
+from tests.jobs.execution.test_tasks import version_of
 from tests.jobs.stage import Step, write_script
-from tests.jobs.work.test_tasks import version_of
 from training.config import StartKind
 from training.evaluation.spec import (
     PREDICTIONS,

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.access import Viewer
 from jobs.errors import Conflict, InUse, InvalidInput, LeaseLost
+from jobs.execution.claims import claim, complete, end, pause, release
 from jobs.models import BaseModel, ModelVersion, TrainingJob
 from jobs.pages import Page
 from jobs.registry import activation, evaluations, exports, generations, versions
@@ -21,7 +22,6 @@ from jobs.runs.lifecycle import RunRequest
 from jobs.runs.starts import StartRequest
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
-from jobs.work.claims import claim, complete, end, pause, release
 from tests.factories import make_dataset, make_job, make_model, make_viewer
 from tests.jobs.stage import RESULT
 from training.config import StartKind, TrainingType

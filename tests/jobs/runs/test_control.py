@@ -9,15 +9,15 @@ from tortoise.transactions import in_transaction
 from jobs.access import Viewer
 from jobs.data import deletion
 from jobs.errors import Conflict, InUse, NotFound
+from jobs.execution import supervisor
+from jobs.execution.claims import beat, claim, complete, pass_on_save, release
+from jobs.execution.sweep import sweep
 from jobs.fleet.devices import DevicePool
 from jobs.models import AuditEntry, Checkpoint, ModelVersion, TrainingJob
 from jobs.runs import control
 from jobs.runs.history import Lease, move
 from jobs.service import Service
 from jobs.status import JobStatus
-from jobs.work import supervisor
-from jobs.work.claims import beat, claim, complete, pass_on_save, release
-from jobs.work.sweep import sweep
 from jobs.worker import _waiting_jobs
 from tests.factories import make_job
 from tests.jobs.stage import (

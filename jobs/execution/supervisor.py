@@ -14,6 +14,8 @@ from jobs.artifacts import Artifacts
 from jobs.data import held_out
 from jobs.database import AWAY
 from jobs.errors import Conflict, LeaseLost
+from jobs.execution.claims import beat, claim, complete, end, pass_on_save, pause, release
+from jobs.execution.intake import EventLog, take
 from jobs.models import BaseModel, Dataset, TrainingJob
 from jobs.processes.child import Child
 from jobs.processes.deaths import Death, Verdict, unsaved
@@ -23,8 +25,6 @@ from jobs.runs import starts
 from jobs.runs.history import Lease
 from jobs.settings import Settings
 from jobs.status import JobStatus
-from jobs.work.claims import beat, claim, complete, end, pass_on_save, pause, release
-from jobs.work.intake import EventLog, take
 from training.config import JobSpec, TrainingConfig
 from training.devices.process import kernel_kills
 from training.estimates import MemoryEstimate

@@ -27,6 +27,8 @@ from jobs.data.ingest import IngestFile
 from jobs.data.token_examinations import ExamineTokens
 from jobs.database import AWAY, transaction
 from jobs.errors import LeaseLost
+from jobs.execution.claims import lease_end
+from jobs.execution.task_kinds import CheckModel, ExportVersion
 from jobs.models import Generation
 from jobs.models.base import Leased
 from jobs.processes.child import Child
@@ -37,8 +39,6 @@ from jobs.runs.history import Lease
 from jobs.settings import Settings
 from jobs.status import TaskStatus
 from jobs.task import Task
-from jobs.work.claims import lease_end
-from jobs.work.task_kinds import CheckModel, ExportVersion
 from training.events import Failure
 from training.files import remove_leftovers
 from training.progress.pulse import PulseReader

@@ -9,15 +9,15 @@ import pytest
 from tortoise import connections
 from tortoise.exceptions import OperationalError
 
+from jobs.execution import supervisor
+from jobs.execution.claims import claim, release
+from jobs.execution.intake import EventLog, take
+from jobs.execution.supervisor import Attempt, Seat, supervise
 from jobs.models import Checkpoint, Epoch, JobEvent, ModelVersion, TrainingJob
 from jobs.runs import control, lifecycle
 from jobs.runs.history import Lease, move
 from jobs.service import Service
 from jobs.status import JobStatus, VersionStatus
-from jobs.work import supervisor
-from jobs.work.claims import claim, release
-from jobs.work.intake import EventLog, take
-from jobs.work.supervisor import Attempt, Seat, supervise
 from tests.factories import MEMORY, make_dataset, make_job
 from tests.jobs.stage import (
     CANCELLED,

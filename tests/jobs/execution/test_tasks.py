@@ -10,6 +10,9 @@ import pytest
 
 from jobs.access import Viewer
 from jobs.errors import Conflict, InvalidInput, NotFound
+from jobs.execution import tasks
+from jobs.execution.claims import claim, complete
+from jobs.execution.task_kinds import ExportVersion
 from jobs.fleet.devices import open_pool
 from jobs.fleet.workers import say_present
 from jobs.models import BaseModel, Export, ModelVersion
@@ -19,9 +22,6 @@ from jobs.registry.exports import ExportRequest
 from jobs.runs.history import Lease, move
 from jobs.service import Service
 from jobs.status import JobStatus, TaskStatus
-from jobs.work import tasks
-from jobs.work.claims import claim, complete
-from jobs.work.task_kinds import ExportVersion
 from jobs.worker import open_lanes
 from tests.factories import FACTS, make_job
 from tests.jobs.stage import RESULT, Step, eventually, make_viewer, starts, write_script

@@ -8,13 +8,13 @@ from uuid import UUID
 import orjson
 import pytest
 
+from jobs.execution.claims import claim
+from jobs.execution.sweep import sweep
 from jobs.models import BaseModel, TrainingJob
 from jobs.queue import QUEUE_NAME, Queue, Work, open_queue
 from jobs.runs.history import move
 from jobs.service import Service
 from jobs.status import HELD, JobStatus
-from jobs.work.claims import claim
-from jobs.work.sweep import sweep
 from tests.factories import make_job
 from tests.jobs.stage import history, kinds, make_viewer
 

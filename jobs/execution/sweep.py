@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from jobs.artifacts import Artifacts
 from jobs.data import hub_datasets, uploads
 from jobs.errors import Conflict, LeaseLost
+from jobs.execution.claims import end, pause, release
+from jobs.execution.tasks import TABLES, requeue_lapsed
 from jobs.models import TrainingJob
 from jobs.queue import Queue, Work
 from jobs.registry import generations
 from jobs.runs.history import Lease
 from jobs.settings import Settings
 from jobs.status import HELD, JobStatus
-from jobs.work.claims import end, pause, release
-from jobs.work.tasks import TABLES, requeue_lapsed
 from training.events import Failure
 
 __all__ = ["sweep"]

@@ -6,10 +6,10 @@ import pytest
 
 from jobs import audit
 from jobs.database import transaction
+from jobs.execution.claims import claim
 from jobs.models import AuditEntry, TrainingJob
 from jobs.runs.history import Entry, append
 from jobs.service import Service
-from jobs.work.claims import claim
 from tests.factories import make_job
 from tests.jobs.stage import hammer, history, make_viewer
 

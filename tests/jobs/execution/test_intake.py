@@ -8,14 +8,14 @@ from tortoise import connections
 from tortoise.exceptions import OperationalError
 
 from jobs.errors import LeaseLost
+from jobs.execution import intake
+from jobs.execution.claims import claim
+from jobs.execution.intake import EventLog, take
 from jobs.models import Checkpoint, Epoch, JobEvent, TrainingJob
 from jobs.runs import control
 from jobs.runs.history import Lease
 from jobs.service import Service
 from jobs.status import JobStatus
-from jobs.work import intake
-from jobs.work.claims import claim
-from jobs.work.intake import EventLog, take
 from tests.factories import MEMORY, make_job
 from tests.jobs.stage import (
     CANCELLED,

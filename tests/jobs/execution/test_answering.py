@@ -11,17 +11,17 @@ import pytest
 
 from jobs.access import Viewer
 from jobs.errors import InvalidInput, NotFound
+from jobs.execution import tasks
+from jobs.execution.answering import Answerer
 from jobs.models import Generation, ModelVersion
 from jobs.queue import QUEUE_NAME, Work
 from jobs.registry import generations
 from jobs.registry.generations import Wanted
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work import tasks
-from jobs.work.answering import Answerer
 from tests.factories import make_viewer
+from tests.jobs.execution.test_tasks import version_of
 from tests.jobs.stage import eventually
-from tests.jobs.work.test_tasks import version_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,7 +40,7 @@ async def version(service: Service, viewer: Viewer) -> ModelVersion:
 @pytest.fixture
 async def answerer(service: Service, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Answerer]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("jobs.work.answering.MODULE", "tests.jobs.scripted_speaker")
+    monkeypatch.setattr("jobs.execution.answering.MODULE", "tests.jobs.scripted_speaker")
     made = Answerer("worker", service.settings, service.artifacts)
     yield made
     await made.aclose()

@@ -12,12 +12,12 @@ from tortoise.expressions import F
 
 from jobs.artifacts import Artifacts
 from jobs.database import AWAY
+from jobs.execution.claims import lease_end
 from jobs.models import BaseModel, Generation, ModelVersion
 from jobs.processes.warm_child import WarmChild
 from jobs.registry import versions
 from jobs.settings import Settings
 from jobs.status import TaskStatus
-from jobs.work.claims import lease_end
 from training.config import TrainingConfig
 from training.events import Failure, TrainingResult
 from training.serving.spec import (

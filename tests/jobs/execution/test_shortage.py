@@ -37,12 +37,12 @@ def killed(tokens: int, *, is_least: bool = False) -> list[Step]:
 def kernel_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look finds one more process that the kernel has ended for lack of memory."""
     count = itertools.count(5)
-    monkeypatch.setattr("jobs.work.supervisor.kernel_kills", lambda: next(count))
+    monkeypatch.setattr("jobs.execution.supervisor.kernel_kills", lambda: next(count))
 
 
 @pytest.fixture
 def kernel_is_mute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.work.supervisor.kernel_kills", lambda: None)
+    monkeypatch.setattr("jobs.execution.supervisor.kernel_kills", lambda: None)
 
 
 async def end_of(job: TrainingJob) -> tuple[JobStatus, int, int]:
