@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
+from jobs.execution.tasks import perform
 from jobs.models import Dataset, Examination, TokenExamination
 from jobs.queue import Work
 from jobs.service import Service
 from jobs.status import TaskStatus
-from jobs.work.tasks import perform
 from tests.jobs.stage import eventually
 
 

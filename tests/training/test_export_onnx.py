@@ -170,6 +170,18 @@ def test_other_weights_beside_the_graph_are_refused(
         parity(spec, tmp_path)
 
 
+def test_a_graph_whose_weights_were_lost_cannot_be_loaded(
+    spec: ExportSpec, files: Path, tmp_path: Path
+) -> None:
+    for name, content in contents(files).items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "model.onnx.data").unlink()
+    with pytest.raises(
+        Exception, match=r"model\.onnx\.data"
+    ):  # onnxruntime's own, of no public type
+        onnx_answers(tmp_path, questions_of(spec))
+
+
 @pytest.mark.slow
 def test_linear_layers_in_8_bits_are_within_their_bound(tmp_path: Path) -> None:
     base = make_architecture(tmp_path / "base", "gpt2")  # whose layers are no plain products
