@@ -1,6 +1,7 @@
 """What a choice of strategies would do to the records of a dataset, told before it is made."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import strawberry
 
@@ -10,7 +11,7 @@ from training.data.doctor.checks import RECORD_CODES, ROW_CODES
 from training.data.doctor.report import Report, TokenReport
 from training.data.doctor.strategies import foretell
 
-__all__ = ["DataOutcome", "DataStrategyInput"]
+__all__ = ["DataOutcome", "DataStrategyInput", "Foretelling"]
 
 
 @strawberry.input(description="What is to be done with the records of a finding.")
@@ -81,3 +82,23 @@ class DataOutcome:
                 lines=list(found.dropped.lines),
             ),
         )
+
+
+@strawberry.type
+class Foretelling:
+    """A report that tells what acting on its findings would do."""
+
+    found: strawberry.Private[Report | TokenReport]
+
+    @strawberry.field(
+        description="What `deriveDataset` would make of the records by these strategies alone, which are "
+        "about what this report can find; INVALID where one cannot be chosen."
+    )
+    def outcome(
+        self,
+        strategies: Annotated[
+            list[DataStrategyInput],
+            strawberry.argument(description="What to do with the records of which findings."),
+        ],
+    ) -> DataOutcome:
+        return DataOutcome.of(self.found, strategies)

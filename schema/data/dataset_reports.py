@@ -1,7 +1,6 @@
 """What the doctor says of a dataset: findings, repetitions, lengths, languages, personal data."""
 
 from collections.abc import Mapping
-from typing import Annotated
 
 import strawberry
 
@@ -9,7 +8,7 @@ from jobs.models import Dataset as DatasetRow
 from jobs.models import Examination as ExaminationRow
 from schema.context import Info
 from schema.data.data_findings import Code, Strategy
-from schema.data.dataset_outcomes import DataOutcome, DataStrategyInput
+from schema.data.dataset_outcomes import Foretelling
 from schema.enums import Severity, TaskStatus
 from schema.nodes import Failure, failure
 from training.data.doctor import report as doctor
@@ -102,7 +101,7 @@ class PersonalData:
 
 
 @strawberry.type(description="What was found in the records of a dataset, before any run.")
-class DatasetReport:
+class DatasetReport(Foretelling):
     findings: list[DataFinding] = strawberry.field(
         description="What is wrong, odd or worth knowing; none where all is well."
     )
@@ -120,20 +119,6 @@ class DatasetReport:
         description="What has the form of personal data or of a secret, by kind; the findings name "
         "the lines."
     )
-    found: strawberry.Private[doctor.Report]
-
-    @strawberry.field(
-        description="What `deriveDataset` would make of the records by these strategies alone; INVALID "
-        "where one cannot be chosen."
-    )
-    def outcome(
-        self,
-        strategies: Annotated[
-            list[DataStrategyInput],
-            strawberry.argument(description="What to do with the records of which findings."),
-        ],
-    ) -> DataOutcome:
-        return DataOutcome.of(self.found, strategies)
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> "DatasetReport":

@@ -12,7 +12,7 @@ from jobs.pages import Page
 from jobs.preview import examining
 from schema import ids
 from schema.context import Info
-from schema.data.dataset_outcomes import DataOutcome, DataStrategyInput
+from schema.data.dataset_outcomes import Foretelling
 from schema.data.dataset_reports import DataFinding
 from schema.enums import TaskStatus, TrainOn
 from schema.nodes import Failure, Node, failure, required
@@ -96,7 +96,7 @@ def _percentiles(found: tuple[tuple[int, int], ...]) -> list[TokenPercentile]:
 
 
 @strawberry.type(description="What was found in a dataset's rows of tokens, before any run.")
-class TokenReport:
+class TokenReport(Foretelling):
     findings: list[DataFinding] = strawberry.field(
         description="What is wrong, odd or worth knowing; none where all is well."
     )
@@ -104,20 +104,6 @@ class TokenReport:
     stop_tokens: list[str] = strawberry.field(
         description="The tokens at which the model stops to generate, and one of which each answer trains."
     )
-    found: strawberry.Private[doctor.TokenReport]
-
-    @strawberry.field(
-        description="What `deriveDataset` would make of the records by these strategies alone, which are "
-        "about what is found in tokens; INVALID where one cannot be chosen."
-    )
-    def outcome(
-        self,
-        strategies: Annotated[
-            list[DataStrategyInput],
-            strawberry.argument(description="What to do with the records of which findings."),
-        ],
-    ) -> DataOutcome:
-        return DataOutcome.of(self.found, strategies)
 
     @classmethod
     def of(cls, stored: Mapping[str, object]) -> "TokenReport":
