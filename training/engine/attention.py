@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.bounds import LONG_ROW
 from training.engine.heads import Heads
+from training.engine.native import kernels
 
 _GROUP_COST: Final = 15_000
 """What a group of its own costs, beside its work, kernels for its lengths included: the time of so many
@@ -49,6 +50,8 @@ class Group(NamedTuple):
     padding: Padding | None
     """None where all rows are of the same length."""
     by_kernel: bool
+    window: int | None
+    """A token sees itself and the `window - 1` before it; None: all before it."""
     mask: Tensor | None
     """(n, n), 0 where a query sees a key and -inf elsewhere; None where the kernel needs none."""
 
@@ -90,7 +93,7 @@ def make_groups(
         if not by_kernel or (window is not None and window < alike[0]):
             mask = _mask(alike[0], window).to(dtype=dtype, device=device)
         last = token + sum(alike)
-        groups.append(Group(token, last, len(alike), alike[0], padding, by_kernel, mask))
+        groups.append(Group(token, last, len(alike), alike[0], padding, by_kernel, window, mask))
         row, token = row + count, last
     return tuple(groups)
 
@@ -130,6 +133,9 @@ def attend_backward(
 def _multiplied(inputs: Heads, group: Group, scale: float) -> tuple[Tensor, Products]:
     scores = torch.bmm(inputs.queries.mul_(scale), inputs.keys.transpose(1, 2))
     square = scores.view(-1, group.length, group.length)
+    if kernels.serves(scores):
+        kernels.causal_softmax_(square, group.window)
+        return torch.bmm(scores, inputs.values), Products(scores)
     assert group.mask is not None  # noqa: S101 - always made for matrix products
     if scores.dtype is torch.bfloat16 and group.length <= _SHORT:
         square = square.float()
@@ -141,7 +147,7 @@ def _multiplied_back(
     gradient: Tensor, inputs: Heads, group: Group, *, scale: float, part: Products
 ) -> Heads:
     weights = torch.bmm(gradient, inputs.values.transpose(1, 2))
-    scores = _softmax_backward(weights, part.probabilities, group.length).mul_(scale)
+    scores = _softmax_backward(weights, part.probabilities, group, scale)
     return Heads(
         torch.bmm(scores, inputs.keys),
         torch.bmm(scores.transpose(1, 2), inputs.queries),
@@ -238,9 +244,13 @@ def _scatter(padded: Tensor, group: Group, result: Tensor) -> None:
         torch.index_select(flat, 0, group.padding.place, out=target.view(len(target), -1))
 
 
-def _softmax_backward(gradient: Tensor, probabilities: Tensor, length: int) -> Tensor:
-    square = (-1, length, length)
+def _softmax_backward(gradient: Tensor, probabilities: Tensor, group: Group, scale: float) -> Tensor:
+    """`scale` times the gradient of the scores from that of the probabilities, which is used up."""
+    square = (-1, group.length, group.length)
+    parts = gradient.view(square), probabilities.view(square)
+    if kernels.serves(gradient):
+        return kernels.causal_softmax_backward_(*parts, group.window, scale).view_as(gradient)
     found = torch._softmax_backward_data(  # the derivative that autograd itself calls
-        gradient.view(square), probabilities.view(square), -1, probabilities.dtype
+        *parts, -1, probabilities.dtype
     )
-    return found.view_as(gradient)
+    return found.mul_(scale).view_as(gradient)

@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field knows
 from training.data.rows import TokenRow
 from training.engine.decoder import Decoder
 from training.engine.dropout import Dropout, pool_bytes
-from training.engine.fusing import fuses
+from training.engine.fusing import kernels_for
 from training.engine.gradients import Gradients
 from training.engine.head import Sums, TokenSums
 from training.engine.packs import Pack
@@ -152,7 +152,8 @@ def graphs_for(computes: object, device: torch.device) -> Graphs | None:
     """Graphs of what computes, where it can be recorded."""
     if not isinstance(computes, Decoder) or device.type != "cuda":
         return None
-    can = computes.keeps_rows_by_kernel and computes.head.cap is None and fuses(computes.embedding)
+    fuses = kernels_for(computes.embedding) is not None
+    can = computes.keeps_rows_by_kernel and computes.head.cap is None and fuses
     return Graphs(computes) if can else None
 
 

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
 from training.engine.bounds import logits_chunks, logits_groups
-from training.engine.fusing import fuses
+from training.engine.fusing import kernels_for
 from training.engine.gradients import Gradients
 
 
@@ -105,12 +105,8 @@ class Head:
         self, rows: Tensor, wanted: Tensor, weight: Tensor, factor: float | Tensor
     ) -> tuple[Tensor, Sums]:
         """`factor` times the gradient of the loss by the logits, these multiplied already."""
-        if self.cap is None and fuses(rows):
-            from training.engine import kernels  # Triton, which only a GPU has
-
+        if self.cap is None and (kernels := kernels_for(rows)):
             logits = F.linear(rows, weight, self.bias)
-            if not isinstance(factor, Tensor):
-                factor = torch.full((), factor, dtype=torch.float32, device=logits.device)
             losses, hits = kernels.cross_entropy_(logits, wanted, factor=factor, scale=self.scale)
             return logits, Sums(losses.sum(), hits.sum())
         logits, slope = self._logits(rows, weight)

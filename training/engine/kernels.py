@@ -17,13 +17,15 @@ _VOCABULARY_BLOCK: Final = 4096
 
 
 def cross_entropy_(
-    logits: Tensor, targets: Tensor, *, factor: Tensor, scale: float
+    logits: Tensor, targets: Tensor, *, factor: float | Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Each token's loss, and whether its likeliest prediction is right. `logits` (N, vocabulary), to be
     multiplied by `scale`, become `factor` times the gradient of those losses, before that multiplication.
 
     A token whose target is negative bears no loss.
     """
+    if not isinstance(factor, Tensor):
+        factor = torch.full((), factor, dtype=torch.float32, device=logits.device)
     count, vocabulary = logits.shape
     losses = torch.empty(count, dtype=torch.float32, device=logits.device)
     hits = torch.empty(count, dtype=torch.int32, device=logits.device)

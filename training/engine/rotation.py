@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from training.engine.fusing import fuses
+from training.engine.fusing import kernels_for
 
 
 class Rotation(NamedTuple):
@@ -27,9 +27,7 @@ class Rotation(NamedTuple):
 
 
 def _turn(heads: Tensor, cosines: Tensor, sines: Tensor, negative_sines: Tensor) -> None:
-    if fuses(heads):
-        from training.engine import kernels  # Triton, which only a GPU has
-
+    if kernels := kernels_for(heads):
         kernels.turn_(heads, cosines, sines)
         return
     first, second = heads.chunk(2, dim=-1)

@@ -1,0 +1,127 @@
+"""The compiled kernels: made once for a machine, kept in the user's cache, loaded once a process.
+
+What is compiled for one processor may not run on another, so a library is kept by what it was made of:
+the sources, the compiler and the processor's features.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from ctypes import c_float, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from training.errors import DiskFull
+from training.files import whole_file
+
+_SOURCES: Final = Path(__file__).with_name("source")
+_FLAGS: Final = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fopenmp",  # the runtime that torch has loaded already, and its threads
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-shared",
+)
+_COMPILERS: Final = ("c++", "g++", "clang++")
+_SECONDS: Final = 120
+
+_SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
+    "causal_softmax": (c_void_p, c_int64, c_int64, c_int64),
+    "causal_softmax_backward": (c_void_p, c_void_p, c_int64, c_int64, c_int64, c_float),
+    "cross_entropy": (*[c_void_p] * 4, c_int64, c_int64, c_float, c_float),
+    "gated": (*[c_void_p] * 3, c_int64),
+    "gated_backward": (*[c_void_p] * 3, c_int64),
+    "norm_forward": (*[c_void_p] * 4, c_int64, c_int64, c_float),
+    "norm_again": (*[c_void_p] * 4, c_int64, c_int64),
+    "norm_backward": (*[c_void_p] * 4, c_int64, c_int64),
+    "norm_weight_backward": (*[c_void_p] * 4, c_int64, c_int64),
+    "turn": (*[c_void_p] * 3, *[c_int64] * 4),
+}
+"""What each kernel takes, the number of threads apart, which comes last."""
+
+_log = logging.getLogger(__name__)
+
+
+class Library(NamedTuple):
+    """The kernels, or why there are none."""
+
+    kernels: ctypes.CDLL | None
+    reason: str | None
+
+
+class _NotMade(Exception):
+    """There is no library; the words say why."""
+
+
+@cache
+def library() -> Library:
+    """This machine's kernels, compiled in a few seconds where they never were."""
+    try:
+        return Library(_declared(ctypes.CDLL(str(_compiled()))), None)
+    except (_NotMade, DiskFull, OSError) as error:
+        _log.warning("Tunery's own kernels for this CPU are not used: %s", error)
+        return Library(None, str(error))
+
+
+def _compiled() -> Path:
+    if sys.platform != "linux":
+        raise _NotMade(f"they are for Linux, and this is {sys.platform}")
+    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if compiler is None:
+        raise _NotMade("there is no C++ compiler; install one, such as Debian's g++")
+    sources = sorted(_SOURCES.iterdir())
+    path = _folder() / f"kernels-{_digest(sources, compiler)}.so"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            _compile(compiler, [each for each in sources if each.suffix == ".cpp"], temporary)
+    return path
+
+
+def _folder() -> Path:
+    cache_folder = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache_folder) if cache_folder else Path.home() / ".cache") / "tunery" / "kernels"
+
+
+def _digest(sources: list[Path], compiler: str) -> str:
+    found = hashlib.sha256(repr((compiler, _FLAGS, _processor())).encode())
+    for source in sources:
+        found.update(source.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _processor() -> list[str]:
+    """The first processor's name and features, as the kernel tells them."""
+    told = ("model name", "flags", "CPU implementer", "CPU part", "Features")
+    first = Path("/proc/cpuinfo").read_text(errors="replace").split("\n\n")[0]
+    return [line for line in first.splitlines() if line.startswith(told)]
+
+
+def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+    command = [compiler, *_FLAGS, *map(str, sources), "-o", str(target)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - a compiler
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _NotMade(f"{compiler} did not run: {error}") from error
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise _NotMade(f"{compiler} failed: {words[0] if words else done.returncode}")
+
+
+def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
+    for name, taken in _SIGNATURES.items():
+        for kind in ("bf16", "float"):
+            kernel = getattr(loaded, f"{name}_{kind}")
+            kernel.argtypes = (*taken, c_int)
+            kernel.restype = None
+    return loaded
