@@ -8,6 +8,7 @@ from typing import Final
 
 from training.config import Frozen
 from training.devices import process
+from training.devices.compiler import has_compiler
 
 _PROCESSOR: Final = Path("/proc/cpuinfo")
 _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16"})
@@ -28,6 +29,8 @@ class Machine(Frozen):
     """Of one job, on a CPU."""
     available_bytes: int
     """What a run could hold: of the card's memory, or of the machine's."""
+    compiles: bool = False
+    """Whether kernels for its processor can be compiled there."""
     operations_per_second: float | None = None
     """At which a job's threads multiply large matrices on a CPU; None until that was measured."""
 
@@ -55,6 +58,7 @@ def look(cuda: Sequence[str], *, threads: int) -> Machine | None:
         bfloat16=processor_has_bfloat16(_PROCESSOR.read_text()),
         threads=threads,
         available_bytes=process.available_bytes(),
+        compiles=has_compiler(),
     )
 
 

@@ -244,7 +244,9 @@ def _scatter(padded: Tensor, group: Group, result: Tensor) -> None:
         torch.index_select(flat, 0, group.padding.place, out=target.view(len(target), -1))
 
 
-def _softmax_backward(gradient: Tensor, probabilities: Tensor, group: Group, scale: float) -> Tensor:
+def _softmax_backward(
+    gradient: Tensor, probabilities: Tensor, group: Group, scale: float
+) -> Tensor:
     """`scale` times the gradient of the scores from that of the probabilities, which is used up."""
     square = (-1, group.length, group.length)
     parts = gradient.view(square), probabilities.view(square)

@@ -14,14 +14,15 @@ GPU_TOKENS: Final = 8192
 LONG_ROW: Final = 1024
 """Rows of more tokens go through torch's attention kernel on a CPU too."""
 
-LOGITS_BYTES: Final = 16 * 2**20
-"""What the fp32 logits of a chunk of tokens take on a CPU, or half as much again at most."""
+LOGITS_BYTES: Final = 32 * 2**20
+"""What the logits of a chunk of tokens would take in fp32 on a CPU, or half as much again at most."""
 GPU_LOGITS_BYTES: Final = 512 * 2**20
 """The same on a GPU, which computes too few at less than full speed."""
-LEAST_LOGITS_TOKENS: Final = 16
-"""Tokens of a chunk, however wide the vocabulary."""
+LEAST_LOGITS_TOKENS: Final = 128
+"""Tokens of a chunk, however wide the vocabulary: for fewer, reading the head's weight takes longer than
+multiplying with it."""
 
-_CHUNKS_TOGETHER: Final = 4
+_CHUNKS_TOGETHER: Final = 2
 """Chunks on a CPU whose gradient of the head's weight is one product: that of one is a thin one, and
 takes another pass over a large sum."""
 

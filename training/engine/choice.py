@@ -16,6 +16,7 @@ from training.data.rows import Row, TokenRow
 from training.engine.generic import GenericDecoder, mode
 from training.engine.gradients import Gradients
 from training.engine.head import Head, TokenSums
+from training.engine.native.library import library
 from training.engine.packs import Pack, make_pack
 from training.engine.reading import OtherShape, head_of, read
 from training.events import ComputePath
@@ -88,6 +89,8 @@ def choose(
             reasons.append(f"{path} cannot compute it: {error}")
             continue
         if difference <= _TOLERANCE[wanted.dtype]:
+            if path is ComputePath.FUSED and device.type == "cpu" and (lack := library().reason):
+                reasons.append(f"{path} has no kernels of its own: {lack}")
             return Choice(computes, path, tuple(reasons), False)
         reasons.append(f"{path} would differ by {difference:.2g} of what it computes")
     return Choice(reference, ComputePath.PADDED, tuple(reasons), False)

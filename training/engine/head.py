@@ -89,7 +89,7 @@ class Head:
         gradients: Gradients,
     ) -> tuple[Tensor, list[Sums]]:
         """The gradient by the logits of a group, in the dtype of `weight`, and each chunk's sums."""
-        chunks = self._chunks(hidden, targets, weight)
+        chunks = self._parts(hidden, targets, weight)
         together = weight.new_empty(len(hidden), len(weight)) if len(chunks) > 1 else None
         narrow, parts = [], []
         places = [None] if together is None else together.tensor_split(len(chunks))
@@ -131,6 +131,14 @@ class Head:
             return self._chunks(hidden, targets, weight)
         count = logits_groups(len(hidden), len(weight), on_cpu=not hidden.is_cuda)
         return _divided(hidden, targets, count)
+
+    def _parts(
+        self, hidden: Tensor, targets: Tensor, weight: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Tokens of a group whose logits are there in fp32 at once: all, where they never are."""
+        if self.cap is None and kernels_for(hidden) is not None:
+            return [(hidden, targets)]
+        return self._chunks(hidden, targets, weight)
 
     def _chunks(
         self, hidden: Tensor, targets: Tensor, weight: Tensor

@@ -150,6 +150,7 @@ def _heaviest_pass(case: _Case) -> Pass:
         drops=config.adapts and config.lora_dropout > 0,
         decomposes=config.adapts and config.dora,
         trains_head=trains_embeddings or config.training_type is TrainingType.FULL,
+        compiled=case.machine.compiles and case.is_written_out,
         unpacks=config.quantised,
     )
 

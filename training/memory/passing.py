@@ -41,6 +41,8 @@ class Pass:
     decomposes: bool
     """Whether adapters train the length of a weight's rows apart (DoRA)."""
     trains_head: bool
+    compiled: bool
+    """Whether kernels of our own compute losses, so that no logits are in fp32."""
     unpacks: bool
     """Whether weights are in 4 bits, and unpacked to be multiplied with."""
 
@@ -121,10 +123,12 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
     vocabulary = shape.vocabulary_size
     divided = logits_groups if work.trains_head else logits_chunks
     group = work.trained_tokens / divided(work.trained_tokens, vocabulary, on_cpu=work.on_cpu)
-    chunks = logits_chunks(group, vocabulary, on_cpu=work.on_cpu) if work.trains_head else 1
+    fused = work.compiled and not shape.squashes_logits
+    whole = fused or not work.trains_head
+    chunks = 1 if whole else logits_chunks(group, vocabulary, on_cpu=work.on_cpu)
     group_bytes = group * vocabulary * work.element
     narrow = work.element if work.element < _WIDE else 0
-    each = 4 * _WIDE if shape.squashes_logits else _WIDE + narrow
+    each = 4 * _WIDE if shape.squashes_logits else work.element if fused else _WIDE + narrow
     hidden = 3 * work.trained_tokens * shape.hidden_size * work.element
     made = group / chunks * vocabulary * each
     if chunks > 1:

@@ -39,7 +39,7 @@ def gated_backward_(by_product: Tensor, gate: Tensor, up: Tensor) -> tuple[Tenso
 
 def turn_(heads: Tensor, cosines: Tensor, sines: Tensor) -> None:
     """Turn the pairs (j, j + d / 2) of heads (T, H, d) by angles (T, 1, d / 2), in place."""
-    _run("turn", heads, cosines, sines, *heads.shape, heads.stride(0))
+    _run("turn", heads, cosines, sines, *heads.shape)
 
 
 def cross_entropy_(
@@ -80,7 +80,15 @@ def normalised_backward_(
 def normalised_weight_backward(gradient: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
     """The gradient of the weight from that of the outputs, in fp32."""
     found = torch.empty(inputs.shape[-1], dtype=torch.float32, device=inputs.device)
-    _run("norm_weight_backward", found, gradient, inputs, factor, *_rows(inputs), kind=_KINDS[inputs.dtype])
+    _run(
+        "norm_weight_backward",
+        found,
+        gradient,
+        inputs,
+        factor,
+        *_rows(inputs),
+        kind=_KINDS[inputs.dtype],
+    )
     return found
 
 

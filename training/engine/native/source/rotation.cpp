@@ -1,5 +1,4 @@
-// Rotary position embedding (Su et al., 2021) of heads (tokens, count, width); from one token to the
-// next are `stride` elements.
+// Rotary position embedding (Su et al., 2021) of heads (tokens, count, width).
 
 #include "elements.h"
 
@@ -7,13 +6,13 @@ namespace {
 
 template <class T>
 void turn(T* heads, const T* cosines, const T* sines, int64_t tokens, int64_t count, int64_t width,
-          int64_t stride, int threads) {
+          int threads) {
   const int64_t half = width / 2;
   IN_PARALLEL
   for (int64_t token = 0; token < tokens; ++token) {
     const T *cosine = cosines + token * half, *sine = sines + token * half;
     for (int64_t head = 0; head < count; ++head) {
-      T *first = heads + token * stride + head * width, *second = first + half;
+      T *first = heads + (token * count + head) * width, *second = first + half;
       for (int64_t i = 0; i < half; i += lanes) {
         const floats a = load(first + i, half - i), b = load(second + i, half - i);
         const floats c = load(cosine + i, half - i), s = load(sine + i, half - i);
@@ -26,10 +25,10 @@ void turn(T* heads, const T* cosines, const T* sines, int64_t tokens, int64_t co
 
 }  // namespace
 
-#define KERNELS(T)                                                                       \
-  EXPORTED void turn_##T(T* heads, const T* cosines, const T* sines, int64_t tokens,     \
-                         int64_t count, int64_t width, int64_t stride, int threads) {    \
-    turn(heads, cosines, sines, tokens, count, width, stride, threads);                  \
+#define KERNELS(T)                                                                    \
+  EXPORTED void turn_##T(T* heads, const T* cosines, const T* sines, int64_t tokens,  \
+                         int64_t count, int64_t width, int threads) {                 \
+    turn(heads, cosines, sines, tokens, count, width, threads);                       \
   }
 
 KERNELS(bf16)
