@@ -110,8 +110,13 @@ def _compile(program: str, sources: list[Path], target: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise _NotCompiled(f"{program} took more than {_SECONDS} seconds") from error
     if done.returncode:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _NotCompiled(f"{program} failed: {words[0] if words else done.returncode}")
+        raise _NotCompiled(f"{program} failed: {_first_error(done.stderr) or done.returncode}")
+
+
+def _first_error(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return next(iter([*errors, *lines]), "").removeprefix("#error ")
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:

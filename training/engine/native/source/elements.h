@@ -1,12 +1,15 @@
-// Elements as tensors hold them, and sixteen at a time as they are computed with: in fp32, rounded once.
+// Elements as tensors hold them, and a register full of them as they are computed with: in fp32, rounded
+// once.
 #pragma once
+
+#ifndef __AVX2__
+#error "there are none for this processor: without AVX2 torch is faster"
+#endif
+
+#include <immintrin.h>
 
 #include <cstdint>
 #include <cstring>
-
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
 
 using std::int32_t;
 using std::int64_t;
@@ -23,7 +26,11 @@ struct bf16 {
   uint16_t bits;
 };
 
+#ifdef __AVX512F__
 constexpr int64_t lanes = 16;
+#else
+constexpr int64_t lanes = 8;
+#endif
 
 typedef float floats __attribute__((vector_size(4 * lanes)));
 typedef int32_t ints __attribute__((vector_size(4 * lanes)));
@@ -106,7 +113,7 @@ inline floats smaller(floats one, floats other) {
 #ifdef __AVX512F__
   return (floats)_mm512_min_ps((__m512)one, (__m512)other);
 #else
-  return one < other ? one : other;
+  return (floats)_mm256_min_ps((__m256)one, (__m256)other);
 #endif
 }
 
@@ -114,7 +121,7 @@ inline floats larger(floats one, floats other) {
 #ifdef __AVX512F__
   return (floats)_mm512_max_ps((__m512)one, (__m512)other);
 #else
-  return one > other ? one : other;
+  return (floats)_mm256_max_ps((__m256)one, (__m256)other);
 #endif
 }
 
