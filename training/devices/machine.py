@@ -13,6 +13,8 @@ from training.devices.compiler import has_compiler
 _PROCESSOR: Final = Path("/proc/cpuinfo")
 _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16"})
 """Instructions that make bf16 worth its while; `training.devices.hardware` multiplies to be sure."""
+_WIDE_REGISTERS: Final = "avx2"
+"""Instructions without which there are no kernels."""
 _BFLOAT16_SINCE: Final = 8
 """NVIDIA's compute capability from which cards compute in bf16."""
 _ASK_SECONDS: Final = 10.0
@@ -53,19 +55,24 @@ def look(cuda: Sequence[str], *, threads: int) -> Machine | None:
     """
     if cuda:
         return _card(cuda[0], threads)
+    described = _PROCESSOR.read_text()
     return Machine(
         device="cpu",
-        bfloat16=processor_has_bfloat16(_PROCESSOR.read_text()),
+        bfloat16=processor_has_bfloat16(described),
         threads=threads,
         available_bytes=process.available_bytes(),
-        compiles=has_compiler(),
+        compiles=_WIDE_REGISTERS in _features(described) and has_compiler(),
     )
 
 
 def processor_has_bfloat16(described: str) -> bool:
     """Whether the processor that `/proc/cpuinfo` describes has instructions for bf16."""
+    return not _FAST_BFLOAT16.isdisjoint(_features(described))
+
+
+def _features(described: str) -> list[str]:
     flags = re.search(r"^flags\s*:(.*)$", described, re.MULTILINE)
-    return flags is not None and not _FAST_BFLOAT16.isdisjoint(flags[1].split())
+    return flags[1].split() if flags is not None else []
 
 
 def _card(name: str, threads: int) -> Machine | None:

@@ -116,7 +116,7 @@ def _compile(program: str, sources: list[Path], target: Path) -> None:
 def _first_error(said: bytes) -> str:
     lines = said.decode(errors="replace").strip().splitlines()
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
-    return next(iter([*errors, *lines]), "").removeprefix("#error ")
+    return next(iter([*errors, *lines]), "").removeprefix("#error ").strip('"')
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
