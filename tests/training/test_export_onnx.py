@@ -166,7 +166,7 @@ def test_other_weights_beside_the_graph_are_refused(
         (tmp_path / name).write_bytes(content)
     weights = np.fromfile(tmp_path / "model.onnx.data", np.float32)
     (weights * 1.5).tofile(tmp_path / "model.onnx.data")
-    with pytest.raises(ParityFailed, match=r"the KL divergence is .*; first, after 12 tokens of"):
+    with pytest.raises(ParityFailed, match=r"the KL divergence is .*; first, after \d+ tokens of"):
         parity(spec, tmp_path)
 
 

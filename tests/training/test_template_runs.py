@@ -79,7 +79,7 @@ def test_a_chosen_template_is_what_is_trained_answered_with_and_exported(
         plain_model,
         [{"question": "What is it?", "answer": "Yes."}] * 12,
         chat_template="CHATML",
-        learning_rate=2e-2,
+        learning_rate=5e-3,
         epochs=20,
         validation_split=0.0,
         sample_prompts=["What is it?"],
