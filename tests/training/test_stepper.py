@@ -9,12 +9,22 @@ from torch import nn
 
 from training.config import TrainingType, resolve
 from training.data.rendering import Row
+from training.engine.gradients import Gradients
+from training.engine.native import adamw
+from training.engine.native.library import Library
 from training.engine.packs import Pack, make_pack
 from training.engine.trainable import TrainableWeights
 from training.errors import NothingTrained, OutOfMemory
 from training.scores import Scores
 from training.steps.errors import NonFiniteGradient, NonFiniteLoss
 from training.steps.stepper import Measurement, Stepper, Watch
+
+
+@pytest.fixture(autouse=True, params=["kernels", "operations"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test is made with the kernels of the machine, where it has some, and without."""
+    if request.param == "operations":
+        monkeypatch.setattr(adamw, "library", lambda: Library(None, "there is no C++ compiler"))
 
 
 class FakeEngine:
@@ -24,7 +34,11 @@ class FakeEngine:
         self.gradient, self.loss = gradient, loss
         self.weights = TrainableWeights(model, torch.float32)
         self.budget = 8
-        self._sums: dict[nn.Parameter, torch.Tensor] = {}
+        self.gradients = [Gradients()]
+
+    @property
+    def amid_a_step(self) -> bool:
+        return bool(self.gradients[0]._begun)
 
     def round_count(self, rows: Sequence[Row]) -> int:
         return -(-len(rows) // (self.budget // 2))
@@ -35,18 +49,16 @@ class FakeEngine:
 
     def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
         (pack,), (seed,) = packs, seeds
-        for each in self.weights.masters.values():
+        for each in self.weights.parameters:
             added = torch.full_like(each, self.gradient) * (1 + seed % 7) * share
-            self._sums[each] = self._sums.get(each, 0) + added
+            self.gradients[0].add(each, added)
         return Scores(self.loss, 0, len(pack.targets))
 
     def collect(self) -> None:
-        for each, gradient in self._sums.items():
-            each.grad = gradient
-        self.discard()
+        self.weights.collect(self.gradients)
 
     def discard(self) -> None:
-        self._sums = {}
+        self.gradients[0].clear()
 
     def renew_lanes(self) -> None:
         """There are none."""
@@ -62,7 +74,7 @@ class SmallMemory(FakeEngine):
     bearable = 4
 
     def backward(self, packs: Sequence[Pack], *, share: float, seeds: Sequence[int]) -> Scores:
-        if self._sums and self.budget > self.bearable:
+        if self.amid_a_step and self.budget > self.bearable:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: tried 123 bytes")
         return super().backward(packs, share=share, seeds=seeds)
 

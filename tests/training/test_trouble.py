@@ -118,14 +118,15 @@ def test_weights_that_are_spoilt_themselves_are_not_saved(
 
 
 def spoil_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    collect, calls = Engine.collect, itertools.count(1)
+    backward, calls = Engine.backward, itertools.count(1)
 
-    def collect_nan(engine: Engine) -> None:
-        collect(engine)
+    def backward_to_nan(engine: Engine, *packs: object, **options: object) -> Scores:
+        scores = backward(engine, *packs, **options)
         if next(calls) == 3:
-            next(iter(engine.weights.masters.values())).grad[0, 0] = math.nan
+            engine.gradients[0].sum_of(engine.weights.parameters[0])[0, 0] = math.nan
+        return scores
 
-    monkeypatch.setattr(Engine, "collect", collect_nan)
+    monkeypatch.setattr(Engine, "backward", backward_to_nan)
 
 
 def spoil_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

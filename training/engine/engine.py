@@ -51,6 +51,11 @@ class Engine:
         """Micro-batches computed at the same time."""
         return self._lanes.count
 
+    @property
+    def gradients(self) -> Sequence[Gradients]:
+        """What each lane has summed up of the step in progress."""
+        return self._gradients
+
     def round_count(self, rows: Sequence[TokenRow]) -> int:
         """How many rounds the rows make."""
         return len(self.divided(rows))

@@ -1,6 +1,6 @@
 """Gradients summed in fp32 over the micro-batches of a step, each lane for itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 import torch
@@ -32,7 +32,7 @@ class Gradients:
         elif parameter in self._begun:
             _add(self._sums[parameter], gradient)
         else:
-            self._sum(parameter).copy_(gradient)
+            self.sum_of(parameter).copy_(gradient)
             self._begun.add(parameter)
 
     def settle(self) -> None:
@@ -40,7 +40,7 @@ class Gradients:
         new = [each for each in self._waiting if each not in self._begun]
         old = [each for each in self._waiting if each in self._begun]
         if new:
-            sums = [self._sum(each) for each in new]
+            sums = [self.sum_of(each) for each in new]
             torch._foreach_copy_(sums, [self._waiting[each] for each in new])
         if old:
             sums = [self._sums[each] for each in old]
@@ -53,7 +53,7 @@ class Gradients:
     def rows(self, parameter: Parameter) -> Tensor:
         """The sum for a table of which a micro-batch touches some rows alone, to be added to."""
         if parameter not in self._begun:
-            self._sum(parameter).zero_()
+            self.sum_of(parameter).zero_()
             self._begun.add(parameter)
         return self._sums[parameter]
 
@@ -73,17 +73,25 @@ class Gradients:
         self._begun.remove(parameter)
         return self._sums[parameter]
 
-    def clear(self) -> None:
-        """Begin anew."""
-        self._begun.clear()
-        self._waiting.clear()
+    def take_all(self) -> Set[Parameter]:
+        """The parameters that have a sum, all of which are good until the next one is begun."""
+        if self._waiting:
+            self.settle()
+        taken, self._begun = self._begun, set()
+        return taken
 
-    def _sum(self, parameter: Parameter) -> Tensor:
+    def sum_of(self, parameter: Parameter) -> Tensor:
+        """The memory of a parameter's sum, always the same, whatever is in it."""
         if parameter not in self._sums:
             self._sums[parameter] = torch.empty_like(
                 parameter, dtype=torch.float32, memory_format=torch.contiguous_format
             )
         return self._sums[parameter]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._begun.clear()
+        self._waiting.clear()
 
 
 def summed(lanes: Sequence[Gradients], parameters: Iterable[Parameter]) -> list[Tensor | None]:

@@ -46,6 +46,16 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
+def memory_of(optimizer: torch.optim.AdamW, parameter: Parameter) -> dict[str, Tensor]:
+    """A parameter's memory, made as torch makes it when there first is a gradient."""
+    memory: dict[str, Tensor] = optimizer.state[parameter]
+    if not memory:
+        memory["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        memory["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        memory["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+    return memory
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Give a fresh optimizer the memory that `optimizer_tensors` returned."""
     parameters = [each for group in optimizer.param_groups for each in group["params"]]

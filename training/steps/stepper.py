@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from training.config import TrainingConfig
 from training.data.rows import TokenRow
 from training.devices.errors import PassAbandoned
-from training.devices.parts import gathered, own_part, whole
+from training.devices.parts import gathered, own_part
 from training.devices.world import WORLD_OF_ONE, World
 from training.engine.engine import Engine
 from training.errors import NothingTrained, OutOfMemory
@@ -26,6 +26,7 @@ from training.steps.errors import NonFiniteGradient, NonFiniteLoss
 from training.steps.schedule import learning_rate
 from training.steps.state import TrainingState
 from training.steps.turns import Turn, deal, turns
+from training.steps.update import update_for
 
 _PLACES: Final = 2**32
 """More packs than a step has."""
@@ -81,6 +82,9 @@ class Stepper:
         )
         self._masters = engine.weights.masters
         self._optimizer = make_optimizer(self._masters, config)
+        self._update = update_for(
+            engine, self._optimizer, max_norm=config.max_gradient_norm, world=world
+        )
         self._gradient_norm: float | None = None
         self._tokens = 0
         self._seconds = 0.0
@@ -234,19 +238,12 @@ class Stepper:
     def _apply(self, rate: float, rows: Sequence[TokenRow]) -> None:
         """Move the weights, if the gradient is such that they may be moved."""
         epoch, step = self.state.epoch + 1, self.state.step + 1
-        self.engine.collect()
-        masters = list(self._masters.values())
-        self._world.add_up_gradients(masters)
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(masters, self._config.max_gradient_norm)))
+        norm = self._update.gather()
         if not math.isfinite(norm):
             raise NonFiniteGradient(epoch, step, norm, lines=[row.line for row in rows])
         if norm == 0 and self.state.step == 0:
             raise NothingTrained("the gradient of the first step is zero")
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.engine.weights.publish()
+        self._update.move(rate)
         self._gradient_norm = norm
 
     def _advance(self, scores: Scores, seconds: float) -> None:

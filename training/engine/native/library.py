@@ -46,6 +46,11 @@ _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
     "turn": (*[c_void_p] * 3, *[c_int64] * 3),
 }
 """What each kernel takes, the number of threads apart, which comes last."""
+_OF_WEIGHTS: Final[Mapping[str, tuple[type | None, tuple[type, ...]]]] = {
+    "add_up_gradients": (c_float, (c_void_p, c_void_p, c_int64, c_int64)),
+    "adamw": (None, (c_void_p, c_void_p, c_int64, c_int64, c_float, c_void_p)),
+}
+"""What those that are made for one type of elements give and take, likewise."""
 
 _log = logging.getLogger(__name__)
 
@@ -125,4 +130,8 @@ def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
             kernel = getattr(loaded, f"{name}_{kind}")
             kernel.argtypes = (*taken, c_int)
             kernel.restype = None
+    for name, (given, taken) in _OF_WEIGHTS.items():
+        kernel = getattr(loaded, name)
+        kernel.argtypes = (*taken, c_int)
+        kernel.restype = given
     return loaded
