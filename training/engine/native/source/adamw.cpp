@@ -32,14 +32,14 @@ typedef double doubles __attribute__((vector_size(4 * lanes)));
 typedef float half_floats __attribute__((vector_size(2 * lanes)));
 
 struct Piece {
-  int64_t of, begin, size;
+  int64_t weight, begin, size;
 };
 
 std::vector<Piece> pieces(const Weight* weights, int64_t count) {
   std::vector<Piece> found;
-  for (int64_t of = 0; of < count; ++of)
-    for (int64_t begin = 0; begin < weights[of].size; begin += piece_size)
-      found.push_back({of, begin, std::min(piece_size, weights[of].size - begin)});
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t begin = 0; begin < weights[i].size; begin += piece_size)
+      found.push_back({i, begin, std::min(piece_size, weights[i].size - begin)});
   return found;
 }
 
@@ -72,8 +72,7 @@ inline floats root(floats values) {
 #ifdef __AVX512F__
   return (floats)_mm512_sqrt_ps((__m512)values);
 #else
-  for (int64_t i = 0; i < lanes; ++i) values[i] = std::sqrt(values[i]);
-  return values;
+  return (floats)_mm256_sqrt_ps((__m256)values);
 #endif
 }
 
@@ -121,7 +120,7 @@ EXPORTED float add_up_gradients(const Weight* weights, float* const* parts, int6
   std::vector<double> sums(all.size());
 #pragma omp parallel for if (threads > 1) num_threads(threads) schedule(dynamic)
   for (std::size_t i = 0; i < all.size(); ++i)
-    sums[i] = add_up(parts + all[i].of * parts_each, parts_each, all[i]);
+    sums[i] = add_up(parts + all[i].weight * parts_each, parts_each, all[i]);
   double total = 0;
   for (const double sum : sums) total += sum;
   return static_cast<float>(std::sqrt(total));
@@ -136,5 +135,5 @@ EXPORTED void adamw(const Weight* weights, float* const* parts, int64_t count, i
   const auto all = pieces(weights, count);
 #pragma omp parallel for if (threads > 1) num_threads(threads) schedule(dynamic)
   for (std::size_t i = 0; i < all.size(); ++i)
-    move(weights[all[i].of], parts[all[i].of * parts_each], all[i], by[all[i].of]);
+    move(weights[all[i].weight], parts[all[i].weight * parts_each], all[i], by[all[i].weight]);
 }
