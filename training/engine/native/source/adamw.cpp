@@ -1,5 +1,5 @@
-// AdamW (Loshchilov and Hutter, 2019) on many weights in two passes over memory. They are cut into pieces
-// of one size, which threads take as they come: so work is even, however unequal the weights are.
+// AdamW (Loshchilov and Hutter, 2019) on many weights in two passes over memory. They are cut into
+// pieces of one size, which threads take as they come: work is even, however unequal the weights.
 
 #include <algorithm>
 #include <cmath>
@@ -49,8 +49,8 @@ inline doubles squares(half_floats some) {
   return exact * exact;
 }
 
-// Adds parts to the first of them, and returns the sum of the squares of what that becomes. Those that are
-// not there are null, and come last.
+// Adds parts to the first of them, and returns the sum of the squares of what that becomes. Those
+// that are not there are null, and come last.
 double add_up(float* const* parts, int64_t count, const Piece& piece) {
   while (count > 1 && !parts[count - 1]) --count;
   doubles found = {};
@@ -112,8 +112,8 @@ void move(const Weight& weight, const float* gradient, const Piece& piece, const
 
 }  // namespace
 
-// The gradients of weights, each from as many parts, which are added to the first: the norm of all. It is
-// the same for any number of threads.
+// The gradients of weights, each from as many parts, which are added to the first: the norm of all.
+// It is the same for any number of threads.
 EXPORTED float add_up_gradients(const Weight* weights, float* const* parts, int64_t count,
                                 int64_t parts_each, int threads) {
   const auto all = pieces(weights, count);
