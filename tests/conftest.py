@@ -13,8 +13,14 @@ from jobs.database import migrate
 from jobs.service import Service, open_service
 from jobs.settings import Settings
 from tests.valkey import Valkey
+from training.engine.native.library import library
 
 SECRET = "a secret for tests only, long enough to be taken"
+
+
+def pytest_sessionstart() -> None:
+    """Compile the kernels for this machine, where they never were, before many children would at once."""
+    library()
 
 
 @pytest.hookimpl(wrapper=True)
