@@ -49,6 +49,12 @@ _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
 }
 """What each kernel takes, the number of threads apart, which comes last."""
 
+_PAIR_SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
+    "adapters_forward": (c_void_p, c_int64, *[c_void_p] * 3, *[c_int64] * 2),
+    "adapters_backward": (c_void_p, c_int64, *[c_void_p] * 6, *[c_int64] * 2),
+}
+"""Likewise, of those that there are in bf16 alone, and where the processor multiplies it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +63,8 @@ class Library(NamedTuple):
 
     kernels: ctypes.CDLL | None
     reason: str | None
+    multiplies_pairs: bool
+    """Whether they include those for which the processor has to multiply in bf16."""
 
 
 class _NotMade(Exception):
@@ -67,10 +75,11 @@ class _NotMade(Exception):
 def library() -> Library:
     """This machine's kernels, compiled in a few seconds where they never were."""
     try:
-        return Library(_declared(ctypes.CDLL(str(_compiled()))), None)
+        kernels = _declared(ctypes.CDLL(str(_compiled())))
     except (_NotMade, DiskFull, OSError) as error:
         _log.warning("Tunery's own kernels for this CPU are not used: %s", error)
-        return Library(None, str(error))
+        return Library(None, str(error), multiplies_pairs=False)
+    return Library(kernels, None, multiplies_pairs=bool(kernels.multiplies_pairs()))
 
 
 def _compiled() -> Path:
@@ -119,9 +128,13 @@ def _compile(compiler: str, sources: list[Path], target: Path) -> None:
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
-    for name, taken in _SIGNATURES.items():
-        for kind in ("bf16", "float"):
-            kernel = getattr(loaded, f"{name}_{kind}")
-            kernel.argtypes = (*taken, c_int)
-            kernel.restype = None
+    signatures = {
+        f"{name}_{kind}": taken for name, taken in _SIGNATURES.items() for kind in ("bf16", "float")
+    }
+    if loaded.multiplies_pairs():
+        signatures.update(_PAIR_SIGNATURES)
+    for name, taken in signatures.items():
+        kernel = getattr(loaded, name)
+        kernel.argtypes = (*taken, c_int)
+        kernel.restype = None
     return loaded
