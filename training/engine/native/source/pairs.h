@@ -20,6 +20,13 @@ inline __mmask16 first(int64_t count) {
 
 inline __mmask32 first_of_32(int64_t count) { return count < 32 ? (1u << count) - 1 : ~0u; }
 
+// The largest power of two below `count`: how many to go on with where so many are not left.
+constexpr int below(int count) {
+  int found = 1;
+  while (2 * found < count) found *= 2;
+  return found;
+}
+
 inline __m512 add_products(__m512 totals, __m512i some, __m512i others) {
   return _mm512_dpbf16_ps(totals, (__m512bh)some, (__m512bh)others);
 }
@@ -60,8 +67,8 @@ inline void transpose(__m512i (&rows)[16]) {
   }
 }
 
-// Pairs (columns / 2, stride) of neighbours within a row of a matrix (rows, columns), followed by a row of
-// zeros where the number of rows is odd.
+// Pairs (columns / 2, stride) of neighbours within a row of a matrix (rows, columns), and of zeros
+// beside them where the number of rows is odd.
 inline void pair_along_rows(pair* pairs, int64_t stride, const bf16* matrix, int64_t rows,
                             int64_t columns) {
   for (int64_t row = 0; row < rows; row += lanes)
