@@ -18,10 +18,12 @@ class AdaptersByTorch:
     def __init__(self, adapters: Sequence[Adapter]) -> None:
         self._adapters = tuple(adapters)
 
-    def forward_(self, outputs: Sequence[Tensor], inputs: Tensor, boost: float) -> Tensor:
-        """Add to the projections' outputs (T, out) what the adapters make of the inputs (T, in), times
-        `boost`. What `backward_` needs of that: (T, r of all)."""
-        low = F.linear(inputs, self._stacked())
+    def forward_(
+        self, outputs: Sequence[Tensor], inputs: Tensor, *, mask: Tensor | None, boost: float
+    ) -> Tensor:
+        """Add to the projections' outputs (T, out) what the adapters make of what `mask` leaves of the
+        inputs (T, in), times `boost`. What `backward_` needs of that: (T, r of all)."""
+        low = F.linear(masked(inputs, mask), self._stacked())
         for adapter, output, part in zip(self._adapters, outputs, self._split(low), strict=True):
             output.addmm_(part.mul_(adapter.scaling * boost), adapter.up.t())
         return low

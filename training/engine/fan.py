@@ -10,7 +10,7 @@ from functools import cached_property
 from torch import Tensor
 
 from training.engine.adapters import AdaptersByTorch
-from training.engine.dropout import Dropout, masked
+from training.engine.dropout import Dropout
 from training.engine.gradients import Gradients
 from training.engine.native.adapters import AdaptersByKernels
 from training.engine.projection import Kept, Projection
@@ -29,7 +29,7 @@ class Fan:
         if not adapted:
             return outputs, Kept(None, 1.0, None)
         mask, boost = (dropout.mask(inputs), dropout.boost) if dropout else (None, 1.0)
-        low = self._adapters(inputs).forward_(adapted, masked(inputs, mask), boost)
+        low = self._adapters(inputs).forward_(adapted, inputs, mask=mask, boost=boost)
         return outputs, Kept(mask, boost, low)
 
     def backward(

@@ -74,8 +74,7 @@ def passed(case: Case, gradients: Gradients) -> tuple[list[Tensor], Tensor]:
     outputs, total = [each.clone() for each in case.outputs], case.total.clone()
     kernels = AdaptersByKernels(case.adapters)
     with torch.no_grad():
-        seen = case.inputs if case.mask is None else case.inputs * -case.mask
-        low = kernels.forward_(outputs, seen, 2.0)
+        low = kernels.forward_(outputs, case.inputs, mask=case.mask, boost=2.0)
         kept = Kept(case.mask, 2.0, low)
         kernels.backward_(total, case.gradient, inputs=case.inputs, kept=kept, gradients=gradients)
     return outputs, total
@@ -154,7 +153,7 @@ def test_gradients_with_gaps_are_taken_and_outputs_with_gaps_are_refused() -> No
     assert not apart.gradient[0].is_contiguous()
     assert torch.equal(passed(apart, Gradients())[1], wanted)
     with pytest.raises(ValueError, match="without gaps"), torch.no_grad():
-        AdaptersByKernels(case.adapters).forward_(apart.gradient, case.inputs, 1.0)
+        AdaptersByKernels(case.adapters).forward_(apart.gradient, case.inputs, mask=None, boost=1.0)
 
 
 @needs_kernels

@@ -18,6 +18,9 @@ from training.engine.native.library import library
 from training.engine.projection import Adapter, Kept
 
 _LANES: Final = 16
+_ROWS: Final = 14
+"""What a thread takes of the inputs at a time."""
+
 _TOLD: Final = "3P2qd2P2q"
 """The `Adapter` of `source/adapters.cpp`."""
 
@@ -41,14 +44,17 @@ class AdaptersByKernels:
             and library().multiplies_pairs
         )
 
-    def forward_(self, outputs: Sequence[Tensor], inputs: Tensor, boost: float) -> Tensor:
-        """Add to the projections' outputs (T, out) what the adapters make of the inputs (T, in), times
-        `boost`. What `backward_` needs of that: (T, r of all), where each r is made even."""
+    def forward_(
+        self, outputs: Sequence[Tensor], inputs: Tensor, *, mask: Tensor | None, boost: float
+    ) -> Tensor:
+        """Add to the projections' outputs (T, out) what the adapters make of what `mask` leaves of the
+        inputs (T, in), times `boost`. What `backward_` needs of that: (T, r of all), where each r is
+        made even."""
         low = inputs.new_empty(inputs.shape[0], self._columns)
-        scratch = self._scratch(inputs)
+        scratch = self._scratch(inputs, rows=0 if mask is None else _ROWS * torch.get_num_threads())
         if has_memory(inputs):
             told = self._tell(outputs, boost, [(0, 0, 0, 0)] * len(outputs))
-            self._run("adapters_forward", told, inputs, low, scratch)
+            self._run("adapters_forward", told, inputs, mask, low, scratch)
         return low
 
     def backward_(
@@ -76,10 +82,12 @@ class AdaptersByKernels:
             tensors = (inputs, kept.mask, kept.low, inner, total, scratch)
             self._run("adapters_backward", told, *tensors)
 
-    def _scratch(self, inputs: Tensor) -> Tensor:
-        """Memory for the largest of the matrices in another order."""
+    def _scratch(self, inputs: Tensor, *, rows: int = 0) -> Tensor:
+        """Memory for the largest of the matrices in another order, and for some rows of the inputs."""
         longest = max(*inputs.shape, *[width for _, width, _ in self._sizes])
-        return inputs.new_empty((self._columns + _LANES) * (longest + _LANES))
+        return inputs.new_empty(
+            (self._columns + _LANES) * (longest + _LANES) + rows * inputs.shape[1]
+        )
 
     def _tell(self, wide: Sequence[Tensor], boost: float, sums: Sequence[tuple[int, ...]]) -> bytes:
         told: list[float] = []

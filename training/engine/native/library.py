@@ -50,7 +50,7 @@ _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
 """What each kernel takes, the number of threads apart, which comes last."""
 
 _PAIR_SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
-    "adapters_forward": (c_void_p, c_int64, *[c_void_p] * 3, *[c_int64] * 2),
+    "adapters_forward": (c_void_p, c_int64, *[c_void_p] * 4, *[c_int64] * 2),
     "adapters_backward": (c_void_p, c_int64, *[c_void_p] * 6, *[c_int64] * 2),
 }
 """Likewise, of those that there are in bf16 alone, and where the processor multiplies it."""

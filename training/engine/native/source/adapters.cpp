@@ -49,16 +49,17 @@ float* scales_behind(const Fan& fan, int64_t width, int64_t stride) {
   return reinterpret_cast<float*>(fan.scratch + up_to(width, 2) / 2 * stride);
 }
 
-void meet_input(const Fan& fan, const bf16* rows, bf16* low) {
+void meet_input(const Fan& fan, const bf16* rows, const uint16_t* mask, bf16* low) {
   const int64_t columns = fan.columns(), stride = up_to(columns, lanes);
   float* scales = scales_behind(fan, fan.width, stride);
+  bf16* room = reinterpret_cast<bf16*>(scales + stride);
   int64_t column = 0;
   for (const Adapter& each : fan) {
     pair_along_rows(fan.scratch + column, stride, each.down, each.rank, fan.width);
     std::fill_n(scales + column, each.columns(), static_cast<float>(each.scale));
     column += each.columns();
   }
-  reduce({rows, fan.tokens, fan.width, fan.scratch, stride, scales, low, columns, columns},
+  reduce({rows, mask, room, fan.tokens, fan.width, fan.scratch, stride, scales, low, columns, columns},
          fan.threads);
 }
 
@@ -81,7 +82,7 @@ void return_from_outputs(const Fan& fan, const bf16* low, bf16* inner) {
     float* scales = scales_behind(fan, each.width, stride);
     std::fill_n(scales, stride, static_cast<float>(each.scale));
     pair_along_columns(fan.scratch, stride, each.up, each.width, each.rank, each.rank);
-    reduce({each.wide, fan.tokens, each.width, fan.scratch, stride, scales, inner, columns,
+    reduce({each.wide, nullptr, nullptr, fan.tokens, each.width, fan.scratch, stride, scales, inner, columns,
             each.columns()},
            fan.threads);
     pair_along_columns(fan.scratch, stride, low, fan.tokens, each.rank, columns);
@@ -117,17 +118,17 @@ void add_to_total(const Fan& fan, bf16* total, const uint16_t* mask, const bf16*
 
 }  // namespace
 
-// `low` becomes what the matrices A make of the rows, scaled; what the matrices B make of it is added to
-// the outputs.
-EXPORTED void adapters_forward(const Adapter* adapters, int64_t count, const bf16* rows, bf16* low,
-                               pair* scratch, int64_t tokens, int64_t width, int threads) {
+// `low` becomes what the matrices A make of what `mask` leaves of the rows, scaled; what the matrices B
+// make of it is added to the outputs.
+EXPORTED void adapters_forward(const Adapter* adapters, int64_t count, const bf16* rows,
+                               const uint16_t* mask, bf16* low, pair* scratch, int64_t tokens,
+                               int64_t width, int threads) {
   const Fan fan{adapters, count, tokens, width, threads, scratch};
-  meet_input(fan, rows, low);
+  meet_input(fan, rows, mask, low);
   add_to_outputs(fan, low);
 }
 
-// The gradients of the matrices are added to their sums, that of the rows to `total`. The adapters saw of
-// the rows what `mask` leaves.
+// The gradients of the matrices are added to their sums, that of the rows to `total`.
 EXPORTED void adapters_backward(const Adapter* adapters, int64_t count, const bf16* rows,
                                 const uint16_t* mask, const bf16* low, bf16* inner, bf16* total,
                                 pair* scratch, int64_t tokens, int64_t width, int threads) {

@@ -66,23 +66,30 @@ void expand_tile(const Expansion& job, int64_t token, int64_t column) {
 }
 
 template <int tokens, bool masked>
-void expand_some(const Expansion& job, int64_t token, int64_t end) {
+void expand_some(const Expansion& job, int64_t token, int64_t end, int64_t column, int64_t last) {
   for (; token + tokens <= end; token += tokens) {
-    int64_t column = 0;
-    for (; column + 4 * lanes <= job.width; column += 4 * lanes)
-      expand_tile<tokens, 4, masked>(job, token, column);
-    for (; column < job.width; column += lanes) expand_tile<tokens, 1, masked>(job, token, column);
+    int64_t at = column;
+    for (; at + 4 * lanes <= last; at += 4 * lanes) expand_tile<tokens, 4, masked>(job, token, at);
+    for (; at < last; at += lanes) expand_tile<tokens, 1, masked>(job, token, at);
   }
-  if constexpr (tokens > 1) expand_some<below(tokens), masked>(job, token, end);
+  if constexpr (tokens > 1) expand_some<below(tokens), masked>(job, token, end, column, last);
+}
+
+// Columns at a time: so many that their part of M, of 64 KB, stays in the cache.
+inline void expand_share(const Expansion& job, int64_t token, int64_t end) {
+  const int64_t columns = up_to(32768 / job.ranks + 1, 4 * lanes);
+  for (int64_t column = 0; column < job.width; column += columns) {
+    const int64_t last = std::min(column + columns, job.width);
+    job.mask ? expand_some<6, true>(job, token, end, column, last)
+             : expand_some<6, false>(job, token, end, column, last);
+  }
 }
 
 inline void expand(const Expansion& job, int threads) {
   const int64_t share = up_to(job.tokens, threads) / threads;
   IN_PARALLEL
-  for (int64_t token = 0; token < job.tokens; token += share) {
-    const int64_t end = std::min(token + share, job.tokens);
-    job.mask ? expand_some<6, true>(job, token, end) : expand_some<6, false>(job, token, end);
-  }
+  for (int64_t token = 0; token < job.tokens; token += share)
+    expand_share(job, token, std::min(token + share, job.tokens));
 }
 
 #endif

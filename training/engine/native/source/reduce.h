@@ -9,6 +9,8 @@
 
 struct Reduction {
   const bf16* rows;
+  const uint16_t* mask;  // all bits or none of each element of the rows; null: all
+  bf16* room;            // for as many rows as a tile has, for each thread; where there is a mask
   int64_t tokens;
   int64_t width;
   const pair* pairs;  // of M, along its columns, in whole vectors
@@ -19,13 +21,22 @@ struct Reduction {
   int64_t ranks;
 };
 
+constexpr int most_tokens = 14;  // of a tile
+
+// Rows without what the mask takes from them.
+inline const bf16* masked(const Reduction& job, int64_t token, int64_t tokens, bf16* room) {
+  const bf16* from = job.rows + token * job.width;
+  const uint16_t* mask = job.mask + token * job.width;
+  for (int64_t i = 0; i < tokens * job.width; ++i) room[i].bits = from[i].bits & mask[i];
+  return room;
+}
+
 // A pair of a token's row, read once, for sixteen ranks a register; the pairs of M, read once, for all
 // tokens of the tile.
 
 template <int tokens, int blocks>
-void reduce_tile(const Reduction& job, int64_t token, int64_t rank) {
+void reduce_tile(const Reduction& job, const bf16* at, int64_t token, int64_t rank) {
   const int64_t width = job.width, stride = job.stride;
-  const bf16* at = job.rows + token * width;
   const pair* pairs = job.pairs + rank;
   __m512 totals[tokens][blocks] = {};
   const auto add = [&](auto read) __attribute__((always_inline)) {
@@ -54,20 +65,23 @@ void reduce_tile(const Reduction& job, int64_t token, int64_t rank) {
 }
 
 template <int tokens, int blocks>
-void reduce_some(const Reduction& job, int64_t token, int64_t end, int64_t rank) {
-  for (; token + tokens <= end; token += tokens) reduce_tile<tokens, blocks>(job, token, rank);
-  if constexpr (tokens > 1) reduce_some<below(tokens), blocks>(job, token, end, rank);
+void reduce_some(const Reduction& job, int64_t token, int64_t end, int64_t rank, bf16* room) {
+  for (; token + tokens <= end; token += tokens) {
+    const bf16* rows = job.mask ? masked(job, token, tokens, room) : job.rows + token * job.width;
+    reduce_tile<tokens, blocks>(job, rows, token, rank);
+  }
+  if constexpr (tokens > 1) reduce_some<below(tokens), blocks>(job, token, end, rank, room);
 }
 
-inline void reduce_share(const Reduction& job, int64_t token, int64_t end) {
+inline void reduce_share(const Reduction& job, int64_t token, int64_t end, bf16* room) {
   for (int64_t rank = 0; rank < job.ranks;) {
     const int64_t blocks = up_to(job.ranks - rank, lanes) / lanes;
     if (blocks == 1) {
-      reduce_some<14, 1>(job, token, end, rank), rank += lanes;
+      reduce_some<most_tokens, 1>(job, token, end, rank, room), rank += lanes;
     } else if (blocks == 2 || blocks == 4) {
-      reduce_some<12, 2>(job, token, end, rank), rank += 2 * lanes;
+      reduce_some<12, 2>(job, token, end, rank, room), rank += 2 * lanes;
     } else {
-      reduce_some<8, 3>(job, token, end, rank), rank += 3 * lanes;
+      reduce_some<8, 3>(job, token, end, rank, room), rank += 3 * lanes;
     }
   }
 }
@@ -75,8 +89,11 @@ inline void reduce_share(const Reduction& job, int64_t token, int64_t end) {
 inline void reduce(const Reduction& job, int threads) {
   const int64_t share = up_to(job.tokens, threads) / threads;
   IN_PARALLEL
-  for (int64_t token = 0; token < job.tokens; token += share)
-    reduce_share(job, token, std::min(token + share, job.tokens));
+  for (int64_t place = 0; place < threads; ++place) {
+    const int64_t token = place * share, end = std::min(token + share, job.tokens);
+    bf16* room = job.room ? job.room + place * most_tokens * job.width : nullptr;
+    reduce_share(job, token, end, room);
+  }
 }
 
 #endif
