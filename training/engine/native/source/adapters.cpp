@@ -1,5 +1,5 @@
-// What adapters beside projections of one input compute, forward and backward. Their parts lie side by
-// side in `low` and `inner`, (tokens, columns of all), each of an even number of columns.
+// What adapters beside projections of one input compute, forward and backward. Their parts lie side
+// by side in `low` and `inner`, (tokens, columns of all), each of an even number of columns.
 
 #include <algorithm>
 
@@ -59,7 +59,8 @@ void meet_input(const Fan& fan, const bf16* rows, const uint16_t* mask, bf16* lo
     std::fill_n(scales + column, each.columns(), static_cast<float>(each.scale));
     column += each.columns();
   }
-  reduce({rows, mask, room, fan.tokens, fan.width, fan.scratch, stride, scales, low, columns, columns},
+  reduce({rows, mask, room, fan.tokens, fan.width, fan.scratch, stride, scales, low, columns,
+          columns},
          fan.threads);
 }
 
@@ -68,7 +69,8 @@ void add_to_outputs(const Fan& fan, const bf16* low) {
   for (const Adapter& each : fan) {
     const int64_t stride = up_to(each.width, lanes);
     pair_along_rows(fan.scratch, stride, each.up, each.width, each.rank);
-    expand({each.wide, nullptr, fan.tokens, each.width, low, columns, each.rank, fan.scratch, stride},
+    expand({each.wide, nullptr, fan.tokens, each.width, low, columns, each.rank, fan.scratch,
+            stride},
            fan.threads);
     low += each.columns();
   }
@@ -82,12 +84,13 @@ void return_from_outputs(const Fan& fan, const bf16* low, bf16* inner) {
     float* scales = scales_behind(fan, each.width, stride);
     std::fill_n(scales, stride, static_cast<float>(each.scale));
     pair_along_columns(fan.scratch, stride, each.up, each.width, each.rank, each.rank);
-    reduce({each.wide, nullptr, nullptr, fan.tokens, each.width, fan.scratch, stride, scales, inner, columns,
-            each.columns()},
+    reduce({each.wide, nullptr, nullptr, fan.tokens, each.width, fan.scratch, stride, scales, inner,
+            columns, each.columns()},
            fan.threads);
     pair_along_columns(fan.scratch, stride, low, fan.tokens, each.rank, columns);
     outer(Turned{each.by_up, each.up_begun != 0},
-          {fan.scratch, stride, each.wide, nullptr, fan.tokens, each.width, each.rank}, fan.threads);
+          {fan.scratch, stride, each.wide, nullptr, fan.tokens, each.width, each.rank},
+          fan.threads);
     low += each.columns();
     inner += each.columns();
   }
@@ -118,8 +121,8 @@ void add_to_total(const Fan& fan, bf16* total, const uint16_t* mask, const bf16*
 
 }  // namespace
 
-// `low` becomes what the matrices A make of what `mask` leaves of the rows, scaled; what the matrices B
-// make of it is added to the outputs.
+// `low` becomes what the matrices A make of what `mask` leaves of the rows, scaled; what the matrices
+// B make of it is added to the outputs.
 EXPORTED void adapters_forward(const Adapter* adapters, int64_t count, const bf16* rows,
                                const uint16_t* mask, bf16* low, pair* scratch, int64_t tokens,
                                int64_t width, int threads) {

@@ -1,5 +1,5 @@
-// wide (tokens, width) += thin (tokens, ranks) M, where thin is as thin as adapters' ranks: what is wide
-// is read once, written once and rounded once.
+// wide (tokens, width) += thin (tokens, ranks) M, where thin is as thin as adapters' ranks: what is
+// wide is read once, written once and rounded once.
 #pragma once
 
 #include <algorithm>

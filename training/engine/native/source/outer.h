@@ -1,5 +1,5 @@
-// What thin^T rows adds to a sum in fp32, thin (tokens, ranks) being as thin as adapters' ranks and rows
-// (tokens, width).
+// What thin^T rows adds to a sum in fp32, thin (tokens, ranks) being as thin as adapters' ranks and
+// rows (tokens, width).
 #pragma once
 
 #include <algorithm>
@@ -27,8 +27,8 @@ inline __m512i first_pairs() {
   return _mm512_loadu_si512(found);
 }
 
-// Rows are read at a distance that no processor foresees: meanwhile those of the next columns are asked
-// for, every other one by each of the two tiles that sixteen ranks take.
+// Rows are read at a distance that a processor does not foresee: meanwhile those of the next columns
+// are asked for, every other one by each of the two tiles that sixteen ranks take.
 template <int ranks, bool masked>
 void outer_tile(const Outer& job, int64_t rank, int64_t column, float (*tile)[32]) {
   const __m512i left_pairs = first_pairs();
@@ -77,8 +77,8 @@ inline void add(float* sum, __m512 values, int64_t count, bool begun) {
   _mm512_mask_storeu_ps(sum, seen, before + values);
 }
 
-// A sum (ranks, width). What is too large to stay in the cache from one call to the next is asked for
-// before it is needed.
+// A sum (ranks, width). What is too large to stay in the cache from one call to the next is asked
+// for before it is needed.
 struct Upright {
   float* at;
   bool begun;

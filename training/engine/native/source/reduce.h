@@ -31,9 +31,7 @@ inline const bf16* masked(const Reduction& job, int64_t token, int64_t tokens, b
   return room;
 }
 
-// A pair of a token's row, read once, for sixteen ranks a register; the pairs of M, read once, for all
-// tokens of the tile.
-
+// A pair of a token's row is read once for all ranks of the tile, those of M once for all its tokens.
 template <int tokens, int blocks>
 void reduce_tile(const Reduction& job, const bf16* at, int64_t token, int64_t rank) {
   const int64_t width = job.width, stride = job.stride;
