@@ -1,32 +1,19 @@
 """Projections of one input, forward and backward.
 
-Queries, keys and values take the same input, as do gate and up. Their adapters, too thin to be
-computed at full speed, are one of the width of all where they meet the input; one dropout mask
-serves them.
+Queries, keys and values take the same input, as do gate and up. One dropout mask serves their adapters.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name the field knows
 
-from training.engine.dropout import Dropout, masked
+from training.engine.adapters import AdaptersByTorch
+from training.engine.dropout import Dropout
 from training.engine.gradients import Gradients
-from training.engine.projection import Adapter, Projection
-
-
-class Kept(NamedTuple):
-    """What the backward pass needs; the input itself it makes again."""
-
-    mask: Tensor | None
-    """The elements of the input that dropout left to the adapters; None where it left all."""
-    boost: float
-    """What makes up for the others."""
-    low: Tensor | None
-    """What the adapters made of the input on its way, side by side: (T, r of all)."""
+from training.engine.native.adapters import AdaptersByKernels
+from training.engine.projection import Kept, Projection
 
 
 @dataclass(frozen=True)
@@ -42,9 +29,7 @@ class Fan:
         if not adapted:
             return outputs, Kept(None, 1.0, None)
         mask, boost = (dropout.mask(inputs), dropout.boost) if dropout else (None, 1.0)
-        low = F.linear(masked(inputs, mask), _stacked(adapted))
-        for (adapter, out), part in zip(adapted, _split(low, adapted), strict=True):
-            out.addmm_(part.mul_(adapter.scaling * boost), adapter.up.t())
+        low = self._adapters(inputs).forward_(adapted, inputs, mask=mask, boost=boost)
         return outputs, Kept(mask, boost, low)
 
     def backward(
@@ -59,35 +44,25 @@ class Fan:
             if projection.trained_bias is not None:
                 gradients.add(projection.trained_bias, part.sum(0))
         assert total is not None  # noqa: S101 - there is a projection
-        adapted = self._adapted(gradient)
-        if not adapted or kept.low is None:
-            return total
-        inner = torch.empty_like(kept.low)
-        parts = zip(adapted, _split(kept.low, adapted), _split(inner, adapted), strict=True)
-        for (adapter, part), low, passed in parts:
-            gradients.add(adapter.up, part.t() @ low)
-            torch.mm(part, adapter.up, out=passed).mul_(adapter.scaling * kept.boost)
-        by_downs = inner.t() @ masked(inputs, kept.mask)
-        for (adapter, _), by_down in zip(adapted, _split(by_downs, adapted, dim=0), strict=True):
-            gradients.add(adapter.down, by_down)
-        if kept.mask is None:
-            return total.addmm_(inner, _stacked(adapted))
-        return total.add_(masked(inner @ _stacked(adapted), kept.mask))
+        if kept.low is not None:
+            self._adapters(inputs).backward_(
+                total, self._adapted(gradient), inputs=inputs, kept=kept, gradients=gradients
+            )
+        return total
 
-    def _adapted(self, outputs: Sequence[Tensor]) -> list[tuple[Adapter, Tensor]]:
-        """Each adapter with the output of its projection, or the gradient of that."""
+    def _adapted(self, outputs: Sequence[Tensor]) -> list[Tensor]:
+        """Those of projections that have an adapter, or the gradients of those."""
         pairs = zip(self.projections, outputs, strict=True)
-        return [(each.adapter, output) for each, output in pairs if each.adapter is not None]
+        return [output for each, output in pairs if each.adapter is not None]
 
+    def _adapters(self, inputs: Tensor) -> AdaptersByKernels | AdaptersByTorch:
+        """What the adapters compute, by what is fastest for such inputs."""
+        return self._by_kernels if self._by_kernels.serve(inputs) else self._by_torch
 
-def _stacked(adapted: Sequence[tuple[Adapter, Tensor]]) -> Tensor:
-    """The adapters' matrices A one below the other."""
-    downs: list[Tensor] = [adapter.down for adapter, _ in adapted]
-    return downs[0] if len(downs) == 1 else torch.cat(downs)
+    @cached_property
+    def _by_kernels(self) -> AdaptersByKernels:
+        return AdaptersByKernels([each.adapter for each in self.projections if each.adapter])
 
-
-def _split(
-    low: Tensor, adapted: Sequence[tuple[Adapter, Tensor]], *, dim: int = 1
-) -> tuple[Tensor, ...]:
-    """The part of each adapter."""
-    return torch.split(low, [adapter.rank for adapter, _ in adapted], dim=dim)
+    @cached_property
+    def _by_torch(self) -> AdaptersByTorch:
+        return AdaptersByTorch([each.adapter for each in self.projections if each.adapter])

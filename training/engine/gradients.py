@@ -50,6 +50,13 @@ class Gradients:
         self._begun.update(new)
         self._waiting.clear()
 
+    def into(self, parameter: Parameter) -> tuple[Tensor, bool]:
+        """The sum for a parameter, to which the caller adds, and whether anything is in it: where not,
+        the caller overwrites it."""
+        begun = parameter in self._begun
+        self._begun.add(parameter)
+        return self.sum_of(parameter), begun
+
     def rows(self, parameter: Parameter) -> Tensor:
         """The sum for a table of which a micro-batch touches some rows alone, to be added to."""
         if parameter not in self._begun:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from torch import Tensor
 
 from training.engine.dropout import Dropout
-from training.engine.fan import Fan, Kept
+from training.engine.fan import Fan
 from training.engine.gated import again, gated, gated_backward
 from training.engine.gradients import Gradients
 from training.engine.heads import Heads
 from training.engine.norm import RootMeanSquareNorm
-from training.engine.projection import Projection
+from training.engine.projection import Kept, Projection
 from training.engine.rotation import Rotation
 from training.engine.rows import Kept as KeptAttention
 from training.engine.rows import Rows, attend, attend_backward

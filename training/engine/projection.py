@@ -19,7 +19,18 @@ class Adapter(NamedTuple):
     @property
     def rank(self) -> int:
         """r."""
-        return len(self.down)
+        return self.down.shape[0]
+
+
+class Kept(NamedTuple):
+    """What the backward pass through the adapters of one input needs; the input itself it makes again."""
+
+    mask: Tensor | None
+    """The elements of the input that dropout left to the adapters; None where it left all."""
+    boost: float
+    """What makes up for the others."""
+    low: Tensor | None
+    """What the adapters made of the input on its way, side by side: (T, r of all)."""
 
 
 @dataclass(frozen=True)

@@ -218,5 +218,5 @@ def test_a_compiler_that_fails_is_told_with_its_words(
     library.cache_clear()
     found = library()
     library.cache_clear()
-    assert found == (None, f"{compiler} failed: unknown option -march=native")
+    assert found == (None, f"{compiler} failed: unknown option -march=native", False)
     assert not list((tmp_path / "cache/tunery/kernels").iterdir())

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from ctypes import c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from training.devices.compiler import NoCompiler, compiler
 from training.errors import DiskFull
@@ -33,6 +33,9 @@ _FLAGS: Final = (
 )
 _SECONDS: Final = 120
 
+_Signature: TypeAlias = tuple[type | None, tuple[type, ...]]
+"""What a kernel gives and takes."""
+
 _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
     "causal_softmax": (c_void_p, c_int64, c_int64, c_int64),
     "causal_softmax_backward": (c_void_p, c_void_p, c_int64, c_int64, c_int64, c_float),
@@ -46,11 +49,16 @@ _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
     "turn": (*[c_void_p] * 3, *[c_int64] * 3),
 }
 """What each kernel takes, the number of threads apart, which comes last."""
-_OF_WEIGHTS: Final[Mapping[str, tuple[type | None, tuple[type, ...]]]] = {
+_OF_WEIGHTS: Final[Mapping[str, _Signature]] = {
     "add_up_gradients": (c_float, (c_void_p, c_void_p, c_int64, c_int64)),
     "adamw": (None, (c_void_p, c_void_p, c_int64, c_int64, c_float, c_void_p)),
 }
 """What those that are made for one type of elements give and take, likewise."""
+_OF_PAIRS: Final[Mapping[str, tuple[type, ...]]] = {
+    "adapters_forward": (c_void_p, c_int64, *[c_void_p] * 4, *[c_int64] * 2),
+    "adapters_backward": (c_void_p, c_int64, *[c_void_p] * 6, *[c_int64] * 2),
+}
+"""What those take that are for bf16 alone, and for processors that multiply it."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +68,8 @@ class Library(NamedTuple):
 
     kernels: ctypes.CDLL | None
     reason: str | None
+    multiplies_pairs: bool = False
+    """Whether they include those for which the processor has to multiply in bf16."""
 
 
 class _NotCompiled(Exception):
@@ -70,10 +80,11 @@ class _NotCompiled(Exception):
 def library() -> Library:
     """This machine's kernels, compiled in a few seconds where they never were."""
     try:
-        return Library(_declared(ctypes.CDLL(str(_compiled()))), None)
+        kernels = _declared(ctypes.CDLL(str(_compiled())))
     except (NoCompiler, _NotCompiled, DiskFull, OSError) as error:
         _log.warning("Tunery's own kernels for this CPU are not used: %s", error)
         return Library(None, str(error))
+    return Library(kernels, None, multiplies_pairs=bool(kernels.multiplies_pairs()))
 
 
 def _compiled() -> Path:
@@ -125,12 +136,12 @@ def _first_error(said: bytes) -> str:
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
+    signatures: dict[str, _Signature] = dict(_OF_WEIGHTS)
     for name, taken in _SIGNATURES.items():
-        for kind in ("bf16", "float"):
-            kernel = getattr(loaded, f"{name}_{kind}")
-            kernel.argtypes = (*taken, c_int)
-            kernel.restype = None
-    for name, (given, taken) in _OF_WEIGHTS.items():
+        signatures |= {f"{name}_{kind}": (None, taken) for kind in ("bf16", "float")}
+    if loaded.multiplies_pairs():
+        signatures |= {name: (None, taken) for name, taken in _OF_PAIRS.items()}
+    for name, (given, taken) in signatures.items():
         kernel = getattr(loaded, name)
         kernel.argtypes = (*taken, c_int)
         kernel.restype = given

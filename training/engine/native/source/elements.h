@@ -59,7 +59,12 @@ inline floats load(const float* from) {
 inline floats load(const bf16* from) {
   halves found;
   std::memcpy(&found, from, sizeof found);
-  return (floats)(__builtin_convertvector(found, words) << 16);
+#ifdef __AVX512F__
+  const auto widened = (words)_mm512_cvtepu16_epi32((__m256i)found);
+#else
+  const auto widened = __builtin_convertvector(found, words);
+#endif
+  return (floats)(widened << 16);
 }
 
 inline void store(float* to, floats values) { std::memcpy(to, &values, sizeof values); }
