@@ -8,8 +8,6 @@
 
 #ifdef __AVX512BF16__
 
-// Keys that a tile of queries meets at once.
-constexpr int64_t block = 128;
 constexpr float unseen = -__builtin_inff();
 
 struct Attention {
@@ -60,12 +58,23 @@ inline const uint32_t* pairs_of(const bf16* elements) {
   return reinterpret_cast<const uint32_t*>(elements);
 }
 
-// Whether a token sees each of the keys from `key` on.
-inline __mmask16 sees(const Attention& of, int64_t token, int64_t key) {
+// Which of the keys from `key` on a token sees.
+inline __mmask16 seen(const Attention& of, int64_t token, int64_t key) {
   const int64_t last = token - key, first = of.first_seen(token) - key;
-  const uint32_t before = last < 0 ? 0 : last >= lanes - 1 ? 0xffff : (2u << last) - 1;
+  const uint32_t before = last < 0 ? 0 : last >= lanes ? 0xffff : (2u << last) - 1;
   const uint32_t hidden = first <= 0 ? 0 : first >= lanes ? 0xffff : (1u << first) - 1;
   return static_cast<__mmask16>(before & ~hidden);
+}
+
+constexpr __mmask16 all_seen = 0xffff;
+
+// Does something for each vector of `count` keys from `key` on, given which of them `token` sees.
+template <class Work>
+inline void for_keys(const Attention& of, int64_t token, int64_t key, int64_t count, Work work) {
+  int64_t i = 0;
+  for (; i < count && key + i < of.first_seen(token); i += lanes) work(i, seen(of, token, key + i));
+  for (; i < count && key + i + lanes - 1 <= token; i += lanes) work(i, all_seen);
+  for (; i < count; i += lanes) work(i, seen(of, token, key + i));
 }
 
 inline floats where(__mmask16 mask, floats values, float otherwise) {

@@ -4,6 +4,9 @@
 
 namespace {
 
+// Keys that a tile of queries meets at once.
+constexpr int64_t block = 128;
+
 struct Buffers {
   uint32_t *keys, *values, *key_pairs;        // of a row
   float *by_keys, *by_values;                 // likewise, summed over its queries
@@ -72,18 +75,20 @@ void weigh(const Attention& of, const Buffers& have, int64_t row, int64_t query,
   bf16* const by_scores = have.by_scores + query * block;
   const float factor = of.scale * 1.44269504f;
   const float first = have.logarithms[query], second = have.logarithms[query + 1];
+  const int64_t next_first = of.first_seen(next);
   const float along = have.products[query], along_second = have.products[query + 1];
-  for (int64_t i = 0; i < count; i += lanes) {
-    const floats one = where(sees(of, token, key + i), power_of_two(load(scores + i) * factor - first), 0);
-    const floats two =
-        where(sees(of, next, key + i), power_of_two(load(scores + block + i) * factor - second), 0);
+  for_keys(of, token, key, count, [&](int64_t i, __mmask16 mask) {
+    const bool sees_all = mask == all_seen && key + i >= next_first;
+    const __mmask16 next_mask = sees_all ? all_seen : seen(of, next, key + i);
+    const floats one = where(mask, power_of_two(load(scores + i) * factor - first), 0);
+    const floats two = where(next_mask, power_of_two(load(scores + block + i) * factor - second), 0);
     const floats by_one = one * (load(by_weights + i) - along);
     const floats by_two = two * (load(by_weights + block + i) - along_second);
     store(by_scores + i, by_one);
     store(by_scores + block + i, by_two);
     store(have.weight_pairs + query / 2 * block + i, pair(one, two));
     store(have.by_score_pairs + query / 2 * block + i, pair(by_one, by_two));
-  }
+  });
 }
 
 void return_tile(const Attention& of, const Buffers& have, const Tile& tile) {

@@ -16,6 +16,9 @@ EXPORTED int has_attention() {
 
 namespace {
 
+// Keys that a tile of queries meets at once.
+constexpr int64_t block = 256;
+
 struct Buffers {
   uint32_t *keys, *values;
   bf16* queries;
@@ -35,37 +38,40 @@ struct Buffers {
   }
 };
 
+// Makes a query's sums so far those of exponentials of less by `lead`; the total of these.
+float rescale(const Attention& of, const Buffers& have, int64_t query, float lead) {
+  const float factor = power_of_two(all(lead))[0];
+  float* const sums = have.sums + query * of.width;
+  for (int64_t i = 0; i < of.width; i += lanes) store(sums + i, load(sums + i) * factor);
+  return have.totals[query] * factor;
+}
+
 // The exponentials of one query's scores for `count` keys from `key` on, and what becomes of its sums.
 void weigh(const Attention& of, const Buffers& have, int64_t row, int64_t query, int64_t token,
-           int64_t key, int64_t count) {
+           int64_t key, int64_t count, bool is_first) {
   const float* const scores = have.scores + row * block;
   bf16* const weights = have.weights + row * block;
-  const float factor = of.scale * 1.44269504f;
-  floats most = all(have.highest[query]);
-  for (int64_t i = 0; i < count; i += lanes)
-    most = larger(most, where(sees(of, token, key + i), load(scores + i) * factor, unseen));
+  const float factor = of.scale * 1.44269504f, before = have.highest[query];
+  floats most = all(before), sum = {};
+  for_keys(of, token, key, count, [&](int64_t i, __mmask16 mask) {
+    most = larger(most, where(mask, load(scores + i) * factor, unseen));
+  });
   const float highest = _mm512_reduce_max_ps((__m512)most);
-  floats sum = {};
-  for (int64_t i = 0; i < count; i += lanes) {
-    const floats weight = where(sees(of, token, key + i), power_of_two(load(scores + i) * factor - highest), 0);
+  for_keys(of, token, key, count, [&](int64_t i, __mmask16 mask) {
+    const floats weight = where(mask, power_of_two(load(scores + i) * factor - highest), 0);
     sum += weight;
     store(weights + i, weight);
-  }
-  const float kept = power_of_two(all(have.highest[query] - highest))[0];
-  have.totals[query] = have.totals[query] * kept + total(sum);
+  });
   have.highest[query] = highest;
-  float* const sums = have.sums + query * of.width;
-  for (int64_t i = 0; i < of.width; i += lanes) store(sums + i, load(sums + i) * kept);
+  have.totals[query] = total(sum) + (is_first ? 0 : rescale(of, have, query, before - highest));
 }
 
 void attend_tile(const Attention& of, const Buffers& have, const Tile& tile) {
   const int64_t last = tile.token + tile.tokens, half = of.width / 2;
-  std::memset(have.sums, 0, tile.queries * of.width * sizeof *have.sums);
-  for (int64_t query = 0; query < tile.queries; ++query) {
+  const int64_t first = of.first_seen(tile.token) / panel * panel;
+  for (int64_t query = 0; query < tile.queries; ++query)
     have.highest[query] = std::numeric_limits<float>::lowest();
-    have.totals[query] = 0;
-  }
-  for (int64_t key = of.first_seen(tile.token) / panel * panel; key < last; key += block) {
+  for (int64_t key = first; key < last; key += block) {
     for (int64_t query = 0; query < tile.queries; query += tile_rows) {
       const int64_t rows = tile.queries - query < tile_rows ? tile.queries - query : tile_rows;
       const int64_t until = tile.token + (query + rows - 1) / of.together() + 1;
@@ -78,9 +84,9 @@ void attend_tile(const Attention& of, const Buffers& have, const Tile& tile) {
         multiply(rows, vectors, left, {have.keys + (key + i) * half, panel}, {have.scores + i, block}, half, false);
       }
       for (int64_t row = 0; row < rows; ++row)
-        weigh(of, have, row, query + row, tile.token + (query + row) / of.together(), key, count);
+        weigh(of, have, row, query + row, tile.token + (query + row) / of.together(), key, count, key == first);
       multiply(rows, of.width / lanes, {pairs_of(have.weights), block / 2, 1},
-               {have.values + key / 2 * of.width, of.width}, {have.sums + query * of.width, of.width}, count / 2, true);
+               {have.values + key / 2 * of.width, of.width}, {have.sums + query * of.width, of.width}, count / 2, key != first);
     }
   }
 }
