@@ -112,7 +112,7 @@ def _rows(tensor: Tensor) -> tuple[int, int]:
 def _run(name: str, *arguments: Tensor | float, kind: str | None = None) -> None:
     """Call the kernel for elements of the first tensor's type, or of another `kind`."""
     tensors = [each for each in arguments if isinstance(each, Tensor)]
-    if not all(map(_has_memory, tensors)):
+    if not all(map(has_memory, tensors)):
         return
     if not all(each.is_contiguous() for each in tensors):
         raise ValueError(f"{name} takes tensors without gaps")
@@ -123,5 +123,6 @@ def _run(name: str, *arguments: Tensor | float, kind: str | None = None) -> None
     )
 
 
-def _has_memory(tensor: Tensor) -> bool:
+def has_memory(tensor: Tensor) -> bool:
+    """Whether there is anything in it to compute with, which in a dry run there is not."""
     return type(tensor) in (Tensor, Parameter) and not tensor.is_meta

@@ -49,6 +49,18 @@ _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
 }
 """What each kernel takes, the number of threads apart, which comes last."""
 
+_PAIR_SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
+    "attend": (*[c_void_p] * 7, *[c_int64] * 6, c_float),
+    "attend_backward": (*[c_void_p] * 11, *[c_int64] * 6, c_float),
+}
+"""Likewise, of those that there are in bf16 alone, and where the processor multiplies it."""
+
+_SIZES: Final[Mapping[str, tuple[type, ...]]] = {
+    "attend_scratch": (c_int64,) * 4,
+    "attend_backward_scratch": (c_int64,) * 4,
+}
+"""What those take that tell how many bytes such a kernel needs for each thread."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +69,8 @@ class Library(NamedTuple):
 
     kernels: ctypes.CDLL | None
     reason: str | None
+    multiplies_pairs: bool
+    """Whether they include those for which the processor has to multiply in bf16."""
 
 
 class _NotMade(Exception):
@@ -67,10 +81,11 @@ class _NotMade(Exception):
 def library() -> Library:
     """This machine's kernels, compiled in a few seconds where they never were."""
     try:
-        return Library(_declared(ctypes.CDLL(str(_compiled()))), None)
+        kernels = _declared(ctypes.CDLL(str(_compiled())))
     except (_NotMade, DiskFull, OSError) as error:
         _log.warning("Tunery's own kernels for this CPU are not used: %s", error)
-        return Library(None, str(error))
+        return Library(None, str(error), multiplies_pairs=False)
+    return Library(kernels, None, multiplies_pairs=bool(kernels.multiplies_pairs()))
 
 
 def _compiled() -> Path:
@@ -119,9 +134,20 @@ def _compile(compiler: str, sources: list[Path], target: Path) -> None:
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
+    pairs = bool(loaded.multiplies_pairs())
     for name, taken in _SIGNATURES.items():
         for kind in ("bf16", "float"):
-            kernel = getattr(loaded, f"{name}_{kind}")
-            kernel.argtypes = (*taken, c_int)
-            kernel.restype = None
+            _declare(loaded, f"{name}_{kind}", (*taken, c_int), None)
+    for name, taken in _PAIR_SIGNATURES.items() if pairs else ():
+        _declare(loaded, name, (*taken, c_int), None)
+    for name, taken in _SIZES.items() if pairs else ():
+        _declare(loaded, name, taken, c_int64)
     return loaded
+
+
+def _declare(
+    loaded: ctypes.CDLL, name: str, taken: tuple[type, ...], given: type[c_int64] | None
+) -> None:
+    function = getattr(loaded, name)
+    function.argtypes = taken
+    function.restype = given

@@ -1,23 +1,22 @@
-// Products of small matrices in bf16, summed in fp32, by the instruction that multiplies pairs: of either
-// matrix, two elements that follow each other along the dimension summed over lie in one word.
+// Products of small matrices in bf16, summed in fp32, in tiles whose sums stay in registers.
 #pragma once
 
-#include "elements.h"
+#include "pairs.h"
 
-#ifdef __AVX512BF16__
+#if MULTIPLIES_PAIRS
 
-// The largest tile whose sums stay in registers.
+// The largest tile.
 constexpr int64_t tile_rows = 6, tile_vectors = 4;
-// Columns of a panel, in which a transposed matrix is stored: those of a tile.
+// Columns of a panel, in which a matrix lies that was transposed: those of a tile.
 constexpr int64_t panel = tile_vectors * lanes;
 
 struct Left {
-  const uint32_t* at;
-  int64_t row, step;  // words from one row to the next, and from one pair to the next
+  const pair* at;
+  int64_t row, step;  // from one row to the next, and from one pair to the next
 };
 
 struct Right {
-  const uint32_t* at;
+  const pair* at;
   int64_t step;
 };
 
@@ -26,39 +25,36 @@ struct Sums {
   int64_t row;
 };
 
-inline words load(const uint32_t* from) {
-  words found;
-  std::memcpy(&found, from, sizeof found);
-  return found;
-}
+inline int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 
-inline void store(uint32_t* to, words values) { std::memcpy(to, &values, sizeof values); }
+inline __m512i load(const pair* from) { return _mm512_loadu_si512(from); }
 
-// `rows` rows by so many vectors of sums of `pairs` products, added with `adds` to what is there.
+// `rows` rows by so many vectors of sums of `pairs` products, added with `adds` to what is there. The
+// loops are unrolled before the compiler decides what lies in registers.
 template <int rows, int vectors>
 void tile(Left left, Right right, Sums sums, int64_t pairs, bool adds) {
-  floats found[rows][vectors];
+  __m512 found[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v)
-      found[r][v] = adds ? load(sums.at + r * sums.row + v * lanes) : floats{};
-  for (int64_t pair = 0; pair < pairs; ++pair) {
-    words across[vectors];
+      found[r][v] = adds ? _mm512_loadu_ps(sums.at + r * sums.row + v * lanes) : _mm512_setzero_ps();
+  for (int64_t i = 0; i < pairs; ++i) {
+    __m512i across[vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) across[v] = load(right.at + pair * right.step + v * lanes);
+    for (int v = 0; v < vectors; ++v) across[v] = load(right.at + i * right.step + v * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
-      const words down = left.at[r * left.row + pair * left.step] - words{};
+      const __m512i down = everywhere(left.at[r * left.row + i * left.step]);
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v)
-        found[r][v] = (floats)_mm512_dpbf16_ps((__m512)found[r][v], (__m512bh)down, (__m512bh)across[v]);
+      for (int v = 0; v < vectors; ++v) found[r][v] = add_products(found[r][v], down, across[v]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) store(sums.at + r * sums.row + v * lanes, found[r][v]);
+    for (int v = 0; v < vectors; ++v)
+      _mm512_storeu_ps(sums.at + r * sums.row + v * lanes, found[r][v]);
 }
 
 template <int vectors>
@@ -73,57 +69,43 @@ void tile_of(int64_t rows, Left left, Right right, Sums sums, int64_t pairs, boo
   }
 }
 
-// At most `tile_rows` rows by `vectors` vectors, be it in several tiles beside each other.
-inline void multiply(int64_t rows, int64_t vectors, Left left, Right right, Sums sums, int64_t pairs,
-                     bool adds) {
-  for (; vectors > 0; vectors -= tile_vectors) {
-    switch (vectors) {
+// At most `tile_rows` rows; from the columns of a tile to the next of the right matrix are `apart` pairs.
+inline void multiply(int64_t rows, int64_t columns, Left left, Right right, int64_t apart, Sums sums,
+                     int64_t pairs, bool adds) {
+  for (; columns > 0; columns -= panel, right.at += apart, sums.at += panel) switch (columns / lanes) {
       case 1: tile_of<1>(rows, left, right, sums, pairs, adds); break;
       case 2: tile_of<2>(rows, left, right, sums, pairs, adds); break;
       case 3: tile_of<3>(rows, left, right, sums, pairs, adds); break;
       default: tile_of<4>(rows, left, right, sums, pairs, adds);
     }
-    right.at += panel;
-    sums.at += panel;
-  }
 }
 
-inline words words_of(const bf16* from) {
-  halves found;
-  std::memcpy(&found, from, sizeof found);
-  return __builtin_convertvector(found, words);
-}
-
-// Rows of `width` elements two by two, each pair of rows as a row of words; a row of zeros behind an odd
-// number, and behind that so many as make `padded` of them.
-inline void pair_rows(uint32_t* to, const bf16* from, int64_t stride, int64_t rows, int64_t padded,
-                      int64_t width) {
-  for (int64_t row = 0; row < padded; row += 2, to += width, from += 2 * stride)
-    for (int64_t i = 0; i < width; i += lanes) {
-      const words one = row < rows ? words_of(from + i) : words{};
-      const words other = row + 1 < rows ? words_of(from + stride + i) : words{};
-      store(to + i, one | other << 16);
+// Rows of `width` elements, `pitch` apart, as columns of pairs in panels (width / 2, panel), the rest of
+// the last one zeros.
+inline void fill_panels(pair* to, const bf16* from, int64_t pitch, int64_t rows, int64_t width) {
+  const int64_t half = width / 2;
+  for (int64_t row = 0; row < up_to(rows, panel); row += lanes)
+    for (int64_t at = 0; at < half; at += lanes) {
+      const __mmask16 inside = first(half - at);
+      __m512i some[lanes];
+      for (int64_t i = 0; i < lanes; ++i)
+        some[i] = _mm512_maskz_loadu_epi32(row + i < rows ? inside : 0, from + (row + i) * pitch + 2 * at);
+      transpose(some);
+      pair* const column = to + row / panel * half * panel + at * panel + row % panel;
+      for (int64_t i = 0; i < lanes && at + i < half; ++i) _mm512_storeu_si512(column + i * panel, some[i]);
     }
 }
 
-// Rows of `width` elements as columns of words, in panels of (width / 2, panel), zeros behind the last.
-inline void transpose(uint32_t* to, const bf16* from, int64_t stride, int64_t rows, int64_t width) {
-  for (int64_t first = 0; first < rows; first += panel, to += width / 2 * panel) {
-    const int64_t count = rows - first < panel ? rows - first : panel;
-    if (count < panel) std::memset(to, 0, width / 2 * panel * sizeof *to);
-    for (int64_t row = 0; row < count; ++row) {
-      const bf16* const at = from + (first + row) * stride;
-      for (int64_t i = 0; i < width / 2; ++i) std::memcpy(to + i * panel + row, at + 2 * i, sizeof *to);
-    }
-  }
+// Rows of `width` elements, `pitch` apart, two by two, followed by so many of zeros as make `padded`.
+inline void fill_pairs(pair* to, const bf16* from, int64_t pitch, int64_t rows, int64_t padded,
+                       int64_t width) {
+  pair_along_columns(to, width, from, rows, width, pitch);
+  const int64_t even = up_to(rows, 2);
+  std::memset(to + even / 2 * width, 0, (padded - even) / 2 * width * sizeof *to);
 }
 
-inline float total(floats values) { return _mm512_reduce_add_ps((__m512)values); }
-
-// 2^x, to one unit in the last place: by a power of two and a polynomial that was fitted to 2^x from -0.5
-// to 0.5. Below 2^-150 is 0.
+// 2^x to one unit in the last place: by a power of two, and a polynomial fitted to 2^x from -0.5 to 0.5.
 inline floats power_of_two(floats x) {
-  x = larger(all(-160.0f), x);
   const floats whole = (floats)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT);
   const floats rest = x - whole;
   floats found = all(1.32647273e-3f);
@@ -134,5 +116,7 @@ inline floats power_of_two(floats x) {
   found = found * rest + 1.0f;
   return (floats)_mm512_scalef_ps((__m512)found, (__m512)whole);
 }
+
+inline float total(floats values) { return _mm512_reduce_add_ps((__m512)values); }
 
 #endif

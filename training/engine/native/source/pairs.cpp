@@ -1,0 +1,5 @@
+// Whether this processor has what `pairs.h` is for.
+
+#include "pairs.h"
+
+EXPORTED int multiplies_pairs() { return MULTIPLIES_PAIRS; }
