@@ -23,6 +23,7 @@ from tests.training.reckoning import (
     expected,
     facts_of,
     own,
+    processor,
     rows_of,
 )
 from training.config import DataType, JobSpec, Sharding, TrainingType, resolve
@@ -55,7 +56,7 @@ LENGTHS = [random.Random(n).randrange(60, 480) for n in range(64)]
 def test_a_run_is_told_within_a_fifth_of_what_a_dry_run_tells(
     kind: str, method: TrainingType, bfloat16: bool
 ) -> None:
-    machine = Machine(device="cpu", bfloat16=bfloat16, threads=2, available_bytes=LITTLE)
+    machine = processor(bfloat16=bfloat16)
     config = resolve(method, {})
     model = empty_model(kind)
     told = closed_form(
@@ -83,7 +84,7 @@ def test_a_run_is_told_within_a_fifth_of_what_a_dry_run_tells(
     ],
 )
 def test_options_are_told_as_well(choices: dict[str, Any], method: TrainingType) -> None:
-    machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=LITTLE)
+    machine = processor(bfloat16=True)
     config = resolve(method, choices)
     model = empty_model("qwen3", tie_word_embeddings=True)
     told = closed_form(
@@ -99,7 +100,7 @@ def test_options_are_told_as_well(choices: dict[str, Any], method: TrainingType)
 
 @pytest.mark.parametrize("length", [1000, 1500])
 def test_long_rows_are_told_by_the_way_in_which_attention_is_computed(length: int) -> None:
-    machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=LITTLE)
+    machine = processor(bfloat16=True)
     config = resolve(TrainingType.LORA, {"batch_size": 4})
     model, lengths = empty_model("llama"), [length] * 8
     told = closed_form(
@@ -138,7 +139,7 @@ def test_weights_in_four_bits_are_told_as_they_are_held(kind: str, tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_run_beside_a_base_in_four_bits_is_told_as_well(tmp_path: Path) -> None:
-    machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=LITTLE)
+    machine = processor(bfloat16=True)
     config = resolve(TrainingType.QLORA, {})
     model = empty_model("llama", tie_word_embeddings=True).to(torch.bfloat16)
     for weight in model.parameters():

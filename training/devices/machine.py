@@ -2,10 +2,12 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from training.compiler import find_compiler
 from training.config import Frozen
 from training.devices import process
 
@@ -28,6 +30,8 @@ class Machine(Frozen):
     """Of one job, on a CPU."""
     available_bytes: int
     """What a run could hold: of the card's memory, or of the machine's."""
+    compiles: bool = False
+    """Whether Tunery's own kernels for a processor can be made there, which compute attention in bf16."""
     operations_per_second: float | None = None
     """At which a job's threads multiply large matrices on a CPU; None until that was measured."""
 
@@ -55,6 +59,7 @@ def look(cuda: Sequence[str], *, threads: int) -> Machine | None:
         bfloat16=processor_has_bfloat16(_PROCESSOR.read_text()),
         threads=threads,
         available_bytes=process.available_bytes(),
+        compiles=sys.platform == "linux" and find_compiler() is not None,
     )
 
 

@@ -32,6 +32,10 @@ class Pass:
     on_cpu: bool
     by_kernel: bool
     """Whether attention keeps no scores."""
+    copies_heads: bool
+    """Whether it keeps copies of what it takes instead."""
+    in_place: bool
+    """Whether gradients of gates and logits take the place of these."""
     layers_kept: int
     """Layers that keep what their backward pass needs."""
     rank: int
@@ -100,7 +104,7 @@ def _layer_kept(shape: ModelShape, work: Pass) -> float:
         narrow += own + shared
         wide += shape.heads + shape.key_value_heads
     if work.by_kernel:
-        narrow += heads + own
+        narrow += heads + own if work.copies_heads else 0
         wide += shape.heads
     scores = 0.0 if work.by_kernel else shape.heads * work.square * work.element
     return work.tokens * (narrow * work.element + wide * _WIDE) + scores
@@ -124,11 +128,14 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
     chunks = logits_chunks(group, vocabulary, on_cpu=work.on_cpu) if work.trains_head else 1
     group_bytes = group * vocabulary * work.element
     narrow = work.element if work.element < _WIDE else 0
-    each = 4 * _WIDE if shape.squashes_logits else _WIDE + narrow
+    each = left = work.element
+    if shape.squashes_logits:
+        each, left = 4 * _WIDE, 2 * _WIDE
+    elif not work.in_place:
+        each, left = _WIDE + narrow, _WIDE
     hidden = 3 * work.trained_tokens * shape.hidden_size * work.element
     made = group / chunks * vocabulary * each
     if chunks > 1:
-        left = (2 if shape.squashes_logits else 1) * _WIDE
         made += group / chunks * vocabulary * left + group_bytes
     moments = [Passing(hidden, made)]
     if work.trains_head:
@@ -140,8 +147,11 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
 def _layer_backward(shape: ModelShape, work: Pass) -> float:
     """What a layer's way back holds beside what was kept for it."""
     own, shared = _own(shape), shape.key_value_heads * shape.head_size
-    forward = (6 if work.drops else 5) * shape.intermediate_size + shape.hidden_size
+    wide = (2 if work.in_place else 5) + (1 if work.drops else 0)
+    forward = wide * shape.intermediate_size + shape.hidden_size
     attention = 3 * own + 4 * shared + shape.hidden_size
+    if work.on_cpu and work.copies_heads:  # torch's kernel takes a key and a value for every query
+        attention += 4 * own + 2 * shared
     scores = 0.0 if work.by_kernel else 2 * shape.heads * work.square
     elements = max(work.tokens * forward, work.tokens * attention + scores)
     weight = 0 if work.rank and not work.unpacks else _largest_weight(shape)

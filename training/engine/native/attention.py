@@ -4,17 +4,15 @@ and no scores are kept, but are computed again on the way back (Dao, 2023).
 In a dry run, whose tensors have no memory, nothing is computed and the same is held.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from training.engine.bounds import EVEN_HEAD
 from training.engine.heads import Heads
 from training.engine.native.kernels import has_memory
 from training.engine.native.library import library
-
-_EVEN: Final = 16
-"""What a head's elements must be a multiple of."""
 
 
 class Spans(NamedTuple):
@@ -40,7 +38,7 @@ def serves(dtype: torch.dtype, device: torch.device, *, width: int) -> bool:
     return (
         dtype is torch.bfloat16
         and device.type in ("cpu", "meta")
-        and width % _EVEN == 0
+        and width % EVEN_HEAD == 0
         and library().multiplies_pairs
     )
 

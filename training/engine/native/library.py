@@ -8,7 +8,6 @@ import ctypes
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from training.compiler import find_compiler
 from training.errors import DiskFull
 from training.files import whole_file
 
@@ -32,7 +32,6 @@ _FLAGS: Final = (
     "-fvisibility=hidden",
     "-shared",
 )
-_COMPILERS: Final = ("c++", "g++", "clang++")
 _SECONDS: Final = 120
 
 _SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -91,7 +90,7 @@ def library() -> Library:
 def _compiled() -> Path:
     if sys.platform != "linux":
         raise _NotMade(f"they are for Linux, and this is {sys.platform}")
-    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, _COMPILERS)), None)
+    compiler = find_compiler()
     if compiler is None:
         raise _NotMade("there is no C++ compiler; install one, such as Debian's g++")
     sources = sorted(_SOURCES.iterdir())
