@@ -147,13 +147,15 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
 def _layer_backward(shape: ModelShape, work: Pass) -> float:
     """What a layer's way back holds beside what was kept for it."""
     own, shared = _own(shape), shape.key_value_heads * shape.head_size
-    wide = (2 if work.in_place else 5) + (1 if work.drops else 0)
+    wide = (4 if work.drops else 2) if work.in_place else (6 if work.drops else 5)
     forward = wide * shape.intermediate_size + shape.hidden_size
     attention = 3 * own + 4 * shared + shape.hidden_size
     if work.on_cpu and work.copies_heads:  # torch's kernel takes a key and a value for every query
         attention += 4 * own + 2 * shared
     scores = 0.0 if work.by_kernel else 2 * shape.heads * work.square
     elements = max(work.tokens * forward, work.tokens * attention + scores)
+    if work.in_place:  # what the head took and gave, which elsewhere is in the rest
+        elements += 4 * work.trained_tokens * shape.hidden_size
     weight = 0 if work.rank and not work.unpacks else _largest_weight(shape)
     return (elements + weight) * work.element
 
