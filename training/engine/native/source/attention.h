@@ -16,7 +16,7 @@ struct Attention {
 
   int64_t together() const { return heads / shared; }  // queries that share a key
   // Tokens whose queries make a tile: so many that what is summed over its queries is long.
-  int64_t tile_tokens() const { return lanes * ((2 + together()) / together()); }
+  int64_t tile_tokens() const { return lanes * ((5 + together()) / together()); }
   int64_t tile_queries() const { return tile_tokens() * together(); }
   int64_t first_seen(int64_t token) const { return token < window ? 0 : token - window + 1; }
   float factor() const { return scale * 1.44269504f; }  // e^(scale * x) = 2^(factor * x)

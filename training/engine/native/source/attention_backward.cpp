@@ -6,7 +6,7 @@
 
 namespace {
 
-constexpr int64_t block = 128;  // keys that a tile of queries meets at once
+constexpr int64_t block = 256;  // keys that a tile of queries meets at once
 
 struct Buffers {
   pair *keys, *values, *key_pairs;                     // of a row
@@ -57,13 +57,16 @@ void prepare(const Attention& of, const Buffers& have, const Tile& tile, const b
   have.along[tile.queries] = have.logarithms[tile.queries] = 0;
 }
 
-inline __m512i paired(floats one, floats other) {
-  bf16 both[2 * lanes];
-  store(both, one);
-  store(both + lanes, other);
-  const auto low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<__m256i*>(both)));
-  const auto high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<__m256i*>(both + lanes)));
-  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+// Sixteen numbers, and sixteen others behind them.
+inline __m512i narrow(floats some, floats others) {
+  return (__m512i)_mm512_cvtne2ps_pbh((__m512)others, (__m512)some);
+}
+
+// Pairs of one of the former and one of the latter.
+inline __m512i paired(__m512i both) {
+  alignas(64) static constexpr uint16_t places[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                                    8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return _mm512_permutexvar_epi16(_mm512_load_si512(places), both);
 }
 
 // The weights of a pair of queries for `count` keys from `key` on, and the gradients of their scores
@@ -86,10 +89,11 @@ void weigh(const Attention& of, const Buffers& have, const Tile& tile, int64_t r
     const floats two = where(next_mask, power_of_two(next_score - logarithms[1]), 0);
     const floats by_one = one * (load(by_weights + i) - along[0]);
     const floats by_two = two * (load(by_weights + block + i) - along[1]);
-    store(by_scores + i, by_one);
-    store(by_scores + block + i, by_two);
-    _mm512_storeu_si512(weight_pairs + i, paired(one, two));
-    _mm512_storeu_si512(by_score_pairs + i, paired(by_one, by_two));
+    const __m512i by_both = narrow(by_one, by_two);
+    _mm256_storeu_si256((__m256i*)(by_scores + i), _mm512_castsi512_si256(by_both));
+    _mm256_storeu_si256((__m256i*)(by_scores + block + i), _mm512_extracti64x4_epi64(by_both, 1));
+    _mm512_storeu_si512(by_score_pairs + i, paired(by_both));
+    _mm512_storeu_si512(weight_pairs + i, paired(narrow(one, two)));
   });
 }
 

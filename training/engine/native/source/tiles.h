@@ -37,8 +37,7 @@ void tile(Left left, Right right, Sums sums, int64_t pairs, bool adds) {
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v)
-      found[r][v] = adds ? _mm512_loadu_ps(sums.at + r * sums.row + v * lanes) : _mm512_setzero_ps();
+    for (int v = 0; v < vectors; ++v) found[r][v] = _mm512_setzero_ps();
   for (int64_t i = 0; i < pairs; ++i) {
     __m512i across[vectors];
 #pragma GCC unroll 8
@@ -53,8 +52,10 @@ void tile(Left left, Right right, Sums sums, int64_t pairs, bool adds) {
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v)
-      _mm512_storeu_ps(sums.at + r * sums.row + v * lanes, found[r][v]);
+    for (int v = 0; v < vectors; ++v) {
+      float* const at = sums.at + r * sums.row + v * lanes;
+      _mm512_storeu_ps(at, adds ? _mm512_add_ps(found[r][v], _mm512_loadu_ps(at)) : found[r][v]);
+    }
 }
 
 template <int vectors>
