@@ -1,5 +1,6 @@
-// Causal attention within rows that lie end to end, in tiles that stay in the cache, as FlashAttention has
-// it (Dao, 2023): no scores are kept, but the logarithm of each query's sum of exponentials, to base 2.
+// Causal attention within rows that lie end to end, in tiles that stay in the cache, as
+// FlashAttention has it (Dao, 2023): no scores are kept, but the logarithm of each query's sum of
+// exponentials, to base 2.
 #pragma once
 
 #include <omp.h>
@@ -8,7 +9,8 @@
 
 #if MULTIPLIES_PAIRS
 
-// What a call is about. Queries are (tokens, heads, width), keys and values (tokens, shared, width).
+// What a call is about. Queries are (tokens, heads, width), keys and values (tokens, shared,
+// width).
 struct Attention {
   int64_t heads, shared, width;
   int64_t window;  // a token sees itself and the `window - 1` before it
@@ -27,7 +29,8 @@ struct Row {
   int64_t first, length, head;
 
   Row(const Attention& of, const int32_t* borders, int64_t part)
-      : first(borders[part / of.shared]), length(borders[part / of.shared + 1] - first),
+      : first(borders[part / of.shared]),
+        length(borders[part / of.shared + 1] - first),
         head(part % of.shared) {}
   // Where its keys begin, and where the queries of one of its tokens do, counted in heads.
   int64_t keys(const Attention& of) const { return first * of.shared + head; }
@@ -41,9 +44,13 @@ struct Tile {
   int64_t token, tokens, queries;
 
   Tile(const Attention& of, int64_t token, int64_t length)
-      : token(token), tokens(least(of.tile_tokens(), length - token)), queries(tokens * of.together()) {}
+      : token(token),
+        tokens(least(of.tile_tokens(), length - token)),
+        queries(tokens * of.together()) {}
   int64_t end() const { return token + tokens; }
-  int64_t token_of(const Attention& of, int64_t query) const { return token + query / of.together(); }
+  int64_t token_of(const Attention& of, int64_t query) const {
+    return token + query / of.together();
+  }
   // The place of one of its queries, counted in heads from its first.
   int64_t place(const Attention& of, int64_t query) const {
     return query / of.together() * of.heads + query % of.together();
@@ -70,7 +77,9 @@ inline void gather(bf16* to, const bf16* from, const Attention& of, const Tile& 
   std::memset(static_cast<void*>(to), 0, of.width * sizeof *to);
 }
 
-inline const pair* pairs_of(const bf16* elements) { return reinterpret_cast<const pair*>(elements); }
+inline const pair* pairs_of(const bf16* elements) {
+  return reinterpret_cast<const pair*>(elements);
+}
 
 inline void write(bf16* to, const float* sums, float factor, int64_t width) {
   for (int64_t i = 0; i < width; i += lanes) store(to + i, load(sums + i) * factor);

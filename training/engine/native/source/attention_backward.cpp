@@ -9,14 +9,14 @@ namespace {
 constexpr int64_t block = 256;  // keys that a tile of queries meets at once
 
 struct Buffers {
-  pair *keys, *values, *key_pairs;                     // of a row
-  float *by_keys, *by_values;                          // the sums over its queries
-  bf16 *queries, *gradient;                            // of a tile
-  pair *query_pairs, *gradient_pairs;                  // two queries in a pair
-  float *by_queries, *logarithms, *along;              // of its queries
-  float *scores, *by_weights;                          // of a few of them with a block's keys
-  bf16* by_scores;                                     // of all of them
-  pair *weight_pairs, *by_score_pairs;                 // likewise, two queries in a pair
+  pair *keys, *values, *key_pairs;         // of a row
+  float *by_keys, *by_values;              // the sums over its queries
+  bf16 *queries, *gradient;                // of a tile
+  pair *query_pairs, *gradient_pairs;      // two queries in a pair
+  float *by_queries, *logarithms, *along;  // of its queries
+  float *scores, *by_weights;              // of a few of them with a block's keys
+  bf16* by_scores;                         // of all of them
+  pair *weight_pairs, *by_score_pairs;     // likewise, two queries in a pair
 
   Buffers(const Attention& of, int64_t longest, Scratch& scratch) {
     const int64_t row = up_to(longest, panel) * of.width, most = up_to(of.tile_queries() + 1, 2);
@@ -46,9 +46,11 @@ void prepare(const Attention& of, const Buffers& have, const Tile& tile, const b
   gather(have.queries, queries, of, tile);
   gather(have.gradient, gradient, of, tile);
   pair_along_columns(have.query_pairs, of.width, have.queries, tile.queries, of.width, of.width);
-  pair_along_columns(have.gradient_pairs, of.width, have.gradient, tile.queries, of.width, of.width);
+  pair_along_columns(have.gradient_pairs, of.width, have.gradient, tile.queries, of.width,
+                     of.width);
   for (int64_t query = 0; query < tile.queries; ++query) {
-    const bf16 *by = have.gradient + query * of.width, *out = output + tile.place(of, query) * of.width;
+    const bf16* const by = have.gradient + query * of.width;
+    const bf16* const out = output + tile.place(of, query) * of.width;
     floats sum = {};
     for (int64_t i = 0; i < of.width; i += lanes) sum += load(by + i) * load(out + i);
     have.along[query] = total(sum);
@@ -64,13 +66,14 @@ inline __m512i narrow(floats some, floats others) {
 
 // Pairs of one of the former and one of the latter.
 inline __m512i paired(__m512i both) {
-  alignas(64) static constexpr uint16_t places[] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                    8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  alignas(64) static constexpr uint16_t places[] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                    21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                    11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   return _mm512_permutexvar_epi16(_mm512_load_si512(places), both);
 }
 
-// The weights of a pair of queries for `count` keys from `key` on, and the gradients of their scores
-// once these were scaled.
+// The weights of a pair of queries for `count` keys from `key` on, and the gradients of their
+// scores once these were scaled.
 void weigh(const Attention& of, const Buffers& have, const Tile& tile, int64_t row, int64_t query,
            int64_t key, int64_t count) {
   const float *scores = have.scores + row * block, *by_weights = have.by_weights + row * block;
@@ -97,19 +100,22 @@ void weigh(const Attention& of, const Buffers& have, const Tile& tile, int64_t r
   });
 }
 
-// What a tile's queries add to their own gradients by `keys` keys from `key` on. Weights and gradients of
-// scores are left for what they add to those of the keys and values: zeros where no query sees a key.
+// What a tile's queries add to their own gradients by `keys` keys from `key` on. Weights and
+// gradients of scores are left for those of keys and values: zeros where no query sees a key.
 void return_to_queries(const Attention& of, const Buffers& have, const Tile& tile, int64_t key,
                        int64_t keys, bool is_first) {
-  const int64_t half = of.width / 2, even = up_to(tile.queries, 2);
+  const int64_t width = of.width, half = width / 2, even = up_to(tile.queries, 2);
+  const Right right{have.keys + key * half, panel}, by_right{have.values + key * half, panel};
+  const Right pairs{have.key_pairs + key * half, width};
   for (int64_t query = 0; query < even; query += tile_rows) {
     const int64_t rows = least(tile_rows, even - query);
     const int64_t until = tile.token_of(of, query + rows - 1) + 1;
-    const int64_t count = until <= key ? 0 : least(up_to(keys, lanes), up_to(until - key, lanes));
-    multiply(rows, count, {pairs_of(have.queries) + query * half, half, 1}, {have.keys + key * half, panel},
-             half * panel, {have.scores, block}, half, false);
-    multiply(rows, count, {pairs_of(have.gradient) + query * half, half, 1},
-             {have.values + key * half, panel}, half * panel, {have.by_weights, block}, half, false);
+    const int64_t count = until <= key ? 0 : up_to(least(keys, until - key), lanes);
+    const Left left{pairs_of(have.queries) + query * half, half, 1};
+    const Left by_left{pairs_of(have.gradient) + query * half, half, 1};
+    const Left by_scores{pairs_of(have.by_scores) + query * block / 2, block / 2, 1};
+    multiply(rows, count, left, right, half * panel, {have.scores, block}, half, false);
+    multiply(rows, count, by_left, by_right, half * panel, {have.by_weights, block}, half, false);
     for (int64_t row = 0; row < rows; row += 2) {
       const int64_t at = (query + row) / 2 * block;
       weigh(of, have, tile, row, query + row, key, count);
@@ -118,40 +124,45 @@ void return_to_queries(const Attention& of, const Buffers& have, const Tile& til
         _mm512_storeu_si512(have.by_score_pairs + at + i, __m512i{});
       }
     }
-    multiply(rows, of.width, {pairs_of(have.by_scores) + query * block / 2, block / 2, 1},
-             {have.key_pairs + key * half, of.width}, panel, {have.by_queries + query * of.width, of.width},
+    multiply(rows, width, by_scores, pairs, panel, {have.by_queries + query * width, width},
              count / 2, !is_first);
   }
 }
 
 // What they add to those of the keys and values.
-void return_to_keys(const Attention& of, const Buffers& have, const Tile& tile, int64_t key, int64_t keys) {
+void return_to_keys(const Attention& of, const Buffers& have, const Tile& tile, int64_t key,
+                    int64_t keys) {
   const int64_t width = of.width, end = up_to(tile.queries, 2) / 2;
   for (int64_t i = 0; i < keys; i += tile_rows) {
     const int64_t rows = least(tile_rows, keys - i), to = (key + i) * width;
+    // The queries of tokens before a key do not see it.
     const int64_t start = key + i > tile.token ? (key + i - tile.token) * of.together() / 2 : 0;
-    const int64_t at = start * block + i;
-    multiply(rows, width, {have.weight_pairs + at, 1, block}, {have.gradient_pairs + start * width, width},
-             panel, {have.by_values + to, width}, end - start, true);
-    multiply(rows, width, {have.by_score_pairs + at, 1, block}, {have.query_pairs + start * width, width},
-             panel, {have.by_keys + to, width}, end - start, true);
+    const Left weights{have.weight_pairs + start * block + i, 1, block};
+    const Left by_scores{have.by_score_pairs + start * block + i, 1, block};
+    const Right gradient{have.gradient_pairs + start * width, width};
+    const Right queries{have.query_pairs + start * width, width};
+    multiply(rows, width, weights, gradient, panel, {have.by_values + to, width}, end - start,
+             true);
+    multiply(rows, width, by_scores, queries, panel, {have.by_keys + to, width}, end - start, true);
   }
 }
 
 }  // namespace
 
-EXPORTED int64_t attend_backward_scratch(int64_t longest, int64_t heads, int64_t shared, int64_t width) {
+EXPORTED int64_t attend_backward_scratch(int64_t longest, int64_t heads, int64_t shared,
+                                         int64_t width) {
   Scratch scratch{0};
   Buffers({heads, shared, width, longest, 1}, longest, scratch);
   return scratch.at;
 }
 
 // `scratch` has what `attend_backward_scratch` tells for each thread.
-EXPORTED void attend_backward(bf16* by_queries, bf16* by_keys, bf16* by_values, const bf16* gradient,
-                              const bf16* queries, const bf16* keys, const bf16* values,
-                              const bf16* output, const float* logarithms, const int32_t* borders,
-                              char* scratch, int64_t rows, int64_t longest, int64_t heads,
-                              int64_t shared, int64_t width, int64_t window, float scale, int threads) {
+EXPORTED void attend_backward(bf16* by_queries, bf16* by_keys, bf16* by_values,
+                              const bf16* gradient, const bf16* queries, const bf16* keys,
+                              const bf16* values, const bf16* output, const float* logarithms,
+                              const int32_t* borders, char* scratch, int64_t rows, int64_t longest,
+                              int64_t heads, int64_t shared, int64_t width, int64_t window,
+                              float scale, int threads) {
   const Attention of{heads, shared, width, window, scale};
   const int64_t own = attend_backward_scratch(longest, heads, shared, width);
 #pragma omp parallel for if (threads > 1) num_threads(threads) schedule(dynamic)
@@ -168,15 +179,16 @@ EXPORTED void attend_backward(bf16* by_queries, bf16* by_keys, bf16* by_values, 
     for (int64_t token = 0; token < row.length; token += of.tile_tokens()) {
       const Tile tile(of, token, row.length);
       const int64_t query = row.queries(of, token), start = of.first_seen(token) / panel * panel;
-      prepare(of, have, tile, queries + query * width, gradient + query * width, output + query * width,
-              logarithms + query);
+      prepare(of, have, tile, queries + query * width, gradient + query * width,
+              output + query * width, logarithms + query);
       for (int64_t key = start; key < tile.end(); key += block) {
         const int64_t some = least(block, tile.end() - key);
         return_to_queries(of, have, tile, key, some, key == start);
         return_to_keys(of, have, tile, key, some);
       }
       for (int64_t i = 0; i < tile.queries; ++i)
-        write(by_queries + (query + tile.place(of, i)) * width, have.by_queries + i * width, scale, width);
+        write(by_queries + (query + tile.place(of, i)) * width, have.by_queries + i * width, scale,
+              width);
     }
     for (int64_t token = 0; token < row.length; ++token) {
       write(by_keys + at + token * pitch, have.by_keys + token * width, scale, width);

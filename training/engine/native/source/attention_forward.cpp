@@ -13,10 +13,10 @@ constexpr int64_t block = 256;  // keys that a tile of queries meets at once
 constexpr float unseen = -__builtin_inff();
 
 struct Buffers {
-  pair *keys, *values;              // of a row
-  bf16* queries;                    // of a tile
-  float *sums, *highest, *totals;   // of its queries
-  float* scores;                    // of a few of them with a block's keys
+  pair *keys, *values;             // of a row
+  bf16* queries;                   // of a tile
+  float *sums, *highest, *totals;  // of its queries
+  float* scores;                   // of a few of them with a block's keys
   bf16* weights;
 
   Buffers(const Attention& of, int64_t longest, Scratch& scratch) {
@@ -40,29 +40,55 @@ float rescale(const Attention& of, const Buffers& have, int64_t query, float lea
   return have.totals[query] * factor;
 }
 
-// The exponentials of one query's scores for `count` keys from `key` on.
-void weigh(const Attention& of, const Buffers& have, int64_t row, int64_t query, int64_t token,
-           int64_t key, int64_t count, bool is_first) {
+// The highest of a query's scores so far, times the factor: those for `count` keys from `key` on
+// are new.
+float highest(const Attention& of, const Buffers& have, int64_t row, float before, int64_t token,
+              int64_t key, int64_t count) {
   const float* const scores = have.scores + row * block;
-  bf16* const weights = have.weights + row * block;
-  const float factor = of.factor(), before = have.highest[query];
-  floats most = all(before), sum = {};
+  const float factor = of.factor();
+  floats most = all(before);
   for_keys(of, token, key, count, [&](int64_t i, __mmask16 mask) {
     most = larger(most, where(mask, load(scores + i) * factor, unseen));
   });
-  const float highest = _mm512_reduce_max_ps((__m512)most);
+  return _mm512_reduce_max_ps((__m512)most);
+}
+
+// The exponentials of a query's scores less by `highest`, and what they add up to.
+float weights(const Attention& of, const Buffers& have, int64_t row, float highest, int64_t token,
+              int64_t key, int64_t count) {
+  const float* const scores = have.scores + row * block;
+  bf16* const found = have.weights + row * block;
+  const float factor = of.factor();
+  floats sum = {};
   for_keys(of, token, key, count, [&](int64_t i, __mmask16 mask) {
     const floats weight = where(mask, power_of_two(load(scores + i) * factor - highest), 0);
     sum += weight;
-    store(weights + i, weight);
+    store(found + i, weight);
   });
-  have.highest[query] = highest;
-  have.totals[query] = total(sum) + (is_first ? 0 : rescale(of, have, query, before - highest));
+  return total(sum);
+}
+
+// Turns scores of a few queries with `count` keys from `key` on into weights.
+void weigh(const Attention& of, const Buffers& have, const Tile& tile, int64_t query, int64_t rows,
+           int64_t key, int64_t count, bool is_first) {
+  float before[tile_rows];
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t at = query + row;
+    before[row] = have.highest[at];
+    have.highest[at] = highest(of, have, row, before[row], tile.token_of(of, at), key, count);
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t at = query + row;
+    const float kept = is_first ? 0 : rescale(of, have, at, before[row] - have.highest[at]);
+    have.totals[at] =
+        kept + weights(of, have, row, have.highest[at], tile.token_of(of, at), key, count);
+  }
 }
 
 // The sums of values that a tile's queries weigh, and of their weights.
 void attend(const Attention& of, const Buffers& have, const Tile& tile) {
-  const int64_t half = of.width / 2, start = of.first_seen(tile.token) / panel * panel;
+  const int64_t width = of.width, half = width / 2;
+  const int64_t start = of.first_seen(tile.token) / panel * panel;
   for (int64_t i = 0; i < tile.queries; ++i) have.highest[i] = std::numeric_limits<float>::lowest();
   for (int64_t key = start; key < tile.end(); key += block)
     for (int64_t query = 0; query < tile.queries; query += tile_rows) {
@@ -70,12 +96,13 @@ void attend(const Attention& of, const Buffers& have, const Tile& tile) {
       const int64_t until = tile.token_of(of, query + rows - 1) + 1;
       if (until <= key) continue;
       const int64_t count = least(block, up_to(until - key, lanes));
-      multiply(rows, count, {pairs_of(have.queries) + query * half, half, 1}, {have.keys + key * half, panel},
-               half * panel, {have.scores, block}, half, false);
-      for (int64_t row = 0; row < rows; ++row)
-        weigh(of, have, row, query + row, tile.token_of(of, query + row), key, count, key == start);
-      multiply(rows, of.width, {pairs_of(have.weights), block / 2, 1}, {have.values + key * half, of.width},
-               panel, {have.sums + query * of.width, of.width}, count / 2, key > start);
+      const Left left{pairs_of(have.queries) + query * half, half, 1};
+      const Left weights{pairs_of(have.weights), block / 2, 1};
+      const Right keys{have.keys + key * half, panel}, values{have.values + key * half, width};
+      multiply(rows, count, left, keys, half * panel, {have.scores, block}, half, false);
+      weigh(of, have, tile, query, rows, key, count, key == start);
+      multiply(rows, width, weights, values, panel, {have.sums + query * width, width}, count / 2,
+               key > start);
     }
 }
 

@@ -29,8 +29,8 @@ inline int64_t least(int64_t one, int64_t other) { return one < other ? one : ot
 
 inline __m512i load(const pair* from) { return _mm512_loadu_si512(from); }
 
-// `rows` rows by so many vectors of sums of `pairs` products, added with `adds` to what is there. The
-// loops are unrolled before the compiler decides what lies in registers.
+// `rows` rows by so many vectors of sums of `pairs` products, added with `adds` to what is there.
+// The loops are unrolled before the compiler decides what lies in registers.
 template <int rows, int vectors>
 void tile(Left left, Right right, Sums sums, int64_t pairs, bool adds) {
   __m512 found[rows][vectors];
@@ -70,34 +70,40 @@ void tile_of(int64_t rows, Left left, Right right, Sums sums, int64_t pairs, boo
   }
 }
 
-// At most `tile_rows` rows; from the columns of a tile to the next of the right matrix are `apart` pairs.
-inline void multiply(int64_t rows, int64_t columns, Left left, Right right, int64_t apart, Sums sums,
-                     int64_t pairs, bool adds) {
-  for (; columns > 0; columns -= panel, right.at += apart, sums.at += panel) switch (columns / lanes) {
+// At most `tile_rows` rows; from the columns of a tile to the next of the right matrix are `apart`
+// pairs.
+inline void multiply(int64_t rows, int64_t columns, Left left, Right right, int64_t apart,
+                     Sums sums, int64_t pairs, bool adds) {
+  for (; columns > 0; columns -= panel, right.at += apart, sums.at += panel) {
+    switch (columns / lanes) {
       case 1: tile_of<1>(rows, left, right, sums, pairs, adds); break;
       case 2: tile_of<2>(rows, left, right, sums, pairs, adds); break;
       case 3: tile_of<3>(rows, left, right, sums, pairs, adds); break;
       default: tile_of<4>(rows, left, right, sums, pairs, adds);
     }
+  }
 }
 
-// Rows of `width` elements, `pitch` apart, as columns of pairs in panels (width / 2, panel), the rest of
-// the last one zeros.
+// Rows of `width` elements, `pitch` apart, as columns of pairs in panels (width / 2, panel), the
+// rest of the last one zeros.
 inline void fill_panels(pair* to, const bf16* from, int64_t pitch, int64_t rows, int64_t width) {
   const int64_t half = width / 2;
   for (int64_t row = 0; row < up_to(rows, panel); row += lanes)
     for (int64_t at = 0; at < half; at += lanes) {
-      const __mmask16 inside = first(half - at);
       __m512i some[lanes];
-      for (int64_t i = 0; i < lanes; ++i)
-        some[i] = _mm512_maskz_loadu_epi32(row + i < rows ? inside : 0, from + (row + i) * pitch + 2 * at);
+      for (int64_t i = 0; i < lanes; ++i) {
+        const __mmask16 inside = row + i < rows ? first(half - at) : 0;
+        some[i] = _mm512_maskz_loadu_epi32(inside, from + (row + i) * pitch + 2 * at);
+      }
       transpose(some);
       pair* const column = to + row / panel * half * panel + at * panel + row % panel;
-      for (int64_t i = 0; i < lanes && at + i < half; ++i) _mm512_storeu_si512(column + i * panel, some[i]);
+      for (int64_t i = 0; i < lanes && at + i < half; ++i)
+        _mm512_storeu_si512(column + i * panel, some[i]);
     }
 }
 
-// Rows of `width` elements, `pitch` apart, two by two, followed by so many of zeros as make `padded`.
+// Rows of `width` elements, `pitch` apart, two by two, followed by so many of zeros as make
+// `padded`.
 inline void fill_pairs(pair* to, const bf16* from, int64_t pitch, int64_t rows, int64_t padded,
                        int64_t width) {
   pair_along_columns(to, width, from, rows, width, pitch);
@@ -105,7 +111,8 @@ inline void fill_pairs(pair* to, const bf16* from, int64_t pitch, int64_t rows, 
   std::memset(to + even / 2 * width, 0, (padded - even) / 2 * width * sizeof *to);
 }
 
-// 2^x to one unit in the last place: by a power of two, and a polynomial fitted to 2^x from -0.5 to 0.5.
+// 2^x to one unit in the last place: by a power of two, and a polynomial fitted to 2^x from -0.5 to
+// 0.5.
 inline floats power_of_two(floats x) {
   const floats whole = (floats)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT);
   const floats rest = x - whole;
