@@ -111,6 +111,20 @@ def test_long_rows_are_told_by_the_way_in_which_attention_is_computed(length: in
     assert own(told) == pytest.approx(own(dry), rel=0.05)
 
 
+def test_scores_count_where_there_are_no_kernels_that_keep_none() -> None:
+    config = resolve(TrainingType.LORA, {"batch_size": 4})
+    facts, rows = facts_of(empty_model("llama")), expected([1000] * 8, 0.4, config)
+    machine = Machine(device="cpu", bfloat16=True, threads=1, available_bytes=LITTLE)
+    without, with_kernels = (
+        closed_form(facts, config, rows=rows, machine=machine.model_copy(update={"compiles": each}))
+        for each in (False, True)
+    )
+    assert without is not None
+    assert with_kernels is not None
+    scores = 8 * 8 * 2 * 1000**2 * 2  # of layers, heads, rows, and two bytes each
+    assert without.activations - with_kernels.activations > scores
+
+
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_the_way_that_is_reckoned_with_is_the_way_that_a_run_takes(
     kind: str, tmp_path: Path

@@ -1,5 +1,7 @@
 """What a machine offers, found out without torch."""
 
+import sys
+
 import pytest
 import torch
 
@@ -27,6 +29,19 @@ def test_this_machine_is_described_as_torch_would() -> None:
     named = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     assert found.bfloat16 is named
     assert found.available_bytes > 2**28
+
+
+def test_without_a_compiler_no_kernels_of_our_own_are_counted_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    for named, compiles in ((None, False), ("/opt/gcc/bin/g++", sys.platform == "linux")):
+        monkeypatch.delenv("CXX", raising=False)
+        if named:
+            monkeypatch.setenv("CXX", named)
+        found = look((), threads=1)
+        assert found is not None
+        assert found.compiles is compiles
 
 
 @pytest.mark.parametrize(("answer", "bfloat16"), [("81079, 9.0\n", True), ("15102, 7.5\n", False)])
