@@ -9,6 +9,8 @@
 
 #if MULTIPLIES_PAIRS
 
+namespace {
+
 // What a call is about. Queries are (tokens, heads, width), keys and values (tokens, shared,
 // width).
 struct Attention {
@@ -105,5 +107,7 @@ inline void for_keys(const Attention& of, int64_t token, int64_t key, int64_t co
 inline floats where(__mmask16 mask, floats values, float otherwise) {
   return (floats)_mm512_mask_blend_ps(mask, (__m512)all(otherwise), (__m512)values);
 }
+
+}  // namespace
 
 #endif

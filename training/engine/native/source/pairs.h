@@ -20,6 +20,13 @@ inline __mmask16 first(int64_t count) {
 
 inline __mmask32 first_of_32(int64_t count) { return count < 32 ? (1u << count) - 1 : ~0u; }
 
+// The largest power of two below `count`: how many to go on with where so many are not left.
+constexpr int below(int count) {
+  int found = 1;
+  while (2 * found < count) found *= 2;
+  return found;
+}
+
 inline __m512 add_products(__m512 totals, __m512i some, __m512i others) {
   return _mm512_dpbf16_ps(totals, (__m512bh)some, (__m512bh)others);
 }
@@ -30,6 +37,11 @@ inline pair pair_at(const bf16* at) {
   pair found;
   std::memcpy(&found, at, sizeof found);
   return found;
+}
+
+// Inlined before GCC finds that it computes nothing and leaves it out.
+__attribute__((always_inline)) inline void prefetch(const void* at) {
+  _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T0);
 }
 
 // Sixteen rows of sixteen numbers of 32 bits.
@@ -55,8 +67,8 @@ inline void transpose(__m512i (&rows)[16]) {
   }
 }
 
-// Pairs (columns / 2, stride) of neighbours within a row of a matrix (rows, columns), the rest zero up
-// to whole vectors.
+// Pairs (columns / 2, stride) of neighbours within a row of a matrix (rows, columns), and of zeros
+// beside them where the number of rows is odd.
 inline void pair_along_rows(pair* pairs, int64_t stride, const bf16* matrix, int64_t rows,
                             int64_t columns) {
   for (int64_t row = 0; row < rows; row += lanes)
@@ -71,7 +83,7 @@ inline void pair_along_rows(pair* pairs, int64_t stride, const bf16* matrix, int
       transpose(some);
       pair* to = pairs + column / 2 * stride + row;
       for (int64_t i = 0; i < lanes && 2 * i < left; ++i)
-        _mm512_storeu_si512(to + i * stride, some[i]);
+        _mm512_mask_storeu_epi32(to + i * stride, first(up_to(rows, 2) - row), some[i]);
     }
 }
 

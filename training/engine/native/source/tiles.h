@@ -5,6 +5,8 @@
 
 #if MULTIPLIES_PAIRS
 
+namespace {
+
 // The largest tile.
 constexpr int64_t tile_rows = 6, tile_vectors = 4;
 // Columns of a panel, in which a matrix lies that was transposed: those of a tile.
@@ -27,7 +29,7 @@ struct Sums {
 
 inline int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 
-inline __m512i load(const pair* from) { return _mm512_loadu_si512(from); }
+inline __m512i pairs_at(const pair* from) { return _mm512_loadu_si512(from); }
 
 // `rows` rows by so many vectors of sums of `pairs` products, added with `adds` to what is there.
 // The loops are unrolled before the compiler decides what lies in registers.
@@ -41,7 +43,7 @@ void tile(Left left, Right right, Sums sums, int64_t pairs, bool adds) {
   for (int64_t i = 0; i < pairs; ++i) {
     __m512i across[vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) across[v] = load(right.at + i * right.step + v * lanes);
+    for (int v = 0; v < vectors; ++v) across[v] = pairs_at(right.at + i * right.step + v * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       const __m512i down = everywhere(left.at[r * left.row + i * left.step]);
@@ -126,5 +128,7 @@ inline floats power_of_two(floats x) {
 }
 
 inline float total(floats values) { return _mm512_reduce_add_ps((__m512)values); }
+
+}  // namespace
 
 #endif
