@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from training.config import TrainingConfig
 from training.data.rendering import IGNORED, Row
+from training.devices.compiler import has_compiler
 from training.devices.hardware import Hardware
 from training.devices.machine import Machine
 from training.engine.bounds import CPU_TOKENS
@@ -85,7 +86,7 @@ def processor(*, bfloat16: bool) -> Machine:
         bfloat16=bfloat16,
         threads=2,
         available_bytes=LITTLE,
-        compiles=library().multiplies_pairs,
+        compiles=has_compiler() and (library().multiplies_pairs or not bfloat16),
     )
 
 

@@ -1,7 +1,5 @@
 """What a machine offers, found out without torch."""
 
-import sys
-
 import pytest
 import torch
 
@@ -35,13 +33,10 @@ def test_without_a_compiler_no_kernels_of_our_own_are_counted_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    for named, compiles in ((None, False), ("/opt/gcc/bin/g++", sys.platform == "linux")):
-        monkeypatch.delenv("CXX", raising=False)
-        if named:
-            monkeypatch.setenv("CXX", named)
-        found = look((), threads=1)
-        assert found is not None
-        assert found.compiles is compiles
+    monkeypatch.delenv("CXX", raising=False)
+    found = look((), threads=1)
+    assert found is not None
+    assert not found.compiles
 
 
 @pytest.mark.parametrize(("answer", "bfloat16"), [("81079, 9.0\n", True), ("15102, 7.5\n", False)])

@@ -2,18 +2,19 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from training.compiler import find_compiler
 from training.config import Frozen
 from training.devices import process
+from training.devices.compiler import has_compiler
 
 _PROCESSOR: Final = Path("/proc/cpuinfo")
 _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16"})
 """Instructions that make bf16 worth its while; `training.devices.hardware` multiplies to be sure."""
+_WIDE_REGISTERS: Final = "avx2"
+"""Instructions without which there are no kernels."""
 _BFLOAT16_SINCE: Final = 8
 """NVIDIA's compute capability from which cards compute in bf16."""
 _ASK_SECONDS: Final = 10.0
@@ -31,7 +32,7 @@ class Machine(Frozen):
     available_bytes: int
     """What a run could hold: of the card's memory, or of the machine's."""
     compiles: bool = False
-    """Whether Tunery's own kernels for a processor can be made there, which compute attention in bf16."""
+    """Whether kernels for its processor can be compiled there."""
     operations_per_second: float | None = None
     """At which a job's threads multiply large matrices on a CPU; None until that was measured."""
 
@@ -54,19 +55,24 @@ def look(cuda: Sequence[str], *, threads: int) -> Machine | None:
     """
     if cuda:
         return _card(cuda[0], threads)
+    described = _PROCESSOR.read_text()
     return Machine(
         device="cpu",
-        bfloat16=processor_has_bfloat16(_PROCESSOR.read_text()),
+        bfloat16=processor_has_bfloat16(described),
         threads=threads,
         available_bytes=process.available_bytes(),
-        compiles=sys.platform == "linux" and find_compiler() is not None,
+        compiles=_WIDE_REGISTERS in _features(described) and has_compiler(),
     )
 
 
 def processor_has_bfloat16(described: str) -> bool:
     """Whether the processor that `/proc/cpuinfo` describes has instructions for bf16."""
+    return not _FAST_BFLOAT16.isdisjoint(_features(described))
+
+
+def _features(described: str) -> list[str]:
     flags = re.search(r"^flags\s*:(.*)$", described, re.MULTILINE)
-    return flags is not None and not _FAST_BFLOAT16.isdisjoint(flags[1].split())
+    return flags[1].split() if flags is not None else []
 
 
 def _card(name: str, threads: int) -> Machine | None:

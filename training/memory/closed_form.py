@@ -154,12 +154,12 @@ def _heaviest_pass(case: _Case) -> Pass:
         on_cpu=case.on_cpu,
         by_kernel=by_kernel,
         copies_heads=by_kernel and not case.attends_in_place,
-        in_place=case.on_cpu and case.machine.compiles,
         layers_kept=config.trainable_layers if freezes and not trains_embeddings else case.layers,
         rank=config.lora_rank if config.adapts else 0,
         drops=config.adapts and config.lora_dropout > 0,
         decomposes=config.adapts and config.dora,
         trains_head=trains_embeddings or config.training_type is TrainingType.FULL,
+        compiled=case.machine.compiles and case.is_written_out,
         unpacks=config.quantised,
     )
 

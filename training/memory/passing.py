@@ -34,8 +34,6 @@ class Pass:
     """Whether attention keeps no scores."""
     copies_heads: bool
     """Whether it keeps copies of what it takes instead."""
-    in_place: bool
-    """Whether gradients of gates and logits take the place of these."""
     layers_kept: int
     """Layers that keep what their backward pass needs."""
     rank: int
@@ -45,6 +43,8 @@ class Pass:
     decomposes: bool
     """Whether adapters train the length of a weight's rows apart (DoRA)."""
     trains_head: bool
+    compiled: bool
+    """Whether kernels of our own compute losses, so that no logits are in fp32."""
     unpacks: bool
     """Whether weights are in 4 bits, and unpacked to be multiplied with."""
 
@@ -131,7 +131,7 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
     each = left = work.element
     if shape.squashes_logits:
         each, left = 4 * _WIDE, 2 * _WIDE
-    elif not work.in_place:
+    elif not work.compiled:
         each, left = _WIDE + narrow, _WIDE
     hidden = 3 * work.trained_tokens * shape.hidden_size * work.element
     made = group / chunks * vocabulary * each
@@ -147,14 +147,14 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
 def _layer_backward(shape: ModelShape, work: Pass) -> float:
     """What a layer's way back holds beside what was kept for it."""
     own, shared = _own(shape), shape.key_value_heads * shape.head_size
-    wide = (4 if work.drops else 2) if work.in_place else (6 if work.drops else 5)
+    wide = (4 if work.drops else 2) if work.compiled else (6 if work.drops else 5)
     forward = wide * shape.intermediate_size + shape.hidden_size
     attention = 3 * own + 4 * shared + shape.hidden_size
     if work.on_cpu and work.copies_heads:  # torch's kernel takes a key and a value for every query
         attention += 4 * own + 2 * shared
     scores = 0.0 if work.by_kernel else 2 * shape.heads * work.square
     elements = max(work.tokens * forward, work.tokens * attention + scores)
-    if work.in_place:  # what the head took and gave, which elsewhere is in the rest
+    if work.compiled:  # what the head took and gave, which elsewhere is in the rest
         elements += 4 * work.trained_tokens * shape.hidden_size
     weight = 0 if work.rank and not work.unpacks else _largest_weight(shape)
     return (elements + weight) * work.element

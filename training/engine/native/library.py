@@ -9,14 +9,13 @@ import hashlib
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from ctypes import c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from training.compiler import find_compiler
+from training.devices.compiler import NoCompiler, compiler
 from training.errors import DiskFull
 from training.files import whole_file
 
@@ -72,8 +71,8 @@ class Library(NamedTuple):
     """Whether they include those for which the processor has to multiply in bf16."""
 
 
-class _NotMade(Exception):
-    """There is no library; the words say why."""
+class _NotCompiled(Exception):
+    """The compiler failed; the words say how."""
 
 
 @cache
@@ -81,24 +80,22 @@ def library() -> Library:
     """This machine's kernels, compiled in a few seconds where they never were."""
     try:
         kernels = _declared(ctypes.CDLL(str(_compiled())))
-    except (_NotMade, DiskFull, OSError) as error:
+    except (NoCompiler, _NotCompiled, DiskFull, OSError) as error:
         _log.warning("Tunery's own kernels for this CPU are not used: %s", error)
         return Library(None, str(error), multiplies_pairs=False)
     return Library(kernels, None, multiplies_pairs=bool(kernels.multiplies_pairs()))
 
 
 def _compiled() -> Path:
-    if sys.platform != "linux":
-        raise _NotMade(f"they are for Linux, and this is {sys.platform}")
-    compiler = find_compiler()
-    if compiler is None:
-        raise _NotMade("there is no C++ compiler; install one, such as Debian's g++")
+    program = compiler()
     sources = sorted(_SOURCES.iterdir())
-    path = _folder() / f"kernels-{_digest(sources, compiler)}.so"
+    path = _folder() / f"kernels-{_digest(sources, program)}.so"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            _compile(compiler, [each for each in sources if each.suffix == ".cpp"], temporary)
+        own = path.with_suffix(f".{os.getpid()}")  # others may be compiling as well
+        with whole_file(own) as temporary:
+            _compile(program, [each for each in sources if each.suffix == ".cpp"], temporary)
+        own.replace(path)
     return path
 
 
@@ -107,8 +104,8 @@ def _folder() -> Path:
     return (Path(cache_folder) if cache_folder else Path.home() / ".cache") / "tunery" / "kernels"
 
 
-def _digest(sources: list[Path], compiler: str) -> str:
-    found = hashlib.sha256(repr((compiler, _FLAGS, _processor())).encode())
+def _digest(sources: list[Path], program: str) -> str:
+    found = hashlib.sha256(repr((program, _FLAGS, _processor())).encode())
     for source in sources:
         found.update(source.read_bytes())
     return found.hexdigest()[:16]
@@ -121,15 +118,20 @@ def _processor() -> list[str]:
     return [line for line in first.splitlines() if line.startswith(told)]
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> None:
-    command = [compiler, *_FLAGS, *map(str, sources), "-o", str(target)]
+def _compile(program: str, sources: list[Path], target: Path) -> None:
+    command = [program, *_FLAGS, *map(str, sources), "-o", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - a compiler
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _NotMade(f"{compiler} did not run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise _NotCompiled(f"{program} took more than {_SECONDS} seconds") from error
     if done.returncode:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        raise _NotMade(f"{compiler} failed: {words[0] if words else done.returncode}")
+        raise _NotCompiled(f"{program} failed: {_first_error(done.stderr) or done.returncode}")
+
+
+def _first_error(said: bytes) -> str:
+    lines = said.decode(errors="replace").strip().splitlines()
+    errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
+    return next(iter([*errors, *lines]), "").removeprefix("#error ").strip('"')
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
