@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from training.config import TrainingConfig
 from training.data.rendering import IGNORED, Row
+from training.devices.compiler import has_compiler
 from training.devices.hardware import Hardware
 from training.devices.machine import Machine
 from training.engine.bounds import CPU_TOKENS
@@ -18,6 +19,7 @@ from training.engine.engine import Engine
 from training.engine.generic import GenericDecoder
 from training.engine.gradients import Gradients
 from training.engine.lanes import make_lanes
+from training.engine.native.library import library
 from training.engine.reading import OtherShape, head_of, read
 from training.engine.trainable import TrainableWeights
 from training.estimates import MemoryEstimate, optimizer_bytes
@@ -74,6 +76,17 @@ def facts_of(model: PreTrainedModel) -> ModelFacts:
         dtype="float32",
         size_bytes=1,
         sha256="0" * 64,
+    )
+
+
+def processor(*, bfloat16: bool) -> Machine:
+    """This machine with two threads and little memory."""
+    return Machine(
+        device="cpu",
+        bfloat16=bfloat16,
+        threads=2,
+        available_bytes=LITTLE,
+        compiles=has_compiler() and (library().multiplies_pairs or not bfloat16),
     )
 
 

@@ -23,11 +23,11 @@ from tests.training.reckoning import (
     expected,
     facts_of,
     own,
+    processor,
     rows_of,
 )
 from training.config import DataType, JobSpec, Sharding, TrainingType, resolve
 from training.data.records import canonical_line
-from training.devices.compiler import has_compiler
 from training.devices.machine import Machine, look
 from training.engine.choice import choose
 from training.estimates import EstimateMethod
@@ -56,9 +56,7 @@ LENGTHS = [random.Random(n).randrange(60, 480) for n in range(64)]
 def test_a_run_is_told_within_a_fifth_of_what_a_dry_run_tells(
     kind: str, method: TrainingType, bfloat16: bool
 ) -> None:
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=bfloat16, threads=2, available_bytes=LITTLE
-    )
+    machine = processor(bfloat16=bfloat16)
     config = resolve(method, {})
     model = empty_model(kind)
     told = closed_form(
@@ -86,9 +84,7 @@ def test_a_run_is_told_within_a_fifth_of_what_a_dry_run_tells(
     ],
 )
 def test_options_are_told_as_well(choices: dict[str, Any], method: TrainingType) -> None:
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=True, threads=2, available_bytes=LITTLE
-    )
+    machine = processor(bfloat16=True)
     config = resolve(method, choices)
     model = empty_model("qwen3", tie_word_embeddings=True)
     told = closed_form(
@@ -104,9 +100,7 @@ def test_options_are_told_as_well(choices: dict[str, Any], method: TrainingType)
 
 @pytest.mark.parametrize("length", [1000, 1500])
 def test_long_rows_are_told_by_the_way_in_which_attention_is_computed(length: int) -> None:
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=True, threads=2, available_bytes=LITTLE
-    )
+    machine = processor(bfloat16=True)
     config = resolve(TrainingType.LORA, {"batch_size": 4})
     model, lengths = empty_model("llama"), [length] * 8
     told = closed_form(
@@ -117,6 +111,20 @@ def test_long_rows_are_told_by_the_way_in_which_attention_is_computed(length: in
     assert own(told) == pytest.approx(own(dry), rel=0.05)
 
 
+def test_scores_count_where_there_are_no_kernels_that_keep_none() -> None:
+    config = resolve(TrainingType.LORA, {"batch_size": 4})
+    facts, rows = facts_of(empty_model("llama")), expected([1000] * 8, 0.4, config)
+    machine = Machine(device="cpu", bfloat16=True, threads=1, available_bytes=LITTLE)
+    without, with_kernels = (
+        closed_form(facts, config, rows=rows, machine=machine.model_copy(update={"compiles": each}))
+        for each in (False, True)
+    )
+    assert without is not None
+    assert with_kernels is not None
+    scores = 8 * 8 * 2 * 1000**2 * 2  # of layers, heads, rows, and two bytes each
+    assert without.activations - with_kernels.activations > scores
+
+
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_the_way_that_is_reckoned_with_is_the_way_that_a_run_takes(
     kind: str, tmp_path: Path
@@ -124,9 +132,7 @@ def test_the_way_that_is_reckoned_with_is_the_way_that_a_run_takes(
     model = load_base(str(make_architecture(tmp_path, kind)), torch.float32)
     facts, config = facts_of(model), resolve(TrainingType.FULL, {})
     rows = rows_of([20, 30], 0.5)
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=False, threads=2, available_bytes=LITTLE
-    )
+    machine = Machine(device="cpu", bfloat16=False, threads=2, available_bytes=LITTLE)
     assert facts.shape is not None
     case = _Case(facts, facts.shape, 3, config, expected([20, 30], 0.5, config), machine)
     taken = choose(model, rows, CPU).path
@@ -138,9 +144,7 @@ def test_weights_in_four_bits_are_told_as_they_are_held(kind: str, tmp_path: Pat
     folder = make_architecture(tmp_path, kind)
     facts = facts_of(load_base(str(folder), torch.float32))
     config = resolve(TrainingType.QLORA, {"lora_rank": 4})
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=True, threads=1, available_bytes=LITTLE
-    )
+    machine = Machine(device="cpu", bfloat16=True, threads=1, available_bytes=LITTLE)
     told = closed_form(facts, config, rows=expected([64] * 16, 0.5, config), machine=machine)
     held = sum(each.nbytes for each in load_quantised(str(folder), torch.bfloat16).parameters())
     assert told is not None
@@ -149,9 +153,7 @@ def test_weights_in_four_bits_are_told_as_they_are_held(kind: str, tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_run_beside_a_base_in_four_bits_is_told_as_well(tmp_path: Path) -> None:
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=True, threads=2, available_bytes=LITTLE
-    )
+    machine = processor(bfloat16=True)
     config = resolve(TrainingType.QLORA, {})
     model = empty_model("llama", tie_word_embeddings=True).to(torch.bfloat16)
     for weight in model.parameters():
@@ -174,13 +176,7 @@ def test_copies_of_frozen_matrices_count_as_weights_where_there_is_room_for_them
     base, rows = facts_of(model), expected(LENGTHS, 0.4, config)
     weights = []
     for available, stored in ((LITTLE, "float32"), (10**11, "float32"), (10**11, "bfloat16")):
-        machine = Machine(
-            device="cpu",
-            compiles=has_compiler(),
-            bfloat16=True,
-            threads=2,
-            available_bytes=available,
-        )
+        machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=available)
         facts = base.model_copy(update={"dtype": stored})
         told = closed_form(facts, config, rows=rows, machine=machine)
         assert told is not None
@@ -203,18 +199,14 @@ def test_what_cannot_be_told_is_not_guessed(
     choices: dict[str, Any], changes: dict[str, None]
 ) -> None:
     config = resolve(TrainingType.LORA, choices)
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=True, threads=2, available_bytes=LITTLE
-    )
+    machine = Machine(device="cpu", bfloat16=True, threads=2, available_bytes=LITTLE)
     facts = FACTS.model_copy(update=changes)
     assert closed_form(facts, config, rows=expected(LENGTHS, 0.4, config), machine=machine) is None
 
 
 def test_processes_on_one_cpu_share_its_memory_and_the_rows_of_a_step() -> None:
     rows = expected(LENGTHS, 0.4, resolve(TrainingType.LORA, {}))
-    machine = Machine(
-        device="cpu", compiles=has_compiler(), bfloat16=True, threads=1, available_bytes=LITTLE
-    )
+    machine = Machine(device="cpu", bfloat16=True, threads=1, available_bytes=LITTLE)
     alone, together = (
         closed_form(
             FACTS, resolve(TrainingType.LORA, {"devices": count}), rows=rows, machine=machine

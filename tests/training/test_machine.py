@@ -29,6 +29,16 @@ def test_this_machine_is_described_as_torch_would() -> None:
     assert found.available_bytes > 2**28
 
 
+def test_without_a_compiler_no_kernels_of_our_own_are_counted_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    found = look((), threads=1)
+    assert found is not None
+    assert not found.compiles
+
+
 @pytest.mark.parametrize(("answer", "bfloat16"), [("81079, 9.0\n", True), ("15102, 7.5\n", False)])
 def test_a_card_is_read_from_what_the_driver_says(answer: str, bfloat16: bool) -> None:
     free = int(answer.split(",")[0]) * 2**20

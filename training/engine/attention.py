@@ -5,6 +5,7 @@ lies behind its row's tokens, where causal attention never looks, so it needs no
 On a CPU explicit matrix products beat torch's kernel for scaled dot-product attention about threefold
 on rows of some hundred tokens, and are level with it at a thousand. Longer rows, and rows on a GPU
 for which `training.engine.flash` does not serve, go through the kernel, which keeps no scores.
+Rows in bf16 on a CPU come here only where `training.engine.native.attention` does not serve.
 """
 
 from collections.abc import Sequence

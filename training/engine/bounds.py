@@ -12,7 +12,9 @@ CPU_TOKENS: Final = 2048
 GPU_TOKENS: Final = 8192
 
 LONG_ROW: Final = 1024
-"""Rows of more tokens go through torch's attention kernel on a CPU too."""
+"""Rows of more tokens go through torch's attention kernel on a CPU too, where there is none of our own."""
+EVEN_HEAD: Final = 16
+"""What the elements of a head must be a multiple of for our own, which are in bf16."""
 
 LOGITS_BYTES: Final = 32 * 2**20
 """What the logits of a chunk of tokens would take in fp32 on a CPU, or half as much again at most."""

@@ -12,6 +12,7 @@ from training.config import Sharding, TrainingConfig, TrainingType
 from training.devices.machine import Machine
 from training.engine.bounds import (
     CPU_TOKENS,
+    EVEN_HEAD,
     GPU_TOKENS,
     LONG_ROW,
     SHAPES,
@@ -73,6 +74,12 @@ class _Case:
         return (
             known and not shape.attention_dropout and not (self.config.adapts and self.config.dora)
         )
+
+    @property
+    def attends_in_place(self) -> bool:
+        """Whether there are the kernels of `training.engine.native.attention`."""
+        narrow = self.element < _MASTER_BYTES and self.shape.head_size % EVEN_HEAD == 0
+        return self.on_cpu and self.is_written_out and self.machine.compiles and narrow
 
     @property
     def step_rows(self) -> float:
@@ -137,6 +144,7 @@ def _heaviest_pass(case: _Case) -> Pass:
     )
     freezes = config.training_type is TrainingType.FREEZE
     trains_embeddings = freezes and config.train_embeddings
+    by_kernel = not case.on_cpu or case.attends_in_place or rows.longest > LONG_ROW
     return Pass(
         tokens=tokens,
         longest=rows.longest,
@@ -144,7 +152,8 @@ def _heaviest_pass(case: _Case) -> Pass:
         trained_tokens=tokens * (1.0 if rows.trained_share is None else rows.trained_share),
         element=case.element,
         on_cpu=case.on_cpu,
-        by_kernel=not case.on_cpu or rows.longest > LONG_ROW,
+        by_kernel=by_kernel,
+        copies_heads=by_kernel and not case.attends_in_place,
         layers_kept=config.trainable_layers if freezes and not trains_embeddings else case.layers,
         rank=config.lora_rank if config.adapts else 0,
         drops=config.adapts and config.lora_dropout > 0,

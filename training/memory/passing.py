@@ -32,6 +32,8 @@ class Pass:
     on_cpu: bool
     by_kernel: bool
     """Whether attention keeps no scores."""
+    copies_heads: bool
+    """Whether it keeps copies of what it takes instead."""
     layers_kept: int
     """Layers that keep what their backward pass needs."""
     rank: int
@@ -102,7 +104,7 @@ def _layer_kept(shape: ModelShape, work: Pass) -> float:
         narrow += own + shared
         wide += shape.heads + shape.key_value_heads
     if work.by_kernel:
-        narrow += heads + own
+        narrow += heads + own if work.copies_heads else 0
         wide += shape.heads
     scores = 0.0 if work.by_kernel else shape.heads * work.square * work.element
     return work.tokens * (narrow * work.element + wide * _WIDE) + scores
@@ -128,11 +130,14 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
     chunks = 1 if whole else logits_chunks(group, vocabulary, on_cpu=work.on_cpu)
     group_bytes = group * vocabulary * work.element
     narrow = work.element if work.element < _WIDE else 0
-    each = 4 * _WIDE if shape.squashes_logits else work.element if fused else _WIDE + narrow
+    each = left = work.element
+    if shape.squashes_logits:
+        each, left = 4 * _WIDE, 2 * _WIDE
+    elif not work.compiled:
+        each, left = _WIDE + narrow, _WIDE
     hidden = 3 * work.trained_tokens * shape.hidden_size * work.element
     made = group / chunks * vocabulary * each
     if chunks > 1:
-        left = (2 if shape.squashes_logits else 1) * _WIDE
         made += group / chunks * vocabulary * left + group_bytes
     moments = [Passing(hidden, made)]
     if work.trains_head:
@@ -144,10 +149,15 @@ def _at_head(shape: ModelShape, work: Pass) -> list[Passing]:
 def _layer_backward(shape: ModelShape, work: Pass) -> float:
     """What a layer's way back holds beside what was kept for it."""
     own, shared = _own(shape), shape.key_value_heads * shape.head_size
-    forward = (6 if work.drops else 5) * shape.intermediate_size + shape.hidden_size
+    wide = (4 if work.drops else 2) if work.compiled else (6 if work.drops else 5)
+    forward = wide * shape.intermediate_size + shape.hidden_size
     attention = 3 * own + 4 * shared + shape.hidden_size
+    if work.on_cpu and work.copies_heads:  # torch's kernel takes a key and a value for every query
+        attention += 4 * own + 2 * shared
     scores = 0.0 if work.by_kernel else 2 * shape.heads * work.square
     elements = max(work.tokens * forward, work.tokens * attention + scores)
+    if work.compiled:  # what the head took and gave, which elsewhere is in the rest
+        elements += 4 * work.trained_tokens * shape.hidden_size
     weight = 0 if work.rank and not work.unpacks else _largest_weight(shape)
     return (elements + weight) * work.element
 

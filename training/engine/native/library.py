@@ -9,13 +9,12 @@ import hashlib
 import logging
 import os
 import subprocess
-from collections.abc import Mapping
-from ctypes import c_float, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from training.devices.compiler import NoCompiler, compiler
+from training.engine.native.signatures import signatures
 from training.errors import DiskFull
 from training.files import whole_file
 
@@ -32,33 +31,6 @@ _FLAGS: Final = (
     "-shared",
 )
 _SECONDS: Final = 120
-
-_Signature: TypeAlias = tuple[type | None, tuple[type, ...]]
-"""What a kernel gives and takes."""
-
-_SIGNATURES: Final[Mapping[str, tuple[type, ...]]] = {
-    "causal_softmax": (c_void_p, c_int64, c_int64, c_int64),
-    "causal_softmax_backward": (c_void_p, c_void_p, c_int64, c_int64, c_int64, c_float),
-    "cross_entropy": (*[c_void_p] * 4, c_int64, c_int64, c_float, c_float),
-    "gated": (*[c_void_p] * 3, c_int64),
-    "gated_backward": (*[c_void_p] * 3, c_int64),
-    "norm_forward": (*[c_void_p] * 4, c_int64, c_int64, c_float),
-    "norm_again": (*[c_void_p] * 4, c_int64, c_int64),
-    "norm_backward": (*[c_void_p] * 4, c_int64, c_int64),
-    "norm_weight_backward": (*[c_void_p] * 4, c_int64, c_int64),
-    "turn": (*[c_void_p] * 3, *[c_int64] * 3),
-}
-"""What each kernel takes, the number of threads apart, which comes last."""
-_OF_WEIGHTS: Final[Mapping[str, _Signature]] = {
-    "add_up_gradients": (c_float, (c_void_p, c_void_p, c_int64, c_int64)),
-    "adamw": (None, (c_void_p, c_void_p, c_int64, c_int64, c_float, c_void_p)),
-}
-"""What those that are made for one type of elements give and take, likewise."""
-_OF_PAIRS: Final[Mapping[str, tuple[type, ...]]] = {
-    "adapters_forward": (c_void_p, c_int64, *[c_void_p] * 4, *[c_int64] * 2),
-    "adapters_backward": (c_void_p, c_int64, *[c_void_p] * 6, *[c_int64] * 2),
-}
-"""What those take that are for bf16 alone, and for processors that multiply it."""
 
 _log = logging.getLogger(__name__)
 
@@ -136,13 +108,8 @@ def _first_error(said: bytes) -> str:
 
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
-    signatures: dict[str, _Signature] = dict(_OF_WEIGHTS)
-    for name, taken in _SIGNATURES.items():
-        signatures |= {f"{name}_{kind}": (None, taken) for kind in ("bf16", "float")}
-    if loaded.multiplies_pairs():
-        signatures |= {name: (None, taken) for name, taken in _OF_PAIRS.items()}
-    for name, (given, taken) in signatures.items():
+    for name, (taken, given) in signatures(pairs=bool(loaded.multiplies_pairs())).items():
         kernel = getattr(loaded, name)
-        kernel.argtypes = (*taken, c_int)
+        kernel.argtypes = taken
         kernel.restype = given
     return loaded
