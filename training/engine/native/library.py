@@ -9,8 +9,10 @@ import hashlib
 import logging
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from training.devices.compiler import NoCompiler, compiler
@@ -28,7 +30,6 @@ _FLAGS: Final = (
     "-fopenmp",  # the runtime that torch has loaded already, and its threads
     "-fPIC",
     "-fvisibility=hidden",
-    "-shared",
 )
 _SECONDS: Final = 120
 
@@ -92,13 +93,24 @@ def _processor() -> list[str]:
 
 
 def _compile(program: str, sources: list[Path], target: Path) -> None:
-    command = [program, *_FLAGS, *map(str, sources), "-o", str(target)]
+    """Each source for itself, since there is more than one core, and then all together."""
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = [str(Path(folder, f"{each.stem}.o")) for each in sources]
+        commands = [
+            [program, *_FLAGS, "-c", str(source), "-o", made]
+            for source, made in zip(sources, objects, strict=True)
+        ]
+        list(pool.map(_run, commands))
+        _run([program, *_FLAGS, "-shared", *objects, "-o", str(target)])
+
+
+def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - a compiler
     except subprocess.TimeoutExpired as error:
-        raise _NotCompiled(f"{program} took more than {_SECONDS} seconds") from error
+        raise _NotCompiled(f"{command[0]} took more than {_SECONDS} seconds") from error
     if done.returncode:
-        raise _NotCompiled(f"{program} failed: {_first_error(done.stderr) or done.returncode}")
+        raise _NotCompiled(f"{command[0]} failed: {_first_error(done.stderr) or done.returncode}")
 
 
 def _first_error(said: bytes) -> str:
