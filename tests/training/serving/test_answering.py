@@ -81,7 +81,7 @@ def by_transformers(folder: Path, text: str, tokens: int) -> str:
 def test_a_version_answers_as_transformers_has_it_and_ends_its_turn(
     make_job: MakeJob, fp32: Hardware
 ) -> None:
-    served = learnt(make_job, "full", TrainingType.FULL)
+    served = learnt(make_job, "full", TrainingType.FULL, epochs=20)
     models = WarmModels(fp32, allowed_bytes=10**9)
     text, ended = said(models, asked(served, max_new_tokens=16))
     assert text == by_transformers(Path(served.version_path), QUESTION, 16)
