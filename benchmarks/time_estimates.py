@@ -25,7 +25,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.memory_estimates import Shape
 from training import events
 from training.config import DataType, JobSpec, TrainingConfig, TrainingType, resolve
-from training.data.records import statistics
+from training.data.records import canonical_line
+from training.data.tally import tallying
 from training.devices.machine import Machine, look
 from training.models.facts import ModelFacts
 from training.models.inspection import inspect
@@ -156,7 +157,10 @@ def run(case: Case, facts: ModelFacts, model: Path, *, folder: Path, times: int)
     child("training.run", str(folder))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    counted = statistics(DataType.TEXT, records)
+    with tallying(DataType.TEXT) as tally:
+        for record in records:
+            tally.add(record, canonical_line(record))
+        counted = tally.statistics()
     stored = Stored(DataType.TEXT, data.stat().st_size, counted)
     assert facts.tokenizer is not None
     rows = expected_rows(stored, facts.tokenizer, config)
