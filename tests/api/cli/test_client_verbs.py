@@ -321,8 +321,8 @@ async def test_a_run_that_can_start_is_told_its_size(
     await say_present("worker", devices=1, devices_in_use=0, slots=1, machine=measured)
     timed = (await shell.run("validate", "tiny", "sums")).out.splitlines()
     assert timed[7] == (
-        "  time estimated: 0:04 (preparing 0:04, training 0:00, validating 0:00), "
-        "between 0:02 and 0:08"
+        "  time estimated: 0:02 (preparing 0:02, training 0:00, validating 0:00), "
+        "between 0:01 and 0:05"
     )
 
 
