@@ -8,6 +8,7 @@ from typing import Final, Literal
 from peft import PeftModel
 
 from training.config import JobSpec
+from training.devices import process
 from training.devices.hardware import library_versions
 from training.devices.parts import trained_state
 from training.devices.ranks import ALONE, Place
@@ -201,6 +202,7 @@ def _take_best(prepared: Prepared, pulse: Pulse) -> Checkpoint:
     run = prepared.run
     chosen = run.world.from_leader(lambda: _best_whole(run.store))
     name = chosen.name
+    process.give_back_freed_memory()  # of the steps; the file of the weights is mapped beside the rest
     run.stepper.engine.weights.restore(run.store.load(name).weights)
     recorded = chosen.metrics.validation_loss if chosen.metrics else None
     scores = evaluate(
